@@ -1,0 +1,209 @@
+// The same delay, jitter and loss by `tc netem` (a prio qdisc with a flower filter in front) and by
+// our datapath, on the same veth pair, in turns in one run: what matched packets get, and what the
+// others pay. Needs a kernel with netem: scripts/bench.sh --vm netem_peer runs it in a virtual
+// machine, where only the ratios mean something.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "netns/traffic.h"
+#include "report.h"
+
+namespace faultline::bench {
+namespace {
+
+using namespace std::chrono_literals;
+using netns_test::Network;
+using netns_test::RunAnyhow;
+
+constexpr uint16_t kMatchedPort = 7001;
+constexpr uint16_t kOtherPort = 7002;
+constexpr int kRounds = 3;
+constexpr int kUnmatchedRequests = 400;
+constexpr int kLossPackets = 2000;
+constexpr double kLossPercent = 10;
+constexpr double kJitterMs = 10;
+
+enum class Means { kNothing, kOurs, kNetem };
+
+double Percentile(std::vector<double> values, double percent) {
+  if (values.empty()) return NAN;
+  std::sort(values.begin(), values.end());
+  const auto rank = std::ceil(percent / 100 * static_cast<double>(values.size()));
+  return values[std::max<size_t>(static_cast<size_t>(rank), 1) - 1];
+}
+
+double Mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double Deviation(const std::vector<double>& values) {
+  const double mean = Mean(values);
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+class Host : public netns_test::DriverTest {
+ public:
+  void TestBody() override {}
+
+  int Measure() {
+    if (const auto reason = netns_test::WhyNot()) {
+      report_.Fail(*reason);
+      return report_.ExitCode();
+    }
+    SetUp();
+    if (!HasNetem()) {
+      std::fprintf(stderr,
+                   "netem_peer: not measured: this kernel has no netem or no flower filter; "
+                   "scripts/bench.sh --vm netem_peer has one\n");
+    } else {
+      netns_test::EchoServer matched(*network_, kMatchedPort), other(*network_, kOtherPort);
+      SetTarget(ServerTarget());
+      for (const auto& [delay_ms, requests] : {std::pair{1.0, 100}, {10.0, 60}, {100.0, 20}}) {
+        CompareDelay(delay_ms, requests);
+      }
+      CompareJitter();
+      CompareLoss();
+      CompareUnmatched();
+    }
+    driver_.reset();
+    network_.reset();
+    return report_.ExitCode();
+  }
+
+ private:
+  int Tc(std::vector<std::string> arguments) {
+    std::vector<std::string> command = {"tc", "-n", network_->server_netns()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    int exit_code = 0;
+    RunAnyhow(command, &exit_code);
+    return exit_code;
+  }
+
+  // Everything to the second band but what the filter says, which goes through netem.
+  bool MakeNetem(std::vector<std::string> effect) {
+    const std::string device = Network::kInterface;
+    std::vector<std::string> prio = {"qdisc", "add",  "dev",   device, "root",   "handle",
+                                     "1:",    "prio", "bands", "2",    "priomap"};
+    prio.insert(prio.end(), 16, "1");
+    std::vector<std::string> netem = {"qdisc",  "add", "dev",   device,  "parent", "1:1",
+                                      "handle", "10:", "netem", "limit", "100000"};
+    netem.insert(netem.end(), effect.begin(), effect.end());
+    return Tc(prio) == 0 && Tc(netem) == 0 &&
+           Tc({"filter", "add", "dev", device, "parent", "1:", "protocol", "ip", "flower",
+               "ip_proto", "udp", "src_port", std::to_string(kMatchedPort), "classid", "1:1"}) == 0;
+  }
+  void RemoveNetem() { Tc({"qdisc", "del", "dev", Network::kInterface, "root"}); }
+
+  bool HasNetem() {
+    const bool has = MakeNetem({"delay", "1ms"});
+    RemoveNetem();
+    return has;
+  }
+
+  template <typename Config>
+  void Begin(Means means, Config config, const std::vector<std::string>& effect) {
+    if (means == Means::kNetem && !MakeNetem(effect)) report_.Fail("netem was refused");
+    if (means != Means::kOurs) return;
+    auto* filter = config.mutable_filter();
+    filter->set_protocol(::network::v1::PROTOCOL_UDP);
+    filter->add_local_port(kMatchedPort);
+    Arm(config);
+  }
+  void End(Means means) {
+    if (means == Means::kNetem) RemoveNetem();
+    if (means != Means::kOurs) return;
+    netns_test::DriverTest::Disarm();
+    (void)Sample();
+  }
+
+  std::vector<double> RoundTripsMs(uint16_t port, int requests) {
+    netns_test::Client client(*network_, netns_test::Protocol::kUdp, Network::kServer4, port);
+    (void)client.RoundTrip();  // addresses are resolved
+    std::vector<double> times_ms;
+    for (int i = 0; i < requests; ++i) {
+      if (const auto time = client.RoundTrip()) times_ms.push_back(time->count());
+    }
+    return times_ms;
+  }
+
+  // Round trips under each means, in turns, by one request after another.
+  template <typename Config>
+  std::array<std::vector<double>, 3> InTurns(const Config& config,
+                                             const std::vector<std::string>& effect, uint16_t port,
+                                             int requests) {
+    std::array<std::vector<double>, 3> times_ms;
+    for (int round = 0; round < kRounds; ++round) {
+      for (const Means means : {Means::kNothing, Means::kOurs, Means::kNetem}) {
+        Begin(means, config, effect);
+        const auto more = RoundTripsMs(port, requests);
+        auto& all = times_ms[static_cast<size_t>(means)];
+        all.insert(all.end(), more.begin(), more.end());
+        End(means);
+      }
+    }
+    return times_ms;
+  }
+
+  void CompareDelay(double delay_ms, int requests) {
+    const auto [bare, ours, netem] = InTurns(
+        Latency(delay_ms), {"delay", fmt::format("{}ms", delay_ms)}, kMatchedPort, requests);
+    const double path_ms = Percentile(bare, 50);
+    for (const double percent : {50.0, 99.0}) {
+      report_.Beside(fmt::format("added_p{:.0f}_ms_of_{:.0f}ms", percent, delay_ms),
+                     Percentile(ours, percent) - path_ms, "ms", "netem",
+                     Percentile(netem, percent) - path_ms);
+    }
+    report_.AtMost(fmt::format("path_p50_ms_beside_{:.0f}ms", delay_ms), path_ms, "ms",
+                   std::nullopt);
+  }
+
+  void CompareJitter() {
+    auto latency = Latency(2 * kJitterMs);
+    latency.set_jitter_ms(kJitterMs);
+    const auto [bare, ours, netem] = InTurns(
+        latency, {"delay", fmt::format("{}ms", 2 * kJitterMs), fmt::format("{}ms", kJitterMs)},
+        kMatchedPort, 60);
+    report_.Beside("jitter_mean_ms_of_20ms", Mean(ours) - Mean(bare), "ms", "netem",
+                   Mean(netem) - Mean(bare));
+    report_.Beside("jitter_deviation_ms", Deviation(ours), "ms", "netem", Deviation(netem));
+  }
+
+  void CompareLoss() {
+    std::array<double, 3> lost_percent{};
+    for (const Means means : {Means::kOurs, Means::kNetem}) {
+      Begin(means, Loss(kLossPercent), {"loss", fmt::format("{}%", kLossPercent)});
+      netns_test::Client client(*network_, netns_test::Protocol::kUdp, Network::kServer4,
+                                kMatchedPort);
+      for (int i = 0; i < kLossPackets; ++i) {
+        client.Send("12345678");
+        if (i % 20 == 0) std::this_thread::sleep_for(5ms);
+      }
+      const auto back = client.Receive(size_t{8} * kLossPackets, 1000ms);
+      lost_percent[static_cast<size_t>(means)] =
+          100 - 100 * static_cast<double>(back.size()) / (8.0 * kLossPackets);
+      End(means);
+    }
+    report_.Beside("lost_percent_of_10", lost_percent[1], "%", "netem", lost_percent[2]);
+  }
+
+  void CompareUnmatched() {
+    const auto [bare, ours, netem] =
+        InTurns(Latency(100), {"delay", "100ms"}, kOtherPort, kUnmatchedRequests);
+    report_.Beside("unmatched_p50_us", 1000 * Percentile(ours, 50), "us", "netem",
+                   1000 * Percentile(netem, 50));
+    report_.Beside("unmatched_p50_us_beside_no_fault", 1000 * Percentile(ours, 50), "us",
+                   "no fault", 1000 * Percentile(bare, 50));
+  }
+
+  Report report_{"netem_peer"};
+};
+
+}  // namespace
+}  // namespace faultline::bench
+
+int main() { return faultline::bench::Host().Measure(); }

@@ -1,0 +1,68 @@
+// How a benchmark says what it measured: one JSON object a line on standard output, and an exit
+// code that is not 0 when a goal does not hold.
+#pragma once
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace faultline::bench {
+
+class Report {
+ public:
+  explicit Report(std::string bench) : bench_(std::move(bench)) {}
+
+  // A figure that should be at most `goal` (no goal: just shown).
+  void AtMost(const std::string& metric, double value, const std::string& unit,
+              std::optional<double> goal) {
+    nlohmann::ordered_json line = Line(metric, value, unit);
+    if (goal) {
+      line["goal"] = *goal;
+      line["holds"] = value <= *goal;
+      failed_ |= value > *goal;
+    }
+    Print(line);
+  }
+
+  // A figure that should be at least `goal`.
+  void AtLeast(const std::string& metric, double value, const std::string& unit, double goal) {
+    nlohmann::ordered_json line = Line(metric, value, unit);
+    line["goal"] = goal;
+    line["holds"] = value >= goal;
+    failed_ |= value < goal;
+    Print(line);
+  }
+
+  // A figure beside what something else takes in the same run.
+  void Beside(const std::string& metric, double value, const std::string& unit,
+              const std::string& peer, double peer_value) {
+    nlohmann::ordered_json line = Line(metric, value, unit);
+    line["peer"] = peer;
+    line["peer_value"] = peer_value;
+    if (peer_value != 0) line["ratio"] = value / peer_value;
+    Print(line);
+  }
+
+  // The benchmark could not be run: says why on standard error.
+  void Fail(const std::string& why) {
+    std::fprintf(stderr, "%s: %s\n", bench_.c_str(), why.c_str());
+    failed_ = true;
+  }
+
+  int ExitCode() const { return failed_ ? 1 : 0; }
+
+ private:
+  nlohmann::ordered_json Line(const std::string& metric, double value, const std::string& unit) {
+    return {{"bench", bench_}, {"metric", metric}, {"value", value}, {"unit", unit}};
+  }
+  static void Print(const nlohmann::ordered_json& line) {
+    std::printf("%s\n", line.dump().c_str());
+    std::fflush(stdout);
+  }
+
+  const std::string bench_;
+  bool failed_ = false;
+};
+
+}  // namespace faultline::bench

@@ -1,0 +1,109 @@
+// What carries out a group's faults on a host: one object per group inside the agent, made by
+// faults/drivers.cc. Linux and BPF live behind this interface.
+//
+// Threads: the agent's strand calls everything but ReadSamples' heavy lifting; a driver's own
+// threads (a delay lane) are its own business. Nothing here may block for longer than a system
+// call does.
+#pragma once
+
+#include <google/protobuf/any.pb.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "chaos/v1/experiment.pb.h"
+#include "chaos/v1/metrics.pb.h"
+
+namespace faultline::faults {
+
+// Kernel-visible leases, all CLOCK_BOOTTIME nanoseconds: the kernel program compares them with
+// bpf_ktime_get_boot_ns() for each matched packet, and passes the packet untouched when any has run
+// out. One page, memory-mapped from a BPF array.
+struct LeasePage {
+  // Written by the agent's heartbeat thread; the guardian zeroes it.
+  std::atomic<uint64_t> heartbeat_until_ns;
+  // End of the control plane's lease.
+  std::atomic<uint64_t> control_until_ns;
+  static_assert(std::atomic<uint64_t>::is_always_lock_free);
+};
+
+// One fault on one target.
+struct FaultKey {
+  std::string experiment_id;
+  uint32_t fault_index = 0;
+  std::string target_id;
+  auto operator<=>(const FaultKey&) const = default;
+};
+
+struct ArmRequest {
+  FaultKey key;
+  google::protobuf::Any config;  // the kind's parameter message, already validated
+  uint64_t seed = 0;
+  uint64_t deadline_boottime_ns = 0;
+};
+
+// How a driver says, before the deed, what must be undone if the agent dies: implemented by the
+// agent's undo journal. The record is on disk when Record returns. Erase after a clean undo.
+// Undo kinds are executed by faults/undo.h in the guardian and at the agent's start.
+class UndoLog {
+ public:
+  virtual ~UndoLog() = default;
+  // `kind` names an action of faults/undo.h, `arguments` are its arguments. Result: a handle.
+  virtual StatusOr<uint64_t> Record(const std::string& kind,
+                                    const std::vector<std::string>& arguments) = 0;
+  virtual void Erase(uint64_t handle) = 0;
+};
+
+struct DriverContext {
+  UndoLog* undo = nullptr;  // outlives the driver
+  // Called once, when the lease page exists: the agent hands the file descriptor on to the
+  // guardian (the driver keeps owning it) and starts its heartbeat on the page.
+  std::function<void(int map_fd, LeasePage* page)> on_lease_page;
+};
+
+// What a driver holds at this moment.
+struct DriverLoad {
+  uint64_t held_bytes = 0;  // memory of packets that are being delayed
+  uint64_t held_packets = 0;
+};
+
+class Driver {
+ public:
+  // Reverts everything it armed and removes all that it made.
+  virtual ~Driver() = default;
+
+  // Capabilities by name ("tc", "tcx", "tun", ...), each with a sentence when missing.
+  virtual std::vector<chaos::v1::Capability> Probe() = 0;
+
+  // The targets that exist now (the whole set, repeated when it changes): begins to measure the
+  // new, lets go of the gone (their faults are disarmed). One status per target, in order.
+  virtual std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) = 0;
+
+  // When it returns OK the kernel is armed. Arming a key again with the same config only moves its
+  // deadline. FAILED_PRECONDITION with a sentence when the kernel or the target cannot.
+  virtual Status Arm(const ArmRequest& request) = 0;
+  // When it returns OK the fault is gone: what a lane still holds is let out at once.
+  // OK for a key that is not armed.
+  virtual Status Disarm(const FaultKey& key) = 0;
+  // What is armed, as the driver's kernel state says (not as it remembers).
+  virtual std::vector<FaultKey> Armed() = 0;
+
+  // Appends one sample per target with what was measured since the last call.
+  virtual void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) = 0;
+
+  virtual DriverLoad Load() { return {}; }
+};
+
+// Every group's driver, in the registry's order: the one list (drivers.cc).
+struct NamedDriver {
+  std::string group;
+  std::unique_ptr<Driver> driver;
+};
+StatusOr<std::vector<NamedDriver>> MakeDrivers(const DriverContext& context);
+
+}  // namespace faultline::faults

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* From a packet's properties to the set of rules and targets that it belongs to. */
+#ifndef FAULTLINE_NETWORK_CLASSIFY_BPF_H
+#define FAULTLINE_NETWORK_CLASSIFY_BPF_H
+
+#include "faults/network/parse.bpf.h"
+
+#define FL_CGROUP_LEVELS 16
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct fl_tables);
+} fl_tables SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(max_entries, FL_MAX_PREFIXES);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct fl_prefix_key);
+  __type(value, struct fl_bits);
+} fl_prefixes SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, FL_MAX_TARGETS);
+  __type(key, __u64);
+  __type(value, struct fl_bits);
+} fl_cgroups SEC(".maps");
+
+/* Keeps of `set` what has no address filter on that side or one that covers the address. */
+static __always_inline void fl_match_address(struct fl_tables* t, struct fl_packet* p, __u8 side,
+                                             struct fl_bits* set) {
+  struct fl_prefix_key key = {.prefix_bits = 8 + 128, .side = side};
+  struct fl_bits* covering;
+  __u64 filtered = 0;
+  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_address[side].word[i];
+  if (!filtered) return;
+  __builtin_memcpy(key.address, p->address[side], sizeof(key.address));
+  covering = bpf_map_lookup_elem(&fl_prefixes, &key);
+  for (int i = 0; i < FL_WORDS; i++)
+    set->word[i] &= t->any_address[side].word[i] | (covering ? covering->word[i] : 0);
+}
+
+/* A packet's cgroup is known only on its first way out: a reinjected one has lost its socket, and
+ * on ingress the skb's cgroup is the sender's. There, what names a cgroup is dropped from `set`. */
+static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tables* t,
+                                            __u8 cgroup_known, struct fl_bits* set) {
+  struct fl_bits inside = {};
+  __u64 filtered = 0;
+  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_cgroup.word[i];
+  if (!filtered) return;
+  for (int level = 0; cgroup_known && level < FL_CGROUP_LEVELS; level++) {
+    struct fl_bits* bits;
+    __u64 id;
+    if (!(t->cgroup_levels >> level & 1)) continue;
+    id = bpf_skb_ancestor_cgroup_id(skb, level);
+    bits = id ? bpf_map_lookup_elem(&fl_cgroups, &id) : 0;
+    if (!bits) continue;
+    for (int i = 0; i < FL_WORDS; i++) inside.word[i] |= bits->word[i];
+  }
+  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside.word[i];
+}
+
+/* Fills `set`; returns 0 when it is empty. */
+static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* t,
+                                       struct fl_hook* hook, __u32 direction, struct fl_packet* p,
+                                       __u8 cgroup_known, struct fl_bits* set) {
+  __u32 words = hook->words[direction];
+  __u64 found = 0;
+  __u32 local = 0, peer = 0;
+  if (p->has_ports) {
+    local = t->port_class[FL_LOCAL][p->local_port] & (FL_MAX_PORT_CLASSES - 1);
+    peer = t->port_class[FL_PEER][p->peer_port] & (FL_MAX_PORT_CLASSES - 1);
+  }
+  for (int i = 0; i < FL_WORDS; i++) {
+    __u64 word = 0;
+    if (words >> i & 1) {
+      word = hook->bits[direction].word[i] & t->protocol[p->protocol].word[i];
+      word &= t->any_port[FL_LOCAL].word[i] | t->port_class_bits[FL_LOCAL][local].word[i];
+      word &= t->any_port[FL_PEER].word[i] | t->port_class_bits[FL_PEER][peer].word[i];
+    }
+    set->word[i] = word;
+    found |= word;
+  }
+  if (!found) return 0;
+  fl_match_address(t, p, FL_LOCAL, set);
+  fl_match_address(t, p, FL_PEER, set);
+  fl_match_cgroup(skb, t, cgroup_known, set);
+  found = 0;
+  for (int i = 0; i < FL_WORDS; i++) found |= set->word[i];
+  return found != 0;
+}
+
+#endif

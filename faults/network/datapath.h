@@ -1,0 +1,182 @@
+/* What the kernel programs and user space share: map keys, values, constants. C and C++.
+ *
+ * Words used here: a *hook* is one interface in one network namespace (one program per direction);
+ * a *target* and a *rule* (one fault on one target) are bits of a bit vector. A packet is
+ * classified by combining one vector per property of the packet, so the cost does not grow with the
+ * rules. */
+#ifndef FAULTLINE_NETWORK_DATAPATH_H
+#define FAULTLINE_NETWORK_DATAPATH_H
+
+#include <linux/types.h>
+
+#define FL_MAX_HOOKS 64
+#define FL_MAX_TARGETS 64
+#define FL_MAX_RULES 256
+/* Rules of one action that one packet obeys at most; user space refuses more on one target than
+ * half of it. */
+#define FL_MAX_RULES_PER_PACKET 16
+#define FL_MAX_RULES_PER_TARGET 8
+#define FL_MAX_PORT_CLASSES 1024
+#define FL_MAX_PREFIXES 8192
+#define FL_MAX_CONNECTIONS 16384
+
+#define FL_RULE_WORDS (FL_MAX_RULES / 64)
+#define FL_TARGET_WORD FL_RULE_WORDS
+#define FL_WORDS (FL_RULE_WORDS + 1)
+
+/* Seen from the target. */
+#define FL_EGRESS 0
+#define FL_INGRESS 1
+#define FL_LOCAL 0
+#define FL_PEER 1
+
+#define FL_PROTO_TCP 0
+#define FL_PROTO_UDP 1
+#define FL_PROTO_ICMP 2
+#define FL_PROTO_OTHER 3
+#define FL_PROTOS 4
+
+/* Words 0 to 3: rules; word 4: targets. */
+struct fl_bits {
+  __u64 word[FL_WORDS];
+};
+
+struct fl_hook {
+  struct fl_bits bits[2]; /* by direction: what looks at this hook at all; written last */
+  __u32 words[2];         /* by direction: bit i is set when bits[direction].word[i] is not 0 */
+  __u32 ifindex;
+  __u32 lane_ifindex; /* 0: none */
+};
+
+/* What a rule does to the packets that it chooses. A packet's rules act in this order, whatever
+ * their own numbers: what is lost meets no rule of another action. */
+#define FL_ACT_LOSE 0 /* vanishes, as on a wire */
+#define FL_ACT_LANE 1 /* goes through the lane, which knows what this rule does there */
+#define FL_ACTS 2
+
+#define FL_ALWAYS (1ull << 32)
+
+/* Which of the packets that a rule matches it acts on. */
+struct fl_choice {
+  __u64 chance_of_2_32; /* each with this probability, in 2^-32 */
+};
+
+struct fl_rule {
+  __u64 deadline_ns; /* CLOCK_BOOTTIME */
+  __u64 seed;
+  __u64 action; /* FL_ACT_ */
+  struct fl_choice choice;
+};
+
+/* One element, memory-mapped. user space writes it while packets pass: a rule's or a target's bit
+ * in hook.bits is set last and cleared first, so nothing half-written is ever obeyed. */
+struct fl_tables {
+  struct fl_hook hook[FL_MAX_HOOKS];
+  struct fl_bits protocol[FL_PROTOS];
+  struct fl_bits any_port[2];    /* by side: those without a port filter */
+  struct fl_bits any_address[2]; /* by side: those without an address filter */
+  struct fl_bits any_cgroup;
+  struct fl_bits port_class_bits[2][FL_MAX_PORT_CLASSES];
+  __u16 port_class[2][65536]; /* class 0: no filter names this port */
+  struct fl_rule rule[FL_MAX_RULES];
+  struct fl_bits by_action[FL_ACTS]; /* which rules these are */
+  __u64 cgroup_levels;               /* bit n: some target's cgroup is n levels below the root */
+  __u64 parked;                      /* prefixes parked so far; the programs' own */
+};
+
+/* LPM trie of the prefixes that filters name; the value holds the bits of every filter that covers
+ * the prefix, shorter ones included. Host prefix length = 8 (side) + bits, IPv4 as ::ffff:a.b.c.d.
+ */
+struct fl_prefix_key {
+  __u32 prefix_bits;
+  __u8 side;
+  __u8 address[16];
+} __attribute__((packed));
+
+/* Counters of a rule since it was armed. */
+struct fl_counters {
+  __u64 matched;
+  __u64 acted; /* packets that it chose and did its action to */
+  __u64 lease_expired;
+  /* The lane's. */
+  __u64 lane_dropped;
+  __u64 delay_given_ns;
+  __u64 delay_asked_ns;
+  __u64 reserved[2];
+};
+
+/* Why a connection cannot be measured. */
+#define FL_REASON_NONE 0
+#define FL_REASON_PIPELINED 1
+#define FL_REASON_HTTP2 2
+#define FL_REASON_QUIC 3
+#define FL_REASON_UNKNOWN_ROLE 4
+#define FL_REASONS 8 /* a power of two */
+
+struct fl_target_stats {
+  __u64 packets;
+  __u64 bytes;
+  __u64 samples;
+  __u64 not_measurable[FL_REASONS]; /* turns, by reason */
+};
+
+struct fl_lease {
+  __u64 heartbeat_until_ns;
+  __u64 control_until_ns;
+};
+
+/* A connection that is measured. */
+struct fl_connection_key {
+  __u32 address[2][4]; /* by side, network order; IPv4 as ::ffff:a.b.c.d */
+  __u16 local_port;
+  __u16 peer_port;
+  __u8 protocol;
+  __u8 reserved;
+  __u16 hook;
+};
+
+#define FL_ROLE_UNKNOWN 0
+#define FL_ROLE_SERVER 1
+#define FL_ROLE_CLIENT 2
+
+/* What the next payload means. */
+#define FL_TURN_UNSURE 0  /* the beginning was not seen: wait for an answer's payload first */
+#define FL_TURN_IDLE 1    /* no request outstanding */
+#define FL_TURN_WAITING 2 /* a request is outstanding, none of its answer was seen */
+
+struct fl_connection {
+  __u64 request_ns;  /* when the outstanding request was first seen */
+  __u32 request_end; /* TCP: sequence number after the newest request payload */
+  __u32 answer_end;  /* TCP: the same for answers */
+  __u8 role;
+  __u8 turn;
+  __u8 reason;         /* not 0: not measurable */
+  __u8 request_pushed; /* the newest request segment carried PSH */
+  __u8 request_end_known;
+  __u8 answer_end_known;
+  __u8 started; /* the first request was looked at */
+  __u8 asking;  /* not measurable connections: the newest payload was a request */
+};
+
+/* Stands before each frame on its way to the lane. */
+struct fl_lane_prefix {
+  __u64 t0_ns; /* CLOCK_BOOTTIME, when the packet met the program */
+  __u32 flow;  /* hash of the packet's flow */
+  __u8 hook;
+  __u8 direction;
+  __u8 rule_count;
+  __u8 tagged; /* the packet has a VLAN tag: the device puts it 12 bytes into this prefix */
+  __u8 rule[FL_MAX_RULES_PER_PACKET];
+};
+
+/* The kernel puts no prefix before a packet of more than 16 KB that is not GSO, as loopback's are.
+ * Its prefix is parked in this array, and an 802.1AD tag on the packet says in which place. More
+ * places than a lane device's queue holds frames: none is taken twice. */
+#define FL_PARKED 16384
+
+/* On its way back a frame says where it belongs by an outer 802.1AD tag, which the kernel moves
+ * into the packet's metadata, so that taking it off costs nothing. */
+#define FL_RETURN_ETHERTYPE 0x88A8
+#define FL_RETURN_TAG(hook, direction) ((((hook) << 1) | (direction)) + 1)
+
+#endif

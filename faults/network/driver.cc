@@ -1,0 +1,296 @@
+#include "faults/network/driver.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "bpf/probe.h"
+#include "faults/network/filter_plan.h"
+#include "faults/network/hooks.h"
+#include "faults/network/kernel.h"
+#include "faults/network/lane.h"
+#include "faults/network/rule.h"
+#include "faults/network/rule_numbers.h"
+#include "faults/network/samples.h"
+#include "faults/network/tables.h"
+
+namespace faultline::network {
+namespace {
+
+using faults::ArmRequest;
+using faults::FaultKey;
+
+static_assert(sizeof(faults::LeasePage) == sizeof(fl_lease));
+
+struct TargetState {
+  chaos::v1::Target target;
+  std::string serialized;
+  std::optional<uint64_t> cgroup_id;
+  Status status;  // why it has no slot
+  unsigned slot = 0;
+  unsigned hook = 0;
+};
+
+struct RuleState {
+  unsigned index = 0;
+  std::string config;  // type and bytes, and the seed
+  bool uses_lane = false;
+  unsigned hook = 0;
+  void (chaos::v1::FaultCounters::*acted)(uint64_t) = nullptr;
+};
+
+class NetworkDriver : public faults::Driver {
+ public:
+  NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, faults::UndoLog* undo,
+                bpf::AttachMode mode)
+      : kernel_(std::move(kernel)),
+        lane_(std::move(lane)),
+        tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups")),
+        hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
+  ~NetworkDriver() override { SetTargets({}); }
+
+  std::vector<chaos::v1::Capability> Probe() override {
+    std::vector<chaos::v1::Capability> capabilities;
+    for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+      auto& capability = capabilities.emplace_back();
+      capability.set_name(feature.name);
+      capability.set_available(feature.available);
+      capability.set_reason(feature.reason);
+    }
+    return capabilities;
+  }
+
+  std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
+  Status Arm(const ArmRequest& request) override;
+  Status Disarm(const FaultKey& key) override;
+  std::vector<FaultKey> Armed() override;
+  void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
+  faults::DriverLoad Load() override { return lane_->Load(); }
+
+ private:
+  Status Begin(TargetState* state);
+  // False when the target's interface or cgroup has gone, or another has its name now.
+  bool IsThere(const TargetState& state) const;
+  void End(const TargetState& state);
+  Status MakeRule(const ArmRequest& request, const TargetState& target, RuleState* rule);
+  chaos::v1::FaultCounters CountersOf(const FaultKey& key, const RuleState& rule) {
+    return ToCounters(key, kernel_->counters(rule.index), rule.acted);
+  }
+  // Whether packets can meet the rule, if its hook is alive.
+  bool Holds(const RuleState& rule) const {
+    return tables_.IsSet(RuleBit(rule.index)) && (!rule.uses_lane || hooks_->HasLane(rule.hook));
+  }
+
+  std::unique_ptr<Kernel> kernel_;
+  std::unique_ptr<Lane> lane_;
+  Tables tables_;
+  std::unique_ptr<Hooks> hooks_;
+  std::map<std::string, TargetState> targets_;  // by id
+  std::map<FaultKey, RuleState> rules_;
+  // Last counters of disarmed faults, told once more.
+  std::map<std::string, std::vector<chaos::v1::FaultCounters>> retired_;
+  RuleNumbers numbers_;
+};
+
+std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Target>& targets) {
+  std::map<std::string, const chaos::v1::Target*> wanted;
+  for (const auto& target : targets) wanted[target.target_id()] = &target;
+  for (auto it = targets_.begin(); it != targets_.end();) {
+    const auto same = wanted.find(it->first);
+    const TargetState& state = it->second;
+    const bool stays = same != wanted.end() && state.status.ok() &&
+                       same->second->SerializeAsString() == state.serialized && IsThere(state);
+    if (!stays) {
+      End(state);
+      it = targets_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  std::vector<Status> statuses;
+  for (const auto& target : targets) {
+    const auto [it, fresh] = targets_.try_emplace(target.target_id());
+    TargetState& state = it->second;
+    if (fresh) {
+      state.target = target;
+      state.serialized = target.SerializeAsString();
+      state.status = Begin(&state);
+    }
+    statuses.push_back(state.status);
+  }
+  return statuses;
+}
+
+Status NetworkDriver::Begin(TargetState* state) {
+  std::set<unsigned> taken;
+  for (const auto& [id, other] : targets_) {
+    if (&other != state && other.status.ok()) taken.insert(other.slot);
+  }
+  unsigned slot = 0;
+  while (taken.contains(slot)) ++slot;
+  if (slot >= FL_MAX_TARGETS) {
+    return MakeError(StatusCode::kResourceExhausted, "this agent has more than {} targets",
+                     FL_MAX_TARGETS);
+  }
+  if (state->target.interface().empty()) {
+    return MakeError(StatusCode::kFailedPrecondition, "target {} names no network interface",
+                     state->target.target_id());
+  }
+  FL_ASSIGN_OR_RETURN(Filter filter, TargetFilter(state->target));
+  if (filter.cgroup) state->cgroup_id = filter.cgroup->id;
+  // Measuring goes by ports where there are any: a cgroup is not known on the way in.
+  if (!state->target.ports().empty()) filter.cgroup.reset();
+  FL_ASSIGN_OR_RETURN(state->hook,
+                      hooks_->Acquire(state->target.netns(), state->target.interface()));
+  state->slot = slot;
+  filter.hook = state->hook;
+  ClearSample(kernel_.get(), slot);
+  const Status status = tables_.Set(TargetBit(slot), filter);
+  if (!status.ok()) hooks_->Release(state->hook);
+  return status;
+}
+
+bool NetworkDriver::IsThere(const TargetState& state) const {
+  if (!hooks_->Alive(state.hook)) return false;
+  if (!state.cgroup_id) return true;
+  const auto filter = TargetFilter(state.target);
+  return filter.ok() && filter->cgroup && filter->cgroup->id == *state.cgroup_id;
+}
+
+void NetworkDriver::End(const TargetState& state) {
+  std::vector<FaultKey> mine;
+  for (const auto& [key, rule] : rules_) {
+    if (key.target_id == state.target.target_id()) mine.push_back(key);
+  }
+  for (const FaultKey& key : mine) (void)Disarm(key);
+  retired_.erase(state.target.target_id());
+  if (!state.status.ok()) return;
+  tables_.Clear(TargetBit(state.slot));
+  hooks_->Release(state.hook);
+}
+
+Status NetworkDriver::Arm(const ArmRequest& request) {
+  const auto target = targets_.find(request.key.target_id);
+  if (target == targets_.end()) {
+    return MakeError(StatusCode::kNotFound, "this agent has no target '{}'", request.key.target_id);
+  }
+  FL_RETURN_IF_ERROR(target->second.status);
+  if (!IsThere(target->second)) {
+    return MakeError(StatusCode::kUnavailable, "the interface or cgroup of target '{}' has gone",
+                     request.key.target_id);
+  }
+  const std::string config = request.config.SerializeAsString() + std::to_string(request.seed);
+  const auto known = rules_.find(request.key);
+  if (known != rules_.end() && known->second.config == config && Holds(known->second)) {
+    const unsigned index = known->second.index;
+    tables_.rule(index).deadline_ns = request.deadline_boottime_ns;
+    if (known->second.uses_lane) lane_->SetDeadline(index, request.deadline_boottime_ns);
+    return absl::OkStatus();
+  }
+  if (known != rules_.end()) FL_RETURN_IF_ERROR(Disarm(request.key));
+  RuleState rule;
+  rule.config = config;
+  FL_RETURN_IF_ERROR(MakeRule(request, target->second, &rule));
+  rules_.emplace(request.key, std::move(rule));
+  return absl::OkStatus();
+}
+
+Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& target,
+                               RuleState* rule) {
+  const auto mine = std::count_if(rules_.begin(), rules_.end(), [&](const auto& entry) {
+    return entry.first.target_id == request.key.target_id;
+  });
+  if (mine >= FL_MAX_RULES_PER_TARGET) {
+    return MakeError(StatusCode::kFailedPrecondition, "target {} already carries {} network faults",
+                     request.key.target_id, FL_MAX_RULES_PER_TARGET);
+  }
+  FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, target.target, request.seed));
+  const ActionPlan& action = plan.action;
+  std::set<unsigned> taken;
+  for (const auto& [key, other] : rules_) taken.insert(other.index);
+  FL_ASSIGN_OR_RETURN(rule->index, numbers_.Next(taken));
+  rule->hook = target.hook;
+  rule->uses_lane = action.lane.has_value();
+  rule->acted = action.acted;
+  kernel_->counters(rule->index) = fl_counters{};
+  tables_.SetRule(rule->index, {.deadline_ns = request.deadline_boottime_ns,
+                                .seed = request.seed,
+                                .action = action.action,
+                                .choice = action.choice});
+  if (rule->uses_lane) {
+    FL_RETURN_IF_ERROR(bpf::RequireFeature("tun"));
+    FL_RETURN_IF_ERROR(hooks_->AcquireLane(rule->hook));
+    lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
+  }
+  Filter filter = plan.filter;
+  filter.hook = target.hook;
+  const Status status = tables_.Set(RuleBit(rule->index), filter);
+  if (!status.ok() && rule->uses_lane) {
+    lane_->ClearRule(rule->index);
+    hooks_->ReleaseLane(rule->hook);
+  }
+  return status;
+}
+
+Status NetworkDriver::Disarm(const FaultKey& key) {
+  const auto found = rules_.find(key);
+  if (found == rules_.end()) return absl::OkStatus();
+  const RuleState& rule = found->second;
+  tables_.Clear(RuleBit(rule.index));
+  if (rule.uses_lane) {
+    lane_->ClearRule(rule.index);
+    hooks_->ReleaseLane(rule.hook);
+  }
+  retired_[key.target_id].push_back(CountersOf(key, rule));
+  rules_.erase(found);
+  return absl::OkStatus();
+}
+
+std::vector<FaultKey> NetworkDriver::Armed() {
+  std::map<unsigned, bool> alive;
+  std::vector<FaultKey> armed;
+  for (const auto& [key, rule] : rules_) {
+    const auto [it, fresh] = alive.try_emplace(rule.hook, false);
+    if (fresh) it->second = hooks_->Alive(rule.hook);
+    if (it->second && Holds(rule)) armed.push_back(key);
+  }
+  return armed;
+}
+
+void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
+  hooks_->TendLanes();
+  lane_->CountLosses();
+  for (const auto& [id, state] : targets_) {
+    if (!state.status.ok()) continue;
+    chaos::v1::TargetSample& sample = samples->emplace_back(TakeSample(kernel_.get(), state.slot));
+    sample.set_target_id(id);
+    for (const auto& [key, rule] : rules_) {
+      if (key.target_id == id) *sample.add_faults() = CountersOf(key, rule);
+    }
+    for (const auto& counters : retired_[id]) *sample.add_faults() = counters;
+    retired_[id].clear();
+  }
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::DriverContext& context,
+                                                            const DriverOptions& options) {
+  FL_RETURN_IF_ERROR(bpf::RequireRoot());
+  for (const char* feature : {"btf", "tc"}) FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
+  FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
+  FL_ASSIGN_OR_RETURN(std::unique_ptr<Lane> lane,
+                      Lane::Start(&kernel->counters(0), kernel->parked()));
+  if (context.on_lease_page) {
+    context.on_lease_page(kernel->map_fd("fl_lease"),
+                          reinterpret_cast<faults::LeasePage*>(kernel->lease()));
+  }
+  const auto best = bpf::HasFeature("tcx") ? bpf::AttachMode::kTcx : bpf::AttachMode::kClsact;
+  return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), context.undo,
+                                         options.attach_mode.value_or(best));
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,44 @@
+#include "faults/network/hold_queue.h"
+
+#include <limits>
+
+namespace faultline::network {
+
+HoldQueue::~HoldQueue() { TakeAll(); }
+
+void HoldQueue::Push(std::unique_ptr<Frame> frame, uint64_t release_ns) {
+  auto& entry = *flows_.try_emplace(frame->flow).first;
+  held_bytes_ += sizeof(Frame) + frame->size_bytes;
+  Frame* raw = frame.release();
+  raw->next = nullptr;
+  Flow& flow = entry.second;
+  (flow.newest == nullptr ? flow.oldest : flow.newest->next) = raw;
+  flow.newest = raw;
+  releases_.push({release_ns, sequence_++, &entry});
+}
+
+uint64_t HoldQueue::NextReleaseNs() const {
+  return releases_.empty() ? std::numeric_limits<uint64_t>::max() : releases_.top().at_ns;
+}
+
+std::unique_ptr<Frame> HoldQueue::Pop() {
+  auto& [key, flow] = *releases_.top().flow;
+  releases_.pop();
+  std::unique_ptr<Frame> frame(flow.oldest);
+  flow.oldest = frame->next;
+  if (flow.oldest == nullptr) flows_.erase(FlowKey(key));
+  held_bytes_ -= sizeof(Frame) + frame->size_bytes;
+  return frame;
+}
+
+std::vector<HoldQueue::Released> HoldQueue::TakeAll() {
+  std::vector<Released> all;
+  all.reserve(releases_.size());
+  while (!releases_.empty()) {
+    const uint64_t at_ns = NextReleaseNs();
+    all.push_back({Pop(), at_ns});
+  }
+  return all;
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,94 @@
+// What a delay lane holds: frames by release time, order kept inside a flow. Pure, one thread.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <queue>
+#include <unordered_map>
+#include <vector>
+
+#include "faults/network/datapath.h"
+
+namespace faultline::network {
+
+struct FlowKey {
+  uint32_t hash = 0;
+  uint8_t hook = 0;
+  uint8_t direction = 0;
+  bool operator==(const FlowKey&) const = default;
+};
+
+// One delaying rule of a held frame.
+struct HeldRule {
+  unsigned rule = 0;
+  uint64_t delay_ns = 0;
+};
+
+struct Frame {
+  FlowKey flow;
+  unsigned lane = 0;      // which device it came from, and goes back to
+  uint64_t t0_ns = 0;     // CLOCK_BOOTTIME, when the kernel matched it
+  uint64_t asked_ns = 0;  // sum of its rules' delays
+  uint8_t rule_count = 0;
+  std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;
+  std::unique_ptr<uint8_t[]> bytes;  // virtio_net_hdr, frame as it goes back
+  size_t size_bytes = 0;
+
+  Frame* next = nullptr;  // HoldQueue's own
+};
+
+// A frame's release time frees the *oldest* held frame of its flow: with jitter the times keep
+// their distribution, and the frames their order.
+class HoldQueue {
+ public:
+  HoldQueue() = default;
+  ~HoldQueue();
+  HoldQueue(const HoldQueue&) = delete;
+  HoldQueue& operator=(const HoldQueue&) = delete;
+
+  void Push(std::unique_ptr<Frame> frame, uint64_t release_ns);
+
+  // Earliest release time; UINT64_MAX when empty.
+  uint64_t NextReleaseNs() const;
+  // The frame that the earliest release time frees. Not when empty.
+  std::unique_ptr<Frame> Pop();
+
+  // Takes everything out, oldest release first, each with its release time.
+  struct Released {
+    std::unique_ptr<Frame> frame;
+    uint64_t release_ns = 0;
+  };
+  std::vector<Released> TakeAll();
+
+  size_t size() const { return releases_.size(); }
+  // Memory that the frames take.
+  size_t held_bytes() const { return held_bytes_; }
+
+ private:
+  struct Flow {
+    Frame* oldest = nullptr;
+    Frame* newest = nullptr;
+  };
+  struct HashFlow {
+    size_t operator()(const FlowKey& key) const {
+      return (size_t{key.hash} << 16) ^ (size_t{key.hook} << 1) ^ key.direction;
+    }
+  };
+  using Flows = std::unordered_map<FlowKey, Flow, HashFlow>;
+  struct Release {
+    uint64_t at_ns;
+    uint64_t sequence;  // equal times in order of arrival
+    Flows::value_type* flow;
+    auto operator<=>(const Release&) const = default;
+  };
+
+  Flows flows_;
+  std::priority_queue<Release, std::vector<Release>, std::greater<>> releases_;
+  uint64_t sequence_ = 0;
+  size_t held_bytes_ = 0;
+};
+
+}  // namespace faultline::network

@@ -1,0 +1,210 @@
+#include "faults/network/hooks.h"
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace faultline::network {
+namespace {
+
+struct Place {
+  bpf::NetnsId netns_id;
+  bpf::Interface interface;
+};
+
+// The namespace and interface as they are now.
+StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
+  Place place;
+  FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns));
+  FL_ASSIGN_OR_RETURN(place.netns_id, bpf::IdOf(netns_fd));
+  FL_RETURN_IF_ERROR(bpf::InNetns(netns_fd, [&]() -> Status {
+    FL_ASSIGN_OR_RETURN(place.interface, bpf::FindInterface(interface));
+    return absl::OkStatus();
+  }));
+  return place;
+}
+
+}  // namespace
+
+Hooks::Hooks(Kernel* kernel, Lane* lane, faults::UndoLog* undo, bpf::AttachMode mode)
+    : kernel_(kernel), lane_(lane), undo_(undo), mode_(mode) {}
+
+Hooks::~Hooks() {
+  for (auto& hook : hooks_) hook.reset();
+  for (auto& [id, lane] : lanes_) CloseLane(id, &lane);
+  lanes_.clear();
+  if (closing_.valid()) closing_.wait();
+}
+
+StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& interface) {
+  FL_ASSIGN_OR_RETURN(const Place place, Find(netns, interface));
+  unsigned free = FL_MAX_HOOKS;
+  for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
+    if (hooks_[i] && hooks_[i]->netns_id == place.netns_id &&
+        hooks_[i]->ifindex == place.interface.index) {
+      ++hooks_[i]->users;
+      return i;
+    }
+    if (!hooks_[i] && free == FL_MAX_HOOKS) free = i;
+  }
+  if (free == FL_MAX_HOOKS) {
+    return MakeError(StatusCode::kResourceExhausted, "more than {} interfaces have targets",
+                     FL_MAX_HOOKS);
+  }
+  if (!place.interface.ethernet) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "interface {} carries no Ethernet frames, which network faults need",
+                     interface);
+  }
+  auto hook = std::make_unique<Hook>();
+  hook->netns_id = place.netns_id;
+  hook->netns = netns;
+  hook->interface = interface;
+  hook->ifindex = place.interface.index;
+  hook->is_loopback = place.interface.loopback;
+  FL_RETURN_IF_ERROR(Open(free, hook.get()));
+  hooks_[free] = std::move(hook);
+  return free;
+}
+
+Status Hooks::Open(unsigned index, Hook* hook) {
+  fl_hook& shared = kernel_->tables()->hook[index];
+  shared.ifindex = static_cast<__u32>(hook->ifindex);
+  const auto lane = lanes_.find(hook->netns_id);
+  const bool has_lane = lane != lanes_.end() && lane->second.device != 0;
+  shared.lane_ifindex = has_lane ? static_cast<__u32>(lane->second.tap.ifindex) : 0;
+  hook->users = 1;
+  FL_ASSIGN_OR_RETURN(hook->programs, kernel_->LoadHook(index));
+  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, /*egress=*/false));
+  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, /*egress=*/true));
+  return absl::OkStatus();
+}
+
+StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, bool egress) {
+  bpf::AttachRequest request;
+  request.netns = hook.netns;
+  request.interface = hook.interface;
+  request.ifindex = hook.ifindex;
+  request.egress = egress;
+  request.program_fd = egress ? hook.programs.egress.get() : hook.programs.ingress.get();
+  request.mode = mode_;
+  if (undo_ != nullptr) {
+    request.record_undo = [this](const std::string& kind, const std::vector<std::string>& args) {
+      return undo_->Record(kind, args);
+    };
+    request.erase_undo = [this](uint64_t handle) { undo_->Erase(handle); };
+  }
+  return bpf::Attach(request);
+}
+
+void Hooks::Release(unsigned hook) {
+  if (!hooks_[hook] || --hooks_[hook]->users > 0) return;
+  hooks_[hook].reset();
+  kernel_->tables()->hook[hook].lane_ifindex = 0;
+  kernel_->tables()->hook[hook].ifindex = 0;
+}
+
+bool Hooks::Alive(unsigned hook) const {
+  if (!hooks_[hook]) return false;
+  const auto place = Find(hooks_[hook]->netns, hooks_[hook]->interface);
+  return place.ok() && place->netns_id == hooks_[hook]->netns_id &&
+         place->interface.index == hooks_[hook]->ifindex && hooks_[hook]->first->Alive() &&
+         hooks_[hook]->second->Alive();
+}
+
+Status Hooks::AcquireLane(unsigned hook) {
+  const Hook& place = *hooks_[hook];
+  LaneDevice& lane = lanes_[place.netns_id];
+  lane.netns = place.netns;
+  if (lane.users == 0) lane.idle_since = std::chrono::steady_clock::now();
+  if (lane.device == 0) FL_RETURN_IF_ERROR(OpenLane(place.netns_id, &lane));
+  if (place.is_loopback) {
+    if (!lane.loopback) {
+      FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
+    }
+    ++lane.loopback_users;
+  }
+  ++lane.users;
+  return absl::OkStatus();
+}
+
+void Hooks::ReleaseLane(unsigned hook) {
+  if (!hooks_[hook]) return;
+  const auto known = lanes_.find(hooks_[hook]->netns_id);
+  if (known == lanes_.end()) return;
+  LaneDevice& lane = known->second;
+  const auto now = std::chrono::steady_clock::now();
+  if (hooks_[hook]->is_loopback && --lane.loopback_users == 0) lane.loopback_idle_since = now;
+  if (--lane.users == 0) lane.idle_since = now;
+}
+
+bool Hooks::HasLane(unsigned hook) const {
+  const auto known = lanes_.find(hooks_[hook]->netns_id);
+  return known != lanes_.end() && known->second.device != 0;
+}
+
+void Hooks::TendLanes() {
+  const auto now = std::chrono::steady_clock::now();
+  for (auto it = lanes_.begin(); it != lanes_.end();) {
+    auto& [id, lane] = *it;
+    if (lane.loopback_users == 0 && now - lane.loopback_idle_since >= kLoopbackIdle) {
+      lane.loopback.reset();
+    }
+    if (lane.users == 0 && now - lane.idle_since >= kLaneIdle) {
+      CloseLane(id, &lane);
+      it = lanes_.erase(it);
+      continue;
+    }
+    if (lane.users > 0 && lane.device != 0 && !Stands(id, lane)) {
+      FL_LOG(warn, "{} in '{}' was taken away or shut: making another", lane.tap.name, lane.netns);
+      CloseLane(id, &lane);
+      if (const Status again = OpenLane(id, &lane); !again.ok()) {
+        FL_LOG(error, "{}", ToString(again.message()));
+      }
+    }
+    ++it;
+  }
+}
+
+bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
+  const auto netns_fd = bpf::OpenNetns(lane.netns);
+  const auto named = netns_fd.ok() ? bpf::IdOf(*netns_fd) : netns_fd.status();
+  // A namespace whose name is gone or another's: its targets go as well, and the lane with them.
+  if (!named.ok() || *named != id) return true;
+  bool stands = false;
+  const Status looked = bpf::InNetns(*netns_fd, [&] {
+    const auto found = bpf::FindInterface(lane.tap.name);
+    stands = found.ok() && found->index == lane.tap.ifindex && found->up;
+    return absl::OkStatus();
+  });
+  return stands || !looked.ok();
+}
+
+Status Hooks::OpenLane(const bpf::NetnsId& id, LaneDevice* lane) {
+  FL_ASSIGN_OR_RETURN(lane->tap, MakeTap(lane->netns, kernel_->lane_program(), mode_));
+  FL_ASSIGN_OR_RETURN(lane->device, lane_->AddDevice(lane->tap.fd.get()));
+  SetLaneIfindex(id, lane->tap.ifindex);
+  return absl::OkStatus();
+}
+
+void Hooks::CloseLane(const bpf::NetnsId& id, LaneDevice* lane) {
+  if (lane->device == 0) return;
+  SetLaneIfindex(id, 0);
+  lane_->RemoveDevice(std::exchange(lane->device, 0));
+  // Taking a device out of the kernel waits for its readers: not on the caller's time.
+  if (closing_.valid()) closing_.wait();
+  closing_ = std::async(std::launch::async, [program = std::move(lane->tap.program),
+                                             fd = std::move(lane->tap.fd)]() mutable {
+    program.reset();
+    fd.Reset();
+  });
+}
+
+void Hooks::SetLaneIfindex(const bpf::NetnsId& id, int ifindex) {
+  for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
+    if (!hooks_[i] || hooks_[i]->netns_id != id) continue;
+    kernel_->tables()->hook[i].lane_ifindex = static_cast<__u32>(ifindex);
+  }
+}
+
+}  // namespace faultline::network

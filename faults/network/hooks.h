@@ -1,0 +1,103 @@
+// Where the programs are: one hook per interface that a target names, one lane device per network
+// namespace in which something is delayed.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "bpf/attach.h"
+#include "bpf/netns.h"
+#include "faults/driver.h"
+#include "faults/network/kernel.h"
+#include "faults/network/lane.h"
+#include "faults/network/loopback.h"
+#include "faults/network/tap.h"
+
+namespace faultline::network {
+
+// One thread.
+class Hooks {
+ public:
+  // A lane's device is removed when nothing has been delayed in its namespace for this long:
+  // making one takes milliseconds, removing one tens of them.
+  static constexpr std::chrono::seconds kLaneIdle{5};
+  // Loopback's settings go back so long after the last rule there: what the lane has let out is
+  // through by then.
+  static constexpr std::chrono::milliseconds kLoopbackIdle{100};
+
+  // All outlive this.
+  Hooks(Kernel* kernel, Lane* lane, faults::UndoLog* undo, bpf::AttachMode mode);
+  ~Hooks();
+
+  // The hook of an interface, with its programs attached; made when it is not there yet. Each
+  // Acquire is undone by one Release, the last of which detaches the programs.
+  // NOT_FOUND: no such namespace or interface. FAILED_PRECONDITION: not Ethernet, or refused by the
+  // kernel. RESOURCE_EXHAUSTED: FL_MAX_HOOKS are in use.
+  StatusOr<unsigned> Acquire(const std::string& netns, const std::string& interface);
+  void Release(unsigned hook);
+  // False when the interface has gone, another has taken its name, or somebody has taken our
+  // programs off.
+  bool Alive(unsigned hook) const;
+
+  // The hook's namespace has a lane from here on until ReleaseLane.
+  Status AcquireLane(unsigned hook);
+  void ReleaseLane(unsigned hook);
+  // False while somebody has taken the lane's device away and no other could be made: packets then
+  // pass undelayed.
+  bool HasLane(unsigned hook) const;
+  // Removes lanes and takes back loopback settings that have been idle, and replaces devices that
+  // somebody has removed or shut; to be called about ten times a second, because what is matched
+  // until then is lost.
+  void TendLanes();
+
+ private:
+  struct LaneDevice {
+    std::string netns;
+    Tap tap;
+    unsigned device = 0;  // the lane's number for it; 0: there is none
+    unsigned users = 0;
+    std::chrono::steady_clock::time_point idle_since;
+    // Of the namespace's loopback device, while some of the users are there.
+    std::unique_ptr<LoopbackRoutes> loopback;
+    unsigned loopback_users = 0;
+    std::chrono::steady_clock::time_point loopback_idle_since;
+  };
+  // Members end in reverse order: the second attachment before the first, which may have made the
+  // qdisc that both sit on.
+  struct Hook {
+    bpf::NetnsId netns_id;
+    std::string netns;
+    std::string interface;
+    int ifindex = 0;
+    bool is_loopback = false;
+    unsigned users = 0;
+    HookPrograms programs;
+    std::unique_ptr<bpf::Attachment> first;
+    std::unique_ptr<bpf::Attachment> second;
+  };
+
+  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, bool egress);
+  Status Open(unsigned index, Hook* hook);
+  using Lanes = std::map<bpf::NetnsId, LaneDevice>;
+
+  Status OpenLane(const bpf::NetnsId& id, LaneDevice* lane);
+  void CloseLane(const bpf::NetnsId& id, LaneDevice* lane);
+  static bool Stands(const bpf::NetnsId& id, const LaneDevice& lane);
+  void SetLaneIfindex(const bpf::NetnsId& id, int ifindex);
+
+  Kernel* const kernel_;
+  Lane* const lane_;
+  faults::UndoLog* const undo_;
+  const bpf::AttachMode mode_;
+  std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
+  Lanes lanes_;
+  std::future<void> closing_;
+};
+
+}  // namespace faultline::network

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* A packet's way to the lane. */
+#ifndef FAULTLINE_NETWORK_LANE_BPF_H
+#define FAULTLINE_NETWORK_LANE_BPF_H
+
+#include "faults/network/act.bpf.h"
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, FL_PARKED);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct fl_lane_prefix);
+} fl_parked SEC(".maps");
+
+static __always_inline __u32 fl_flow_hash(struct fl_packet* p) {
+  __u64 hash = ((__u64)p->local_port << 16 | p->peer_port) ^ (__u64)p->protocol << 32;
+  for (int i = 0; i < 4; i++)
+    hash = fl_mix(hash ^ ((__u64)p->address[FL_LOCAL][i] << 32 | p->address[FL_PEER][i]));
+  return hash;
+}
+
+/* Parks the prefix of a packet that is too large to carry it. Not 0 when that cannot be. */
+static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix* prefix) {
+  __u32 zero = 0, place;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_lane_prefix* parked;
+  if (!t || prefix->tagged) return -1;
+  place = __sync_fetch_and_add(&t->parked, 1) & (FL_PARKED - 1);
+  parked = bpf_map_lookup_elem(&fl_parked, &place);
+  if (!parked) return -1;
+  *parked = *prefix;
+  return bpf_skb_vlan_push(skb, bpf_htons(FL_RETURN_ETHERTYPE), place);
+}
+
+static __always_inline int fl_to_lane(struct __sk_buff* skb, __u32 lane_ifindex,
+                                      struct fl_lane_prefix* prefix) {
+  prefix->tagged = skb->vlan_present != 0;
+  if (bpf_skb_change_head(skb, sizeof(*prefix), 0)) {
+    if (fl_park(skb, prefix)) return FL_PASS;
+  } else if (bpf_skb_store_bytes(skb, 0, prefix, sizeof(*prefix), 0)) {
+    return bpf_redirect(FL_NOWHERE, 0);
+  }
+  for (int i = 0; i < prefix->rule_count && i < FL_MAX_RULES_PER_PACKET; i++) {
+    __u32 id = prefix->rule[i];
+    struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
+    if (counters) __sync_fetch_and_add(&counters->acted, 1);
+  }
+  return bpf_redirect(lane_ifindex, 0);
+}
+
+#endif

@@ -1,0 +1,259 @@
+#include "faults/network/lane.h"
+
+#include <malloc.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "base/clock.h"
+#include "faults/network/lane_frame.h"
+
+namespace faultline::network {
+namespace {
+
+constexpr unsigned kBatchFrames = 64;
+constexpr unsigned kDrainFrames = 16'384;  // more than a device's queue holds
+constexpr size_t kScratchBytes = 256 * 1024;
+constexpr size_t kTrimAboveBytes = size_t{8} << 20;
+constexpr int kLaneNice = -10;
+constexpr uint32_t kStopDevice = 0;
+
+void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, const fl_lane_prefix* parked) {
+  std::unique_ptr<Lane> lane(new Lane(counters, parked));
+  lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+  lane->stop_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = kStopDevice;
+  if (!lane->epoll_.valid() || !lane->stop_event_.valid() ||
+      epoll_ctl(lane->epoll_.get(), EPOLL_CTL_ADD, lane->stop_event_.get(), &event) != 0) {
+    return MakeError(StatusCode::kInternal, "starting the delay lane failed: {}", ErrnoText(errno));
+  }
+  lane->scratch_.resize(kScratchBytes);
+  lane->thread_ = std::thread([raw = lane.get()] { raw->Run(); });
+  return lane;
+}
+
+Lane::~Lane() {
+  for (unsigned rule = 0; rule < FL_MAX_RULES; ++rule) {
+    if (rules_[rule].active) ClearRule(rule);
+  }
+  eventfd_write(stop_event_.get(), 1);
+  if (thread_.joinable()) thread_.join();
+}
+
+StatusOr<unsigned> Lane::AddDevice(int fd) {
+  const std::lock_guard lock(mutex_);
+  const unsigned device = next_device_++;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = device;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return MakeError(StatusCode::kInternal, "the lane cannot serve a device: {}", ErrnoText(errno));
+  }
+  devices_[device] = fd;
+  return device;
+}
+
+void Lane::RemoveDevice(unsigned device) {
+  const std::lock_guard lock(mutex_);
+  ReadFrames(device, kDrainFrames);
+  for (auto& [frame, release_ns] : queue_.TakeAll()) {
+    if (frame->lane == device) {
+      WriteOut(std::move(frame), /*in_time=*/false);
+    } else {
+      queue_.Push(std::move(frame), release_ns);
+    }
+  }
+  DropDevice(device);
+}
+
+void Lane::DropDevice(unsigned device) {
+  const auto found = devices_.find(device);
+  if (found == devices_.end()) return;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second, nullptr);
+  devices_.erase(found);
+}
+
+void Lane::SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns) {
+  const std::lock_guard lock(mutex_);
+  rules_[rule] = Rule{.active = true, .what = what, .deadline_ns = deadline_ns};
+}
+
+void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
+  const std::lock_guard lock(mutex_);
+  rules_[rule].deadline_ns = deadline_ns;
+}
+
+void Lane::ClearRule(unsigned rule) {
+  const std::lock_guard lock(mutex_);
+  rules_[rule].active = false;
+  // What still waits in the devices was matched before: it goes out with the rest.
+  const auto devices = devices_;
+  for (const auto& [device, fd] : devices) ReadFrames(device, kDrainFrames);
+  for (auto& [frame, release_ns] : queue_.TakeAll()) {
+    const auto begin = frame->rules.begin(), end = begin + frame->rule_count;
+    const auto mine = std::find_if(begin, end, [&](const HeldRule& r) { return r.rule == rule; });
+    if (mine == end) {
+      queue_.Push(std::move(frame), release_ns);
+    } else if (frame->rule_count == 1) {
+      WriteOut(std::move(frame), /*in_time=*/false);
+    } else {
+      const uint64_t less_ns = mine->delay_ns;
+      std::move(mine + 1, end, mine);
+      --frame->rule_count;
+      frame->asked_ns -= less_ns;
+      queue_.Push(std::move(frame), release_ns - less_ns);
+    }
+  }
+}
+
+faults::DriverLoad Lane::Load() {
+  const std::lock_guard lock(mutex_);
+  return {queue_.held_bytes(), queue_.size()};
+}
+
+void Lane::CountLosses() {
+  const std::lock_guard lock(mutex_);
+  std::array<uint64_t, FL_MAX_RULES> sent{};
+  for (unsigned i = 0; i < FL_MAX_RULES; ++i) {
+    if (rules_[i].active) sent[i] = __atomic_load_n(&counters_[i].acted, __ATOMIC_ACQUIRE);
+  }
+  const auto devices = devices_;
+  for (const auto& [device, fd] : devices) {
+    if (!ReadFrames(device, kDrainFrames)) return;
+  }
+  for (unsigned i = 0; i < FL_MAX_RULES; ++i) {
+    Rule& rule = rules_[i];
+    if (!rule.active) continue;
+    // Counted and not yet queued is possible for an instant: only what is missing twice is lost.
+    const uint64_t missing = sent[i] > rule.frames_read ? sent[i] - rule.frames_read : 0;
+    const uint64_t lost = std::min(missing, rule.missing);
+    rule.missing = missing;
+    if (lost <= rule.losses) continue;
+    Add(&counters_[i].lane_dropped, lost - rule.losses);
+    rule.losses = lost;
+  }
+}
+
+void Lane::Run() {
+  pthread_setname_np(pthread_self(), "fl-lane");
+  prctl(PR_SET_TIMERSLACK, 1UL);
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLaneNice);
+  Waiter waiter;
+  std::array<epoll_event, 64> events{};
+  bool held_much = false;
+  while (true) {
+    const int ready = epoll_wait(epoll_.get(), events.data(), events.size(), 0);
+    uint64_t next_ns = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      for (int i = 0; i < ready; ++i) {
+        if (events[i].data.u32 == kStopDevice) return;
+        ReadFrames(events[i].data.u32, kBatchFrames);
+      }
+      ReleaseDue();
+      next_ns = queue_.NextReleaseNs();
+      held_much |= queue_.held_bytes() > kTrimAboveBytes;
+      if (held_much && queue_.size() == 0) {
+        malloc_trim(0);
+        held_much = false;
+      }
+    }
+    waiter.WaitUntil(epoll_.get(), next_ns);
+  }
+}
+
+bool Lane::ReadFrames(unsigned device, unsigned limit) {
+  const auto found = devices_.find(device);
+  if (found == devices_.end()) return true;
+  for (unsigned i = 0; i < limit; ++i) {
+    const ssize_t got = read(found->second, scratch_.data(), scratch_.size());
+    if (got > 0) {
+      Admit(device, scratch_.data(), static_cast<size_t>(got));
+    } else if (got < 0 && errno == EINTR) {
+      continue;
+    } else {
+      // Anything but "nothing now" means that the device has gone, its namespace for instance.
+      if (got == 0 || errno != EAGAIN) DropDevice(device);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
+  fl_lane_prefix prefix;
+  const bool carried = ReadPrefix(bytes, size, &prefix);
+  if (!carried && !ReadParked(bytes, size, parked_, &prefix)) return;
+  auto frame = std::make_unique<Frame>();
+  frame->flow = {prefix.flow, prefix.hook, prefix.direction};
+  frame->lane = device;
+  frame->t0_ns = prefix.t0_ns;
+  for (unsigned i = 0; i < prefix.rule_count; ++i) {
+    Rule& rule = rules_[prefix.rule[i]];
+    if (!rule.active) continue;
+    ++rule.frames_read;
+    frame->rules[frame->rule_count++] = {prefix.rule[i], std::get<DelayModel>(rule.what).Draw()};
+  }
+  if (queue_.held_bytes() + size > kMaxHeldBytes) {
+    CountDropped(*frame);
+    return;
+  }
+  ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
+  frame->bytes = std::move(rebuilt.bytes);
+  frame->size_bytes = rebuilt.size_bytes;
+  Schedule(std::move(frame));
+}
+
+void Lane::Schedule(std::unique_ptr<Frame> frame) {
+  uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
+  for (unsigned i = 0; i < frame->rule_count; ++i) {
+    frame->asked_ns += frame->rules[i].delay_ns;
+    deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
+  }
+  const uint64_t release_ns = std::min(frame->t0_ns + frame->asked_ns, deadline_ns);
+  queue_.Push(std::move(frame), release_ns);
+}
+
+void Lane::ReleaseDue() {
+  while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop(), /*in_time=*/true);
+}
+
+void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
+  const auto device = devices_.find(frame->lane);
+  const uint64_t now_ns = BoottimeNowNs();
+  if (device == devices_.end() ||
+      write(device->second, frame->bytes.get(), frame->size_bytes) < 0) {
+    CountDropped(*frame);
+    return;
+  }
+  if (!in_time) return;
+  // How much later than asked is the lane's doing, whichever rule asked.
+  const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
+  for (unsigned i = 0; i < frame->rule_count; ++i) {
+    const auto [rule, asked_ns] = frame->rules[i];
+    const int64_t given_ns = static_cast<int64_t>(asked_ns) + late_ns;
+    Add(&counters_[rule].delay_asked_ns, asked_ns);
+    Add(&counters_[rule].delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
+  }
+}
+
+void Lane::CountDropped(const Frame& frame) {
+  for (unsigned i = 0; i < frame.rule_count; ++i) {
+    Add(&counters_[frame.rules[i].rule].lane_dropped, 1);
+  }
+}
+
+}  // namespace faultline::network

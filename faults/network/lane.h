@@ -1,0 +1,93 @@
+// The delay lane: one thread that holds matched packets back in user space, because a BPF program
+// cannot. Frames come out of TAP devices with an fl_lane_prefix, and go back when their time has
+// come.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/status.h"
+#include "bpf/fd.h"
+#include "faults/driver.h"
+#include "faults/network/datapath.h"
+#include "faults/network/hold_queue.h"
+#include "faults/network/lane_rule.h"
+#include "faults/network/waiter.h"
+
+namespace faultline::network {
+
+// Methods may be called from any thread; none waits for longer than the lane's present batch.
+class Lane {
+ public:
+  // Memory for held frames. What comes when it is full is dropped, and counted.
+  static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
+
+  // Starts the thread. `counters` is the shared array of all rules' counters, `parked` that of the
+  // prefixes of large packets; both outlive the lane.
+  static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, const fl_lane_prefix* parked);
+  // Lets out everything, ends the thread, closes the devices.
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Serves a device: `fd` as Tap::fd, which stays the caller's, until RemoveDevice.
+  StatusOr<unsigned> AddDevice(int fd);
+  // Lets out what is held for the device, and forgets it. The caller may close it then.
+  void RemoveDevice(unsigned device);
+
+  // Frames of that rule are treated so from now on, but never held beyond the deadline
+  // (CLOCK_BOOTTIME).
+  void SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns);
+  void SetDeadline(unsigned rule, uint64_t deadline_ns);
+  // The rule holds nothing any more: its frames go out before this returns, those that other rules
+  // hold as well when these say.
+  void ClearRule(unsigned rule);
+
+  // What is held at this moment.
+  faults::DriverLoad Load();
+
+  // Counts as lane_dropped what the kernel sent to a lane and did not arrive.
+  void CountLosses();
+
+ private:
+  struct Rule {
+    bool active = false;
+    LaneRule what;
+    uint64_t deadline_ns = 0;
+    uint64_t frames_read = 0;
+    uint64_t missing = 0;  // at the previous CountLosses
+    uint64_t losses = 0;   // counted so far
+  };
+
+  Lane(fl_counters* counters, const fl_lane_prefix* parked)
+      : counters_(counters), parked_(parked) {}
+  void Run();
+  // The following hold mutex_. Returns false when `limit` frames were read and there may be more.
+  bool ReadFrames(unsigned device, unsigned limit);
+  void DropDevice(unsigned device);
+  void Admit(unsigned device, const uint8_t* bytes, size_t size);
+  void Schedule(std::unique_ptr<Frame> frame);
+  void ReleaseDue();
+  void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
+  void CountDropped(const Frame& frame);
+
+  fl_counters* const counters_;
+  const fl_lane_prefix* const parked_;
+  bpf::UniqueFd epoll_;
+  bpf::UniqueFd stop_event_;
+  std::mutex mutex_;
+  std::map<unsigned, int> devices_;
+  unsigned next_device_ = 1;
+  std::array<Rule, FL_MAX_RULES> rules_{};
+  HoldQueue queue_;
+  std::vector<uint8_t> scratch_;
+  std::thread thread_;
+};
+
+}  // namespace faultline::network

@@ -1,0 +1,105 @@
+#include "faults/network/lane_frame.h"
+
+#include <cstring>
+
+namespace faultline::network {
+namespace {
+
+// struct virtio_net_hdr, whose own header is not C++.
+struct VnetHeader {
+  uint8_t flags;
+  uint8_t gso_type;
+  uint16_t hdr_len;
+  uint16_t gso_size;
+  uint16_t csum_start;
+  uint16_t csum_offset;
+};
+constexpr uint8_t kNeedsChecksum = 1;
+constexpr uint8_t kNoGso = 0;
+
+constexpr size_t kMacsBytes = 12;
+constexpr size_t kTagBytes = 4;
+constexpr int kEthertypeIpv4 = 0x0800;
+constexpr int kEthertypeIpv6 = 0x86dd;
+constexpr size_t kMinFrameBytes = kMacsBytes + 2;
+// A tag that the packet had already is put by the kernel where a frame's would stand: into ours.
+constexpr size_t kTagInPrefix = 12;
+
+// Writes the tag that says where a frame belongs.
+void PutReturnTag(const fl_lane_prefix& prefix, uint8_t* to) {
+  const unsigned tag = FL_RETURN_TAG(prefix.hook, prefix.direction);
+  const uint8_t bytes[kTagBytes] = {FL_RETURN_ETHERTYPE >> 8, FL_RETURN_ETHERTYPE & 0xff,
+                                    static_cast<uint8_t>(tag >> 8), static_cast<uint8_t>(tag)};
+  std::memcpy(to, bytes, kTagBytes);
+}
+
+bool IsPlausible(const fl_lane_prefix& prefix) {
+  return prefix.hook < FL_MAX_HOOKS && prefix.direction <= FL_INGRESS &&
+         prefix.rule_count <= FL_MAX_RULES_PER_PACKET;
+}
+
+}  // namespace
+
+ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix) {
+  constexpr size_t kPrefixBytes = sizeof(fl_lane_prefix);
+  const size_t had_tag = prefix.tagged != 0 ? kTagBytes : 0;
+  ReturnFrame out;
+  out.size_bytes = size - kPrefixBytes + kTagBytes;
+  out.bytes = std::make_unique_for_overwrite<uint8_t[]>(out.size_bytes);
+  VnetHeader header;
+  std::memcpy(&header, bytes, sizeof(header));
+  constexpr int kMoved = static_cast<int>(kTagBytes) - static_cast<int>(kPrefixBytes);
+  if ((header.flags & kNeedsChecksum) != 0) {
+    header.csum_start = static_cast<uint16_t>(header.csum_start + kMoved);
+  }
+  if (header.gso_type != kNoGso) header.hdr_len = static_cast<uint16_t>(header.hdr_len + kMoved);
+  uint8_t* to = out.bytes.get();
+  std::memcpy(to, &header, sizeof(header));
+  to += sizeof(header);
+  const uint8_t* frame = bytes + sizeof(header) + kPrefixBytes + had_tag;
+  std::memcpy(to, frame, kMacsBytes);
+  to += kMacsBytes;
+  PutReturnTag(prefix, to);
+  to += kTagBytes;
+  std::memcpy(to, bytes + sizeof(header) + kTagInPrefix, had_tag);
+  to += had_tag;
+  const uint8_t* rest = frame + kMacsBytes;
+  std::memcpy(to, rest, static_cast<size_t>(bytes + size - rest));
+  return out;
+}
+
+bool ReadPrefix(const uint8_t* bytes, size_t size, fl_lane_prefix* prefix) {
+  constexpr size_t kSmallest = sizeof(VnetHeader) + sizeof(fl_lane_prefix) + kMinFrameBytes;
+  if (size < kSmallest) return false;
+  const uint8_t* at = bytes + sizeof(VnetHeader);
+  const bool tagged = at[kTagInPrefix] == 0x81 || at[kTagInPrefix] == 0x88;
+  if (tagged && size < kSmallest + kTagBytes) return false;
+  std::memcpy(prefix, at, kTagInPrefix);
+  std::memcpy(reinterpret_cast<uint8_t*>(prefix) + kTagInPrefix,
+              at + kTagInPrefix + (tagged ? kTagBytes : 0), sizeof(*prefix) - kTagInPrefix);
+  return (prefix->tagged != 0) == tagged && IsPlausible(*prefix);
+}
+
+ReturnFrame RebuildParked(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix) {
+  ReturnFrame out;
+  out.size_bytes = size;
+  out.bytes = std::make_unique_for_overwrite<uint8_t[]>(size);
+  std::memcpy(out.bytes.get(), bytes, size);
+  PutReturnTag(prefix, out.bytes.get() + sizeof(VnetHeader) + kMacsBytes);
+  return out;
+}
+
+// An IP packet behind the tag: what stands there cannot be taken for a prefix that a packet
+// carries.
+bool ReadParked(const uint8_t* bytes, size_t size, const fl_lane_prefix* parked,
+                fl_lane_prefix* prefix) {
+  if (size < sizeof(VnetHeader) + kMinFrameBytes + kTagBytes) return false;
+  const uint8_t* tag = bytes + sizeof(VnetHeader) + kMacsBytes;
+  const auto word = [&](size_t at) { return tag[at] << 8 | tag[at + 1]; };
+  const bool is_ip = word(4) == kEthertypeIpv4 || word(4) == kEthertypeIpv6;
+  if (word(0) != FL_RETURN_ETHERTYPE || !is_ip) return false;
+  *prefix = parked[word(2) % FL_PARKED];
+  return IsPlausible(*prefix);
+}
+
+}  // namespace faultline::network

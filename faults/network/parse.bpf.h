@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* From packet to the properties that filters look at. */
+#ifndef FAULTLINE_NETWORK_PARSE_BPF_H
+#define FAULTLINE_NETWORK_PARSE_BPF_H
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "faults/network/datapath.h"
+
+#define FL_IPV6_EXTENSIONS 4
+#define FL_HEADER_BYTES 128
+
+struct fl_packet {
+  __u32 address[2][4]; /* by side, network order; IPv4 as ::ffff:a.b.c.d */
+  __u32 l4_offset;
+  __u32 payload_bytes;
+  __u32 seq;
+  __u32 ack;
+  __u16 local_port; /* host order; both 0 when has_ports is not set */
+  __u16 peer_port;
+  __u32 payload_offset;
+  __u8 protocol; /* FL_PROTO_ */
+  __u8 has_ports;
+  __u8 tcp_flags;
+};
+
+#define FL_TCP_FIN 0x01
+#define FL_TCP_SYN 0x02
+#define FL_TCP_RST 0x04
+#define FL_TCP_PSH 0x08
+#define FL_TCP_ACK 0x10
+
+/* The headers are not all in the skb's linear part. */
+#define FL_CUT_SHORT (-2)
+
+static __always_inline int fl_parse_ports(void* l4, void* end, __u32 l4_bytes, __u32 direction,
+                                          struct fl_packet* p) {
+  __be16* ports = l4;
+  __u32 header = sizeof(struct udphdr);
+  if (p->protocol == FL_PROTO_TCP) {
+    struct tcphdr* tcp = l4;
+    if ((void*)(tcp + 1) > end) return FL_CUT_SHORT;
+    p->seq = bpf_ntohl(tcp->seq);
+    p->ack = bpf_ntohl(tcp->ack_seq);
+    p->tcp_flags = ((__u8*)tcp)[13];
+    header = tcp->doff * 4;
+  } else if (l4 + sizeof(struct udphdr) > end) {
+    return FL_CUT_SHORT;
+  }
+  p->local_port = bpf_ntohs(direction == FL_EGRESS ? ports[0] : ports[1]);
+  p->peer_port = bpf_ntohs(direction == FL_EGRESS ? ports[1] : ports[0]);
+  p->has_ports = 1;
+  p->payload_offset = p->l4_offset + header;
+  p->payload_bytes = l4_bytes > header ? l4_bytes - header : 0;
+  return 0;
+}
+
+static __always_inline int fl_parse_ipv4(void* data, void* end, __u32 skb_bytes, __u32 direction,
+                                         struct fl_packet* p, __u32* l4_bytes, __u8* first) {
+  struct iphdr* ip = data + ETH_HLEN;
+  __u32 header, total;
+  if ((void*)(ip + 1) > end) return FL_CUT_SHORT;
+  header = ip->ihl * 4;
+  if (header < sizeof(*ip)) return -1;
+  total = bpf_ntohs(ip->tot_len);
+  /* 0: a BIG TCP packet says its length only in the skb. */
+  if (total == 0) total = skb_bytes - ETH_HLEN;
+  p->address[FL_LOCAL][2] = p->address[FL_PEER][2] = bpf_htonl(0xffff);
+  p->address[FL_LOCAL][3] = direction == FL_EGRESS ? ip->saddr : ip->daddr;
+  p->address[FL_PEER][3] = direction == FL_EGRESS ? ip->daddr : ip->saddr;
+  p->l4_offset = ETH_HLEN + header;
+  *l4_bytes = total > header ? total - header : 0;
+  *first = !(ip->frag_off & bpf_htons(0x1fff));
+  return ip->protocol;
+}
+
+static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes, __u32 direction,
+                                         struct fl_packet* p, __u32* l4_bytes, __u8* first) {
+  struct ipv6hdr* ip = data + ETH_HLEN;
+  __u32 offset = ETH_HLEN + sizeof(*ip), total;
+  __u8 next;
+  if ((void*)(ip + 1) > end) return FL_CUT_SHORT;
+  total = bpf_ntohs(ip->payload_len) + ETH_HLEN + sizeof(*ip);
+  if (ip->payload_len == 0) total = skb_bytes;
+  for (int i = 0; i < 4; i++) {
+    __u32 source = ip->saddr.in6_u.u6_addr32[i], destination = ip->daddr.in6_u.u6_addr32[i];
+    p->address[FL_LOCAL][i] = direction == FL_EGRESS ? source : destination;
+    p->address[FL_PEER][i] = direction == FL_EGRESS ? destination : source;
+  }
+  next = ip->nexthdr;
+  *first = 1;
+  for (int i = 0; i < FL_IPV6_EXTENSIONS; i++) {
+    __u8* extension = data + offset;
+    if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+        next != IPPROTO_FRAGMENT)
+      break;
+    if (extension + 8 > (__u8*)end) return FL_CUT_SHORT;
+    if (next == IPPROTO_FRAGMENT) {
+      *first = !(*(__be16*)(extension + 2) & bpf_htons(0xfff8));
+      offset += 8;
+    } else {
+      offset += (extension[1] + 1) * 8;
+    }
+    next = extension[0];
+    if (!*first || offset > FL_HEADER_BYTES) break;
+  }
+  p->l4_offset = offset;
+  *l4_bytes = total > offset ? total - offset : 0;
+  return next;
+}
+
+/* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports. */
+static __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
+  void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
+  __u32 l4_bytes = 0;
+  __u8 first = 1;
+  int protocol;
+  if (skb->protocol == bpf_htons(ETH_P_IP))
+    protocol = fl_parse_ipv4(data, end, skb->len, direction, p, &l4_bytes, &first);
+  else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+    protocol = fl_parse_ipv6(data, end, skb->len, direction, p, &l4_bytes, &first);
+  else
+    return -1;
+  if (protocol < 0) return protocol;
+  if (protocol == IPPROTO_TCP)
+    p->protocol = FL_PROTO_TCP;
+  else if (protocol == IPPROTO_UDP)
+    p->protocol = FL_PROTO_UDP;
+  else
+    p->protocol =
+        protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? FL_PROTO_ICMP : FL_PROTO_OTHER;
+  if (!first || p->protocol > FL_PROTO_UDP) return 0;
+  if (p->l4_offset > FL_HEADER_BYTES) return -1;
+  return fl_parse_ports(data + p->l4_offset, end, l4_bytes, direction, p);
+}
+
+#endif

@@ -1,0 +1,26 @@
+// What each kind does to its packets: one Plan for each, in the file of its family (plan_*.cc).
+// rule.cc has their table.
+#pragma once
+
+#include <optional>
+
+#include "chaos/v1/metrics.pb.h"
+#include "faults/network/datapath.h"
+#include "faults/network/lane_rule.h"
+#include "network/v1/parameters.pb.h"
+
+namespace faultline::network {
+
+// What a kind does to the packets that its filter matches.
+struct ActionPlan {
+  uint64_t action = FL_ACT_LOSE;  // FL_ACT_
+  fl_choice choice{};             // of the matched packets
+  std::optional<LaneRule> lane;   // with FL_ACT_LANE: what is done there
+  // Which counter of the API tells on how many packets the rule acted.
+  void (chaos::v1::FaultCounters::*acted)(uint64_t) = nullptr;
+};
+
+ActionPlan Plan(const ::network::v1::NetworkLatency& latency, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkLoss& loss, uint64_t seed);
+
+}  // namespace faultline::network

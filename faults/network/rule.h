@@ -1,0 +1,24 @@
+// From a fault's typed parameters and its target to what kernel and lane are told.
+#pragma once
+
+#include <google/protobuf/any.pb.h>
+
+#include "base/status.h"
+#include "chaos/v1/experiment.pb.h"
+#include "faults/network/plan.h"
+#include "faults/network/tables.h"
+
+namespace faultline::network {
+
+// A fault of this group, ready for a target.
+struct RulePlan {
+  Filter filter;  // all but `hook`
+  ActionPlan action;
+};
+
+// FAILED_PRECONDITION with a sentence when the target cannot have this fault: NarrowToFilter.
+// INVALID_ARGUMENT for a message that is not of this group.
+StatusOr<RulePlan> PlanRule(const google::protobuf::Any& config, const chaos::v1::Target& target,
+                            uint64_t seed);
+
+}  // namespace faultline::network

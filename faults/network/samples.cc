@@ -1,0 +1,65 @@
+#include "faults/network/samples.h"
+
+#include <array>
+
+namespace faultline::network {
+namespace {
+
+constexpr std::array<const char*, FL_REASONS> kReasons = {
+    "",
+    "requests overlap on a connection (pipelining, or a request sent in several writes)",
+    "HTTP/2 answers out of turn",
+    "QUIC answers out of turn",
+    "who asks on a connection that began before the agent cannot be told",
+    "",
+    "",
+    "",
+};
+
+uint64_t Take(__u64* counter) { return __atomic_exchange_n(counter, 0, __ATOMIC_RELAXED); }
+uint64_t Read(const __u64& counter) { return __atomic_load_n(&counter, __ATOMIC_RELAXED); }
+
+}  // namespace
+
+chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
+  chaos::v1::TargetSample sample;
+  fl_target_stats& stats = kernel->stats(target);
+  sample.set_packets(Take(&stats.packets));
+  sample.set_bytes(Take(&stats.bytes));
+  for (unsigned reason = 0; reason < FL_REASONS; ++reason) {
+    const uint64_t turns = Take(&stats.not_measurable[reason]);
+    if (turns == 0) continue;
+    sample.set_not_measurable(sample.not_measurable() + turns);
+    if (sample.not_measurable_reason().empty()) sample.set_not_measurable_reason(kReasons[reason]);
+  }
+  // The kernel counts a sample after its bucket: when there is none, no bucket has changed that
+  // the next call would not see.
+  if (Take(&stats.samples) == 0) return sample;
+  auto* latency = sample.mutable_latency();
+  latency->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+  __u64* buckets = kernel->histogram(target);
+  for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) {
+    if (Read(buckets[i]) == 0) continue;
+    latency->add_index(i);
+    latency->add_count(Take(&buckets[i]));
+  }
+  return sample;
+}
+
+void ClearSample(Kernel* kernel, unsigned target) { (void)TakeSample(kernel, target); }
+
+chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
+                                    void (chaos::v1::FaultCounters::*set_acted)(uint64_t)) {
+  chaos::v1::FaultCounters out;
+  out.set_experiment_id(key.experiment_id);
+  out.set_fault_index(key.fault_index);
+  out.set_matched(Read(counters.matched));
+  (out.*set_acted)(Read(counters.acted));
+  out.set_lease_expired(Read(counters.lease_expired));
+  out.set_lane_dropped(Read(counters.lane_dropped));
+  out.set_delay_given_ns(Read(counters.delay_given_ns));
+  out.set_delay_asked_ns(Read(counters.delay_asked_ns));
+  return out;
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,25 @@
+// The lane's device: a TAP in the targets' network namespace, whose other end is our descriptor.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "bpf/attach.h"
+#include "bpf/fd.h"
+
+namespace faultline::network {
+
+struct Tap {
+  // In this order: closing the descriptor removes the device, and with it the attachment.
+  std::unique_ptr<bpf::Attachment> program;
+  bpf::UniqueFd fd;  // non-blocking; frames with a virtio_net_hdr
+  std::string name;
+  int ifindex = 0;
+};
+
+// Makes a TAP named "fl-lane<n>" in the namespace, with all offloads (whole GSO packets pass), up,
+// without ARP and IPv6, and `program_fd` on its ingress. Gone when closed.
+StatusOr<Tap> MakeTap(const std::string& netns, int program_fd, bpf::AttachMode mode);
+
+}  // namespace faultline::network

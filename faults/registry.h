@@ -1,0 +1,71 @@
+// Every fault kind that Faultline knows: the one table. Pure: no Linux, gRPC or BPF here.
+// To add a kind: its parameter message in its group's folder, one row in that group's kinds table;
+// a new group adds one line in registry.cc and one in drivers.cc.
+#pragma once
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/descriptor.h>
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "chaos/v1/chaos.pb.h"
+#include "chaos/v1/experiment.pb.h"
+
+namespace faultline::faults {
+
+// One row of a group's table.
+struct Kind {
+  // Descriptor of the kind's parameter message; name, summary and needs are its options.
+  const google::protobuf::Descriptor* (*descriptor)();
+  // What the field options cannot say (one parameter against another, the form of an address).
+  // `message` is of that descriptor, with defaults filled in. Errors by FieldError, the field
+  // named "<prefix><parameter>".
+  Status (*validate)(const google::protobuf::Message& message, std::string_view field_prefix);
+  // What a fault of this message takes for itself on a target, such as "network/egress": two faults
+  // of different experiments with a name in common may not be on one target. Sorted.
+  std::vector<std::string> (*occupies)(const google::protobuf::Message& message);
+};
+
+struct Group {
+  std::string_view name;  // folder below faults/
+  std::span<const Kind> kinds;
+};
+
+std::span<const Group> Groups();
+
+// Kind of that name, or nullptr.
+const Kind* FindKind(std::string_view name);
+// Name of the group that a kind belongs to; empty when unknown.
+std::string_view GroupOf(std::string_view kind_name);
+
+// Text parameters to the kind's typed message: units, ranges, defaults and unknown names checked,
+// then the kind's own validate. Errors name the field as "<field_prefix><parameter>", the value and
+// what is allowed. INVALID_ARGUMENT with reason UNKNOWN_FAULT_KIND for an unknown kind, listing
+// those that exist. The kind's own field is then "fault_type", or "<path>.kind" for a prefix
+// "<path>.parameters.".
+StatusOr<google::protobuf::Any> ParseParameters(
+    std::string_view kind_name, const std::map<std::string, std::string>& parameters,
+    std::string_view field_prefix = "parameters.");
+
+// The reverse: every parameter with its value as text, units left out; lists that are empty are not
+// there. Parsing the result again gives the same message.
+std::map<std::string, std::string> ParametersToText(const google::protobuf::Any& config);
+
+// The typed message inside, of the generated class; nullptr when the type is not a kind's.
+std::unique_ptr<google::protobuf::Message> Unpack(const google::protobuf::Any& config);
+
+// For ListFaultKinds, flags, forms and docs.
+chaos::v1::FaultKindInfo Describe(const Kind& kind);
+std::vector<chaos::v1::FaultKindInfo> DescribeAll();
+
+// What a fault of this configuration takes for itself on its target (Kind::occupies); empty when
+// the type is not a kind's.
+std::vector<std::string> Occupies(const google::protobuf::Any& config);
+
+}  // namespace faultline::faults

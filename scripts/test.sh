@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Builds and runs the tests. The last line is "N passed, N failed, N skipped"; exit code 0 when
+# nothing failed, 1 when something did, 2 when the tests could not be run at all.
+#
+# usage: scripts/test.sh [PART...]
+#        scripts/test.sh --vm [KERNEL...]
+#   all      everything below, and that the host is afterwards as it was before (the default)
+#   quick    unit tidy
+#   unit     tests of single modules: no root, no other process
+#   sim      whole systems simulated under faults, 2,000 seeds (scripts/sim.sh runs any number)
+#   tidy     rules of the source tree
+#   netns    real packets in network namespaces (root)
+#   cluster  several controllers (root)
+#   e2e      the real programs together (root)
+#   checks   buf lint, clang-format, shell syntax, what cmake --install installs
+#   asan     unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan     unit tests of what links no gRPC under ThreadSanitizer
+#   vm       a few tests under the newest long-term kernel of Debian, in a virtual machine
+# --vm runs the whole list of tests/vm under every kernel of tests/vm/kernels.txt, or those named.
+# Results of each program stay in build/test-results.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+parts=()
+arguments=("${@:-all}")
+vm_kernels=()
+if [ "${1:-}" = --vm ]; then
+  parts=(vm_matrix)
+  arguments=()
+  vm_kernels=("${@:2}")
+fi
+for argument in "${arguments[@]}"; do
+  case "$argument" in
+  -h | --help) usage; exit 0 ;;
+  all) parts+=(unit sim tidy checks netns cluster e2e vm asan tsan host) ;;
+  quick) parts+=(unit tidy) ;;
+  unit | sim | tidy | netns | cluster | e2e | checks | asan | tsan | vm) parts+=("$argument") ;;
+  *) die "unknown part '$argument'; scripts/test.sh --help lists them" ;;
+  esac
+done
+wanted() {
+  local part
+  for part in "$@"; do [[ " ${parts[*]} " != *" $part "* ]] || return 0; done
+  return 1
+}
+
+if wanted netns cluster e2e; then
+  need_root
+  need_btf
+fi
+"$ROOT/scripts/bootstrap.sh"
+cd "$ROOT"
+export FAULTLINE_TEST_RESULTS="$ROOT/build/test-results"
+rm -rf "$FAULTLINE_TEST_RESULTS"
+mkdir -p "$FAULTLINE_TEST_RESULTS"
+summary() { python3 tools/test_summary.py "$@"; }
+
+# run_suite SUITE LIMIT DIR [PREFIX...]: every test program in DIR, LIMIT seconds for each.
+run_suite() {
+  local suite=$1 limit=$2 dir=$3 programs=()
+  shift 3
+  [ ! -d "$dir" ] || mapfile -t programs < <(find "$dir" -maxdepth 1 -type f -executable | sort)
+  summary run --suite "$suite" --limit "$limit" ${*:+--prefix "$*"} "${programs[@]}"
+}
+# check NAME COMMAND...: one counted test; a failure is told at the end like any other.
+check() { summary check --suite checks --name "$1" -- "${@:2}" || true; }
+
+# A sanitizer's build is itself a counted test: when it fails, the others' results are still told.
+# build_counted PRESET TARGET
+build_counted() {
+  step "building preset $1 ($2)"
+  summary check --suite "$1" --name "builds" --limit 3600 -- \
+    sh -c "cmake --preset $1 && cmake --build build/$1 --target $2"
+}
+
+note_netns_mount
+if wanted host; then tools/host_state.sh >"$FAULTLINE_TEST_RESULTS/host-before.txt"; fi
+# Programs of tests that are no more would still be found and run.
+forget_old_outputs() { ninja -C "build/$1" -t cleandead >/dev/null; }
+if wanted unit sim tidy netns cluster e2e checks vm vm_matrix; then
+  build_preset dev
+  forget_old_outputs dev
+fi
+
+if wanted tidy; then run_suite tidy 60 build/dev/tests/tidy; fi
+if wanted checks; then
+  check "scripts are valid shell" tools/check_shell.sh
+  check "sources are formatted as .clang-format says" tools/check_format.sh
+  check "buf lint" tools/check_proto.sh
+  check "cmake --install installs what deploy/installed.txt lists" tools/check_install.sh build/dev
+fi
+if wanted unit; then run_suite unit 180 build/dev/tests/unit; fi
+if wanted sim; then run_suite sim 600 build/dev/tests/sim; fi
+if wanted netns; then run_suite netns 600 build/dev/tests/netns; fi
+if wanted cluster; then run_suite cluster 600 build/dev/tests/cluster; fi
+if wanted e2e; then run_suite e2e 900 build/dev/tests/e2e; fi
+if wanted vm; then
+  python3 tests/vm/vm.py test --short
+  check "virtual machines that panic, hang or end early are failures" python3 tests/vm/vm.py prove
+fi
+if wanted vm_matrix; then
+  python3 tests/vm/vm.py test "${vm_kernels[@]}"
+  check "docs/kernels.md says what the kernels showed" python3 tests/vm/vm.py table --check
+fi
+if wanted asan; then
+  export UBSAN_OPTIONS=print_stacktrace=1
+  if build_counted asan unit_tests; then
+    forget_old_outputs asan
+    run_suite asan 600 build/asan/tests/unit
+  fi
+fi
+if wanted tsan; then
+  export TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp history_size=4"
+  # ThreadSanitizer cannot live with as many random address bits as newer kernels use.
+  if build_counted tsan unit_tests_without_grpc; then
+    forget_old_outputs tsan
+    run_suite tsan 900 build/tsan/tests/unit setarch "$(uname -m)" --addr-no-randomize
+  fi
+fi
+restore_netns_mount
+if wanted host; then
+  check "the host is as it was" \
+    tools/host_state.sh --compare "$FAULTLINE_TEST_RESULTS/host-before.txt"
+fi
+summary report

@@ -1,0 +1,202 @@
+#include "agent/agent_impl.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace faultline::agent {
+namespace {
+
+// What is not measuring is done so often at least, however rarely it is measured.
+constexpr unsigned kLeastBeatsPerSecond = 5;
+constexpr uint64_t kCheckNs = kNanosPerSecond;            // kernel state and guardian
+constexpr uint64_t kTargetCheckNs = 5 * kNanosPerSecond;  // targets that are there
+
+}  // namespace
+
+uint64_t Agent::Impl::RandomIncarnation() {
+  uint64_t value = 0;
+  while (value == 0) {
+    if (getrandom(&value, sizeof value, 0) != sizeof value) value = 0;
+  }
+  return value;
+}
+
+Status Agent::Impl::Begin() {
+  faults::DriverContext context;
+  context.undo = journal;
+  context.on_lease_page = [this](int map_fd, faults::LeasePage* its_page) {
+    OnLeasePage(map_fd, its_page);
+  };
+  FL_RETURN_IF_ERROR(drivers.Make(context));
+  MakeReconciler();
+  ApplyTargets();
+  measured_ns = checked_ns = BoottimeNowNs();
+  Beat(measured_ns);
+  return absl::OkStatus();
+}
+
+void Agent::Impl::MakeReconciler() {
+  reconciler = std::make_unique<Reconciler>(
+      [this](const std::string& kind) { return drivers.Of(kind); }, drivers.All());
+  if (std::filesystem::exists(HaltFile())) {
+    FL_LOG(warn, "this host is halted: nothing is armed until `faultline-agent resume`");
+    reconciler->Halt(BoottimeNowNs());
+  }
+}
+
+void Agent::Impl::OnLeasePage(int map_fd, faults::LeasePage* its_page) {
+  page = its_page;
+  page->control_until_ns = lease.until_ns();
+  if (const Status watched = guardian->WatchPage(map_fd); !watched.ok()) {
+    FL_LOG(error, "{}", ToString(watched.message()));
+  }
+  heartbeat = std::make_unique<Heartbeat>(page, config.heartbeat_ns);
+}
+
+void Agent::Impl::ApplyTargets() {
+  targets_tried_ns = BoottimeNowNs();
+  if (!drivers.SetTargets(config.targets)) return;
+  for (const std::string& problem : drivers.problems()) FL_LOG(warn, "target {}", problem);
+  if (drivers.problems().empty()) FL_LOG(info, "all targets are measured");
+}
+
+StatusOr<std::unique_ptr<Session>> Agent::Impl::MakeSession() {
+  Session::Callbacks callbacks;
+  callbacks.hello = [this] {
+    chaos::v1::AgentHello hello;
+    *hello.mutable_agent() = Describe();
+    hello.set_metrics_sequence(metrics.sequence());
+    return hello;
+  };
+  callbacks.on_welcome = [this](const auto& welcome) { OnWelcome(welcome); };
+  callbacks.on_grant = [this](const auto& grant) { OnGrant(grant); };
+  callbacks.on_desired = [this](const auto& desired) { OnDesired(desired); };
+  callbacks.on_end = [this] { OnEnd(); };
+  return Session::Make(
+      {config.controllers, config.tls_ca_file, config.tls_cert_file, config.tls_key_file},
+      std::move(callbacks), &strand);
+}
+
+void Agent::Impl::OnWelcome(const chaos::v1::AgentWelcome&) {
+  meters.sessions.Add();
+  lease.OnConnected(BoottimeNowNs());
+  SendRenewal();
+  SendReports();
+  for (const auto& batch : metrics.kept()) {
+    chaos::v1::ConnectRequest request;
+    *request.mutable_metrics() = batch;
+    session->Send(std::move(request));
+  }
+}
+
+void Agent::Impl::OnGrant(const chaos::v1::LeaseGrant& grant) {
+  const uint64_t now_ns = BoottimeNowNs();
+  if (const Status taken = lease.OnGrant(grant, now_ns); !taken.ok()) {
+    FL_LOG(debug, "grant refused: {}", ToString(taken.message()));
+    meters.grants_refused.Add();
+    return;
+  }
+  meters.grants.Add();
+  if (page != nullptr) page->control_until_ns = lease.until_ns();
+  reconciler->SetLeaseHeld(lease.Held(now_ns), now_ns);
+  if (reconciler->TakeChanged()) SendReports();
+}
+
+void Agent::Impl::OnDesired(const chaos::v1::DesiredState& desired) {
+  const uint64_t now_ns = BoottimeNowNs();
+  if (const Status taken = lease.OnDesired(desired.version(), now_ns); !taken.ok()) {
+    FL_LOG(info, "desired state refused: {}", ToString(taken.message()));
+    meters.desired_refused.Add();
+    return;
+  }
+  meters.desired.Add();
+  reconciler->SetDesired(desired, now_ns);
+  if (reconciler->TakeChanged()) SendReports();
+}
+
+void Agent::Impl::OnEnd() { reconciler->OnSessionEnd(); }
+
+// Everything periodic in one go, at the rate of the metrics or a multiple of it: waking up is what
+// an idle agent costs.
+void Agent::Impl::Beat(uint64_t due_ns) {
+  if (ending) return;
+  const uint64_t now_ns = BoottimeNowNs();
+  if (heartbeat) heartbeat->Alive();
+  if (now_ns >= checked_ns + kCheckNs) Check(now_ns);
+  reconciler->SetLeaseHeld(lease.Held(now_ns), now_ns);
+  reconciler->Tick(now_ns);
+  KeepLease(now_ns);
+  if (reconciler->TakeChanged()) SendReports();
+  const unsigned rate_hz = config.metrics_rate_hz;
+  const unsigned beats_per_measure =
+      (std::max(rate_hz, kLeastBeatsPerSecond) + rate_hz - 1) / rate_hz;
+  if (++beats % beats_per_measure == 0) Measure(now_ns);
+  // A late beat is not made up for.
+  const uint64_t period_ns = kNanosPerSecond / (rate_hz * beats_per_measure);
+  const uint64_t next_ns = std::max(due_ns + period_ns, now_ns + period_ns / 2);
+  strand.PostAfter(std::chrono::nanoseconds(next_ns - std::min(next_ns, BoottimeNowNs())),
+                   [this, next_ns] { Beat(next_ns); });
+}
+
+void Agent::Impl::Check(uint64_t now_ns) {
+  checked_ns = now_ns;
+  const bool vanished = !reconciler->CompareWithDrivers(now_ns);
+  // What a fault was armed on may be back, as another interface of that name.
+  if (vanished || !drivers.problems().empty() || now_ns >= targets_tried_ns + kTargetCheckNs) {
+    ApplyTargets();
+  }
+  const auto revived = guardian->Revive();
+  if (!revived.ok()) FL_LOG(error, "{}", ToString(revived.status().message()));
+  if (revived.ok() && *revived) {
+    meters.guardian_restarts.Add();
+    FL_LOG(warn, "the guardian had died; a new one runs");
+  }
+}
+
+void Agent::Impl::KeepLease(uint64_t now_ns) {
+  if (!session || !session->welcomed()) return;
+  if (lease.NodeIsSilent(now_ns)) return session->MoveOn("it grants no lease");
+  if (now_ns >= lease.renewal_due_ns()) SendRenewal();
+}
+
+void Agent::Impl::SendRenewal() {
+  const uint64_t now_ns = BoottimeNowNs();
+  chaos::v1::ConnectRequest request;
+  request.mutable_renewal()->set_sent_boottime_ns(now_ns);
+  lease.OnRenewalSent(now_ns);
+  meters.renewals.Add();
+  session->Send(std::move(request));
+}
+
+void Agent::Impl::SendReports() {
+  if (!session || !session->welcomed()) return;
+  chaos::v1::ConnectRequest request;
+  *request.mutable_reports() = reconciler->Reports(BoottimeNowNs());
+  request.mutable_reports()->set_incarnation(incarnation);
+  session->Send(std::move(request));
+}
+
+void Agent::Impl::Measure(uint64_t now_ns) {
+  auto samples = drivers.ReadSamples();
+  totals.Add(samples, now_ns);
+  meters.batches.Add();
+  const auto& batch = metrics.Add(std::move(samples), UnixNowNs(), now_ns - measured_ns);
+  measured_ns = now_ns;
+  if (!session || !session->welcomed()) return;
+  chaos::v1::ConnectRequest request;
+  *request.mutable_metrics() = batch;
+  session->Send(std::move(request));
+}
+
+void Agent::Impl::End() {
+  ending = true;
+  reconciler->Stop(BoottimeNowNs());
+  SendReports();
+}
+
+}  // namespace faultline::agent

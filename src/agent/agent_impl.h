@@ -1,0 +1,81 @@
+// The inside of agent/agent.h: the parts on one strand, and how they act on one another.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agent/agent.h"
+#include "agent/heartbeat.h"
+#include "agent/lease_keeper.h"
+#include "agent/metrics_buffer.h"
+#include "agent/reconciler.h"
+#include "agent/sample_totals.h"
+#include "agent/session.h"
+#include "base/meter.h"
+#include "base/strand.h"
+
+namespace faultline::agent {
+
+// Everything but the constructor runs on the strand.
+struct Agent::Impl {
+  Impl(const Config& given, const FaultGroups& fault_groups, Guardian* its_guardian,
+       UndoJournal* its_journal)
+      : config(given),
+        guardian(its_guardian),
+        journal(its_journal),
+        drivers(fault_groups),
+        metrics(config.agent_id, incarnation, kKeptSeconds * config.metrics_rate_hz) {}
+
+  struct Meters {
+    Counter sessions, renewals, grants, grants_refused, desired, desired_refused, batches;
+    Counter guardian_restarts;
+  };
+  // Metrics of the last seconds are given to a new node.
+  static constexpr unsigned kKeptSeconds = 3;
+  static uint64_t RandomIncarnation();
+
+  Status Begin();
+  void MakeReconciler();
+  void OnLeasePage(int map_fd, faults::LeasePage* its_page);
+  void ApplyTargets();
+  StatusOr<std::unique_ptr<Session>> MakeSession();
+
+  void OnWelcome(const chaos::v1::AgentWelcome& welcome);
+  void OnGrant(const chaos::v1::LeaseGrant& grant);
+  void OnDesired(const chaos::v1::DesiredState& desired);
+  void OnEnd();
+
+  void Beat(uint64_t due_ns);
+  void Check(uint64_t now_ns);
+  void Measure(uint64_t now_ns);
+  void KeepLease(uint64_t now_ns);
+  void SendRenewal();
+  void SendReports();
+  void End();
+
+  chaos::v1::Agent Describe() const;
+  std::string HaltFile() const { return config.state_dir + "/halted"; }
+  ::agent::v1::StatusResponse DescribeStatus() const;
+  ::agent::v1::HaltResponse Halt();
+  void AddOwn(http::Families& families) const;
+
+  const Config config;
+  Guardian* const guardian;
+  UndoJournal* const journal;
+  const uint64_t incarnation = RandomIncarnation();
+  DriverSet drivers;
+  faults::LeasePage* page = nullptr;
+  std::unique_ptr<Heartbeat> heartbeat;
+  LeaseKeeper lease;
+  std::unique_ptr<Reconciler> reconciler;
+  MetricsBuffer metrics;
+  SampleTotals totals;
+  Meters meters;
+  uint64_t measured_ns = 0, checked_ns = 0, targets_tried_ns = 0;
+  uint64_t beats = 0;
+  bool ending = false;
+  std::unique_ptr<Session> session;
+  Strand strand{"fl-agent"};
+};
+
+}  // namespace faultline::agent

@@ -1,0 +1,137 @@
+// Agent::Impl's words to scrapers and probes.
+#include "agent/agent_impl.h"
+#include "base/clock.h"
+#include "http/exposition.h"
+
+namespace faultline::agent {
+namespace {
+
+using http::Families;
+
+void AddTargets(Families& families, const SampleTotals& totals) {
+  std::vector<double> upper;
+  for (const uint64_t bound_ns : DurationMeter::kBoundsNs) {
+    upper.push_back(static_cast<double>(bound_ns) / 1e9);
+  }
+  for (const auto& [id, target] : totals.targets()) {
+    const http::Labels labels = {{"target", id}};
+    families.Counter("faultline_target_packets_total", "Packets of a target, both directions.",
+                     static_cast<double>(target.packets), labels);
+    families.Counter("faultline_target_bytes_total", "Bytes of those packets.",
+                     static_cast<double>(target.bytes), labels);
+    families.Counter("faultline_target_not_measurable_total",
+                     "Requests whose time cannot be measured (pipelining, HTTP/2).",
+                     static_cast<double>(target.not_measurable), labels);
+    families.Histogram("faultline_target_request_duration_seconds",
+                       "Request-to-response time, on the side of whoever waits.", upper,
+                       {target.requests.begin(), target.requests.end()}, target.request_seconds,
+                       labels);
+  }
+}
+
+void AddFaults(Families& families, const SampleTotals& totals) {
+  for (const auto& [key, fault] : totals.faults()) {
+    const http::Labels labels = {{"experiment", key.experiment_id},
+                                 {"fault", std::to_string(key.fault_index)},
+                                 {"target", key.target_id}};
+    const auto counter = [&](const char* name, const char* help, double value) {
+      families.Counter(name, help, value, labels);
+    };
+    const auto& counters = fault.counters;
+    const auto packets = [&](const char* name, const char* help, uint64_t value) {
+      counter(name, help, static_cast<double>(value));
+    };
+    packets("faultline_fault_packets_matched_total",
+            "Packets that a fault's filter matched while its leases held.", counters.matched());
+    packets("faultline_fault_packets_delayed_total", "Of them, those that were delayed.",
+            counters.delayed());
+    packets("faultline_fault_packets_dropped_total", "Of them, those that were dropped.",
+            counters.dropped());
+    packets("faultline_fault_packets_lease_expired_total",
+            "Packets that passed untouched because a lease had run out.", counters.lease_expired());
+    packets("faultline_fault_packets_lane_dropped_total",
+            "Packets lost because the delay lane was full.", counters.lane_dropped());
+    counter("faultline_fault_delay_asked_seconds_total", "Sum of the delays asked for.",
+            static_cast<double>(counters.delay_asked_ns()) / 1e9);
+    counter("faultline_fault_delay_given_seconds_total", "Sum of the delays really added.",
+            static_cast<double>(counters.delay_given_ns()) / 1e9);
+  }
+}
+
+}  // namespace
+
+void Agent::Impl::AddOwn(Families& families) const {
+  const uint64_t now_ns = BoottimeNowNs();
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    families.Gauge(name, help, value);
+  };
+  gauge("faultline_agent_connected", "1 while a controller has welcomed the agent.",
+        session->welcomed());
+  gauge("faultline_agent_lease_seconds", "Time left of the control plane's lease.",
+        lease.Held(now_ns) ? static_cast<double>(lease.until_ns() - now_ns) / 1e9 : 0);
+  gauge("faultline_agent_halted", "1 while nothing is armed because of faultline-agent halt.",
+        reconciler->halted());
+  gauge("faultline_agent_armed_faults", "Faults armed in the kernel.", reconciler->armed_count());
+  gauge("faultline_agent_targets", "Targets of the configuration.",
+        static_cast<double>(config.targets.size()));
+  gauge("faultline_agent_target_problems", "Targets that cannot be measured or faulted now.",
+        static_cast<double>(drivers.problems().size()));
+  const faults::DriverLoad load = drivers.Load();
+  gauge("faultline_agent_lane_bytes", "Memory of packets that are being held back.",
+        static_cast<double>(load.held_bytes));
+  gauge("faultline_agent_lane_packets", "Packets that are being held back.",
+        static_cast<double>(load.held_packets));
+  families.Counter("faultline_agent_heartbeats_total",
+                   "Times that the kernel was told that the agent lives.",
+                   heartbeat ? static_cast<double>(heartbeat->beats()) : 0);
+  families.Counter("faultline_agent_sessions_total", "Times that a controller welcomed the agent.",
+                   meters.sessions);
+  families.Counter("faultline_agent_lease_renewals_total", "Lease renewals sent.", meters.renewals);
+  const std::string grants = "Leases that controllers granted, by whether the agent took them.";
+  families.Counter("faultline_agent_lease_grants_total", grants, meters.grants,
+                   {{"result", "taken"}});
+  families.Counter("faultline_agent_lease_grants_total", grants, meters.grants_refused,
+                   {{"result", "refused"}});
+  const std::string desired = "Desired states received, by whether the agent took them.";
+  families.Counter("faultline_agent_desired_states_total", desired, meters.desired,
+                   {{"result", "taken"}});
+  families.Counter("faultline_agent_desired_states_total", desired, meters.desired_refused,
+                   {{"result", "refused"}});
+  families.Counter("faultline_agent_metric_batches_total", "Measurements made.", meters.batches);
+  families.Counter("faultline_agent_guardian_restarts_total",
+                   "Times that the guardian had died and was started again.",
+                   meters.guardian_restarts);
+}
+
+void Agent::Collect(std::function<void(http::Families)> done) {
+  impl_->strand.Post([impl = impl_.get(), done = std::move(done)] {
+    Families families;
+    if (!impl->ending && impl->reconciler) {
+      impl->AddOwn(families);
+      AddTargets(families, impl->totals);
+      AddFaults(families, impl->totals);
+    }
+    done(std::move(families));
+  });
+}
+
+void Agent::Readiness(std::function<void(std::vector<std::string>)> done) {
+  impl_->strand.Post([impl = impl_.get(), done = std::move(done)] {
+    std::vector<std::string> reasons;
+    if (impl->ending || !impl->reconciler) return done({"the agent is ending"});
+    if (!impl->session->welcomed()) {
+      reasons.push_back(fmt::format("no controller: trying {}", impl->session->controller()));
+    } else if (!impl->lease.Held(BoottimeNowNs())) {
+      reasons.push_back("no lease: the controller has no majority behind it, or has not answered");
+    }
+    if (impl->reconciler->halted()) {
+      reasons.push_back("halted: nothing is armed until faultline-agent resume");
+    }
+    for (const std::string& problem : impl->drivers.problems()) {
+      reasons.push_back("target " + problem);
+    }
+    done(std::move(reasons));
+  });
+}
+
+}  // namespace faultline::agent

@@ -1,0 +1,80 @@
+#include "agent/config.h"
+
+#include <gtest/gtest.h>
+
+namespace faultline::agent {
+namespace {
+
+std::string ErrorOf(const std::string& text) {
+  return ToString(ParseConfig(text, "agent.yaml").status().message());
+}
+
+TEST(AgentConfig, AnEmptyFileGivesTheDefaults) {
+  const auto config = ParseConfig("", "agent.yaml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->agent_id.empty());
+  EXPECT_EQ(config->controllers, std::vector<std::string>{"127.0.0.1:7400"});
+  EXPECT_EQ(config->heartbeat_ns, 250'000'000u);
+  EXPECT_EQ(config->metrics_rate_hz, 10u);
+  EXPECT_TRUE(config->targets.empty());
+}
+
+TEST(AgentConfig, TargetsCarryTheirIdsAndEveryKey) {
+  const auto config = ParseConfig(R"(
+agent_id: host-1
+controllers: [10.0.0.1:7400, 10.0.0.2:7400]
+heartbeat: 100ms
+targets:
+- name: checkout
+  labels: {service: checkout, version: v1}
+  interface: eth0
+  netns: shop
+  cgroup: /system.slice/checkout.service
+  ports: [6379, 6380]
+  addresses: [10.1.0.2, "fd00::/64"]
+)",
+                                  "agent.yaml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->controllers.size(), 2u);
+  EXPECT_EQ(config->heartbeat_ns, 100'000'000u);
+  ASSERT_EQ(config->targets.size(), 1u);
+  const auto& target = config->targets[0];
+  EXPECT_EQ(target.target_id(), "host-1/checkout");
+  EXPECT_EQ(target.agent_id(), "host-1");
+  EXPECT_EQ(target.labels().at("version"), "v1");
+  EXPECT_EQ(target.ports(1), 6380u);
+  EXPECT_EQ(target.addresses(1), "fd00::/64");
+}
+
+TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {
+  EXPECT_EQ(ErrorOf("agent_id: a\ntargets:\n- name: x\n  interface: eth0\n  ports: [0]\n"),
+            "agent.yaml:5: ports: '0' is not allowed: port numbers from 1 to 65535");
+  EXPECT_EQ(ErrorOf("agent_id: a\nheartbeat: 1ms\n"),
+            "agent.yaml:2: heartbeat: '1ms' is not allowed: 20ms to 10s");
+  EXPECT_EQ(ErrorOf("controllers: [nowhere]\n"),
+            "agent.yaml:1: controllers: 'nowhere' is not allowed: host:port, such as "
+            "127.0.0.1:7400");
+  EXPECT_EQ(ErrorOf("heart_beat: 1s\n").rfind("agent.yaml:1: unknown key 'heart_beat'", 0), 0u);
+}
+
+TEST(AgentConfig, RefusesWhatCannotBeATarget) {
+  const auto target = [](const std::string& lines) {
+    return ErrorOf("agent_id: a\ntargets:\n- name: x\n" + lines);
+  };
+  EXPECT_NE(target("").find("interface"), std::string::npos);
+  EXPECT_NE(target("  interface: much-too-long-name\n").find("1 to 15"), std::string::npos);
+  EXPECT_NE(target("  interface: ../../x\n").find("without '/'"), std::string::npos);
+  EXPECT_NE(target("  interface: [e]\n").find("a text"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n  ports: {a: b}\n").find("ports"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n  labels: {a: {b: c}}\n").find("labels"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n  addresses: [1.2.3]\n").find("addresses"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n  addresses: [1.2.3.4/33]\n").find("1.2.3.4/33"),
+            std::string::npos);
+  EXPECT_NE(target("  interface: e\n  labels: {agent: b}\n").find("are taken"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n  netns: a b\n").find("netns"), std::string::npos);
+  EXPECT_NE(target("  interface: e\n- name: x\n  interface: e\n").find("no other target"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace faultline::agent

@@ -1,0 +1,112 @@
+#include "agent/guardian.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "faults/driver.h"
+
+namespace faultline::agent {
+namespace {
+
+// A lease page in plain shared memory, a journal, and a mark that undoing leaves.
+class GuardianTest : public testing::Test {
+ protected:
+  GuardianTest() {
+    // The guardians of killed agents become this process's children.
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    char pattern[] = "/tmp/guardian_XXXXXX";
+    folder_ = mkdtemp(pattern);
+    map_fd_ = memfd_create("page", MFD_CLOEXEC);
+    EXPECT_EQ(ftruncate(map_fd_, 4096), 0);
+    page_ = static_cast<faults::LeasePage*>(
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd_, 0));
+    page_->heartbeat_until_ns = 77;
+    page_->control_until_ns = 88;
+  }
+  ~GuardianTest() override {
+    munmap(page_, 4096);
+    close(map_fd_);
+    std::filesystem::remove_all(folder_);
+  }
+  std::string journal_path() const { return folder_ + "/undo.journal"; }
+  std::string mark_path() const { return folder_ + "/undone"; }
+
+  Guardian::Options Options() const {
+    return {journal_path(), -1, [mark = mark_path()](const std::string& kind, const auto&) {
+              const int fd = open((mark + "." + kind).c_str(), O_CREAT | O_WRONLY, 0600);
+              close(fd);
+              return absl::OkStatus();
+            }};
+  }
+
+  // A process that holds the agent's end, like an agent; result: its pid and its guardian's.
+  std::pair<pid_t, pid_t> StartHolder() {
+    int pipe_fds[2];
+    EXPECT_EQ(pipe(pipe_fds), 0);
+    const pid_t holder = fork();
+    if (holder == 0) {
+      auto guardian = Guardian::Fork(Options());
+      auto journal = UndoJournal::Open(journal_path());
+      const bool ok = guardian.ok() && (*guardian)->WatchPage(map_fd_).ok() && journal.ok() &&
+                      (*journal)->Record("deed", {}).ok();
+      const pid_t pid = ok ? (*guardian)->pid() : -1;
+      if (write(pipe_fds[1], &pid, sizeof pid) < 0) _exit(1);
+      while (true) pause();
+    }
+    pid_t guardian = -1;
+    EXPECT_EQ(read(pipe_fds[0], &guardian, sizeof guardian), static_cast<ssize_t>(sizeof guardian));
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    EXPECT_GT(guardian, 0);
+    return {holder, guardian};
+  }
+
+  std::string folder_;
+  int map_fd_ = -1;
+  faults::LeasePage* page_ = nullptr;
+};
+
+TEST_F(GuardianTest, ZeroesTheHeartbeatAndUndoesTheJournalWhenTheAgentIsKilled) {
+  const auto [holder, guardian] = StartHolder();
+  kill(holder, SIGKILL);
+  waitpid(holder, nullptr, 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(guardian, &status, 0), guardian);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(page_->heartbeat_until_ns, 0u);
+  EXPECT_EQ(page_->control_until_ns, 88u);
+  EXPECT_TRUE(std::filesystem::exists(mark_path() + ".deed"));
+  EXPECT_EQ((*UndoJournal::Open(journal_path()))->size(), 0u);
+}
+
+TEST_F(GuardianTest, OutlivesSignalsMeantForTheAgentsGroup) {
+  const auto [holder, guardian] = StartHolder();
+  // Its own session is the last thing that it sees to before it waits.
+  while (getsid(guardian) == getsid(holder)) usleep(1'000);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) kill(guardian, number);
+  usleep(20'000);
+  EXPECT_EQ(kill(guardian, 0), 0);
+  EXPECT_EQ(page_->heartbeat_until_ns, 77u);
+  kill(holder, SIGKILL);
+  waitpid(holder, nullptr, 0);
+  EXPECT_EQ(waitpid(guardian, nullptr, 0), guardian);
+}
+
+TEST_F(GuardianTest, EndsWithItsAgentAndLeavesNothing) {
+  auto guardian = Guardian::Fork(Options());
+  ASSERT_TRUE(guardian.ok()) << guardian.status();
+  const pid_t pid = (*guardian)->pid();
+  EXPECT_FALSE(*(*guardian)->Revive());
+  guardian->reset();
+  EXPECT_NE(kill(pid, 0), 0);
+}
+
+}  // namespace
+}  // namespace faultline::agent

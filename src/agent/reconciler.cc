@@ -1,0 +1,275 @@
+#include "agent/reconciler.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace faultline::agent {
+namespace {
+
+constexpr uint64_t kFirstPauseNs = 100 * kNanosPerMilli;
+
+faults::FaultKey KeyOf(const chaos::v1::DesiredFault& fault) {
+  return {fault.experiment_id(), fault.fault_index(), fault.target_id()};
+}
+
+std::string Text(const faults::FaultKey& key) {
+  return fmt::format("experiment {} fault {} on {}", key.experiment_id, key.fault_index,
+                     key.target_id);
+}
+
+uint64_t RemainingNs(const google::protobuf::Duration& remaining) {
+  if (remaining.seconds() < 0 || remaining.nanos() < 0) return 0;
+  return static_cast<uint64_t>(remaining.seconds()) * kNanosPerSecond +
+         static_cast<uint64_t>(remaining.nanos());
+}
+
+// Failures that may be gone in a moment.
+bool IsPassing(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kResourceExhausted:
+    case StatusCode::kAborted:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kInternal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers)
+    : driver_of_(std::move(driver_of)), drivers_(std::move(drivers)) {}
+
+void Reconciler::SetDesired(const chaos::v1::DesiredState& desired, uint64_t now_ns) {
+  version_ = desired.version();
+  changed_ = true;  // the version answered is new
+  for (auto& [key, entry] : entries_) entry.desired = false;
+  for (const auto& fault : desired.faults()) {
+    const uint64_t deadline_ns = now_ns + RemainingNs(fault.remaining());
+    const auto [found, fresh] = entries_.try_emplace(KeyOf(fault));
+    Entry& entry = found->second;
+    entry.desired = true;
+    if (!fresh) {
+      entry.deadline_ns = std::min(entry.deadline_ns, deadline_ns);
+      continue;
+    }
+    entry.fault = fault;
+    entry.deadline_ns = deadline_ns;
+  }
+  Converge(now_ns);
+}
+
+void Reconciler::SetLeaseHeld(bool held, uint64_t now_ns) {
+  if (held == lease_held_) return;
+  lease_held_ = held;
+  Converge(now_ns);
+}
+
+void Reconciler::Halt(uint64_t now_ns) {
+  halted_ = true;
+  Converge(now_ns);
+}
+
+void Reconciler::Resume(uint64_t now_ns) {
+  halted_ = false;
+  Converge(now_ns);
+}
+
+void Reconciler::Stop(uint64_t now_ns) {
+  stopped_ = true;
+  Converge(now_ns);
+}
+
+void Reconciler::Tick(uint64_t now_ns) {
+  Converge(now_ns);
+  std::erase_if(entries_, [now_ns](const auto& item) {
+    const Entry& entry = item.second;
+    const bool ended = entry.state == State::kReverted || entry.state == State::kRefused;
+    return ended && !entry.desired && entry.sent_ns != 0 && now_ns >= entry.sent_ns + kTakenAfterNs;
+  });
+}
+
+void Reconciler::Converge(uint64_t now_ns) {
+  for (auto& [key, entry] : entries_) ConvergeOne(key, entry, now_ns);
+}
+
+Reconciler::Obstacle Reconciler::ObstacleTo(const Entry& entry, uint64_t now_ns) const {
+  if (stopped_) return {"the agent was stopped"};
+  if (halted_) return {"halted locally"};
+  if (!entry.desired) return {"stopped"};
+  if (now_ns >= entry.deadline_ns) return {"its time is up"};
+  if (!lease_held_) return {"lease ran out", true};
+  return {};
+}
+
+void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
+  if (entry.state == State::kReverted || entry.state == State::kRefused) return;
+  const Obstacle obstacle = ObstacleTo(entry, now_ns);
+  if (entry.state == State::kArmed) {
+    if (!obstacle.reason.empty()) Disarm(key, entry, obstacle);
+    return;
+  }
+  if (obstacle.reason.empty()) {
+    if (now_ns >= entry.retry_ns) Arm(key, entry, now_ns);
+    return;
+  }
+  if (obstacle.passing) return;
+  // There is nothing to revert, but whoever asked is told.
+  if (entry.armed_unix_ns != 0) {
+    Settle(entry, State::kReverted, entry.reason);
+  } else if (!entry.desired) {
+    Settle(entry, State::kReverted, "stopped before it was armed");
+  } else {
+    Settle(entry, State::kRefused, obstacle.reason);
+  }
+}
+
+void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
+  const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
+  faults::Driver* driver = driver_of_(entry.fault.kind());
+  if (driver == nullptr) {
+    Settle(entry, State::kRefused,
+           fmt::format("this agent does not know the fault kind {}", entry.fault.kind()));
+    return;
+  }
+  const Status armed =
+      driver->Arm({key, entry.fault.config(), entry.fault.seed(), entry.deadline_ns});
+  if (armed.ok()) {
+    FL_LOG(info, "{}: {} armed", Text(key), entry.fault.kind());
+    entry.attempts = 0;
+    entry.armed_unix_ns = static_cast<uint64_t>(UnixNowNs());
+    Settle(entry, State::kArmed, "");
+    return;
+  }
+  const std::string reason = ToString(armed.message());
+  FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
+  // What was armed before may only have lost its place for a moment, as a container that restarts.
+  const bool was_armed = entry.armed_unix_ns != 0;
+  if ((!IsPassing(armed) && !was_armed) || ++entry.attempts >= kAttempts) {
+    Settle(entry, was_armed ? State::kReverted : State::kRefused, reason);
+    return;
+  }
+  entry.reason = reason;
+  entry.retry_ns = now_ns + (kFirstPauseNs << (entry.attempts - 1));
+}
+
+void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle) {
+  const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
+  faults::Driver* driver = driver_of_(entry.fault.kind());
+  if (const Status gone = driver->Disarm(key); !gone.ok()) {
+    // Stays ACTIVE, is tried again at the next tick, and says so once.
+    const std::string failure = fmt::format("cannot be reverted: {}", ToString(gone.message()));
+    if (entry.reason == failure) return;
+    FL_LOG(error, "{}: {}", Text(key), failure);
+    Settle(entry, State::kArmed, failure);
+    return;
+  }
+  FL_LOG(info, "{}: reverted: {}", Text(key), obstacle.reason);
+  Settle(entry, obstacle.passing ? State::kWaiting : State::kReverted, obstacle.reason);
+}
+
+void Reconciler::Settle(Entry& entry, State state, const std::string& reason) {
+  entry.state = state;
+  entry.reason = reason;
+  entry.sent_ns = 0;
+  changed_ = true;
+}
+
+bool Reconciler::CompareWithDrivers(uint64_t now_ns) {
+  std::set<faults::FaultKey> armed;
+  for (faults::Driver* driver : drivers_) {
+    for (const faults::FaultKey& key : driver->Armed()) {
+      const auto found = entries_.find(key);
+      if (found != entries_.end() && found->second.state == State::kArmed) {
+        armed.insert(key);
+        continue;
+      }
+      FL_LOG(warn, "{}: armed without being wanted, disarming", Text(key));
+      if (const Status gone = driver->Disarm(key); !gone.ok()) {
+        FL_LOG(error, "{}: cannot be reverted: {}", Text(key), ToString(gone.message()));
+      }
+    }
+  }
+  bool whole = true;
+  for (auto& [key, entry] : entries_) {
+    if (entry.state != State::kArmed || armed.contains(key)) continue;
+    const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
+    FL_LOG(warn, "{}: vanished from the kernel", Text(key));
+    Settle(entry, State::kWaiting, "vanished from the kernel");
+    whole = false;
+  }
+  Converge(now_ns);
+  return whole;
+}
+
+bool Reconciler::TakeChanged() { return std::exchange(changed_, false); }
+
+chaos::v1::FaultReports Reconciler::Reports(uint64_t now_ns) {
+  chaos::v1::FaultReports reports;
+  *reports.mutable_version() = version_;
+  for (auto& [key, entry] : entries_) {
+    if (entry.state == State::kWaiting) continue;
+    if (entry.sent_ns == 0) entry.sent_ns = now_ns;
+    auto* report = reports.add_reports();
+    report->set_experiment_id(key.experiment_id);
+    report->set_fault_index(key.fault_index);
+    report->set_target_id(key.target_id);
+    report->set_phase(entry.state == State::kArmed      ? chaos::v1::TARGET_PHASE_ACTIVE
+                      : entry.state == State::kReverted ? chaos::v1::TARGET_PHASE_REVERTED
+                                                        : chaos::v1::TARGET_PHASE_REFUSED);
+    report->set_reason(entry.reason);
+  }
+  return reports;
+}
+
+void Reconciler::OnSessionEnd() {
+  for (auto& [key, entry] : entries_) entry.sent_ns = 0;
+}
+
+std::vector<::agent::v1::LocalFault> Reconciler::Faults(uint64_t now_ns) const {
+  std::vector<::agent::v1::LocalFault> faults;
+  for (const auto& [key, entry] : entries_) {
+    ::agent::v1::LocalFault& fault = faults.emplace_back();
+    fault.set_experiment_id(key.experiment_id);
+    fault.set_fault_index(key.fault_index);
+    fault.set_target_id(key.target_id);
+    fault.set_kind(entry.fault.kind());
+    fault.set_reason(entry.reason);
+    fault.set_armed(entry.state == State::kArmed);
+    if (entry.armed_unix_ns != 0) {
+      auto* armed_at = fault.mutable_armed_at();
+      armed_at->set_seconds(static_cast<int64_t>(entry.armed_unix_ns / kNanosPerSecond));
+      armed_at->set_nanos(static_cast<int32_t>(entry.armed_unix_ns % kNanosPerSecond));
+    }
+    switch (entry.state) {
+      case State::kWaiting:
+        fault.set_phase(chaos::v1::TARGET_PHASE_PENDING);
+        break;
+      case State::kArmed:
+        fault.set_phase(chaos::v1::TARGET_PHASE_ACTIVE);
+        break;
+      case State::kReverted:
+        fault.set_phase(chaos::v1::TARGET_PHASE_REVERTED);
+        break;
+      case State::kRefused:
+        fault.set_phase(chaos::v1::TARGET_PHASE_REFUSED);
+        break;
+    }
+    const uint64_t left_ns = entry.deadline_ns > now_ns ? entry.deadline_ns - now_ns : 0;
+    fault.mutable_time_left()->set_seconds(static_cast<int64_t>(left_ns / kNanosPerSecond));
+    fault.mutable_time_left()->set_nanos(static_cast<int32_t>(left_ns % kNanosPerSecond));
+  }
+  return faults;
+}
+
+unsigned Reconciler::armed_count() const {
+  return static_cast<unsigned>(std::count_if(entries_.begin(), entries_.end(), [](const auto& e) {
+    return e.second.state == State::kArmed;
+  }));
+}
+
+}  // namespace faultline::agent

@@ -1,0 +1,107 @@
+// Makes actual faults equal desired faults. Level-triggered: it is told the whole desired set, asks
+// the drivers what is there, and closes the difference; anything repeated changes nothing.
+//
+// A fault is armed while it is desired, the control plane's lease is held, its time is not up, and
+// the host is not halted. When the lease runs out it is disarmed, and armed again for the time left
+// if it is still desired when a lease is held again; nothing is reported of that, because REVERTED
+// and REFUSED are final on both sides: what was reported so is never armed again by this start of
+// the agent. Every other end is REVERTED with its reason.
+//
+// Times are nanoseconds of CLOCK_BOOTTIME, handed in. Not thread-safe: the agent's strand.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/v1/local.pb.h"
+#include "chaos/v1/agent.pb.h"
+#include "faults/driver.h"
+
+namespace faultline::agent {
+
+class Reconciler {
+ public:
+  // Driver of a fault kind; nullptr when this agent has none.
+  using DriverOf = std::function<faults::Driver*(const std::string& kind)>;
+
+  // Arming that fails for a passing reason is tried so often, after pauses of 100 ms, 200 ms, ...
+  static constexpr int kAttempts = 6;
+  // A fault that has ended is reported until a session has lived so long after it was sent.
+  static constexpr uint64_t kTakenAfterNs = 10'000'000'000;
+
+  // `drivers` are all that exist, each once; they outlive the object.
+  Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers);
+
+  // The whole desired set, already judged new enough. Deadlines are counted from now, and never
+  // move later than first seen.
+  void SetDesired(const chaos::v1::DesiredState& desired, uint64_t now_ns);
+
+  // Whether the control plane's lease is held.
+  void SetLeaseHeld(bool held, uint64_t now_ns);
+
+  // Disarms everything and refuses what is or becomes desired, until Resume.
+  void Halt(uint64_t now_ns);
+  void Resume(uint64_t now_ns);
+  bool halted() const { return halted_; }
+
+  // Disarms everything for good: the agent ends.
+  void Stop(uint64_t now_ns);
+
+  // Ends what is due, retries what failed. About ten times a second.
+  void Tick(uint64_t now_ns);
+  // Compares with what the drivers' kernel state says. Once a second. False when something that was
+  // armed has vanished there: it is armed again if it can be, else it counts as reverted.
+  bool CompareWithDrivers(uint64_t now_ns);
+
+  // True once after each change of what Reports() says.
+  bool TakeChanged();
+  // The whole set of phases; everything in it counts as sent now.
+  chaos::v1::FaultReports Reports(uint64_t now_ns);
+  // A session has ended: what was sent on it may not have been taken.
+  void OnSessionEnd();
+
+  std::vector<::agent::v1::LocalFault> Faults(uint64_t now_ns) const;
+  unsigned armed_count() const;
+
+ private:
+  enum class State { kWaiting, kArmed, kReverted, kRefused };
+  // Why a fault may not be armed now.
+  struct Obstacle {
+    std::string reason;    // empty: it may
+    bool passing = false;  // it may be again
+  };
+  struct Entry {
+    chaos::v1::DesiredFault fault;
+    uint64_t deadline_ns = 0;
+    bool desired = false;
+    State state = State::kWaiting;
+    uint64_t armed_unix_ns = 0;  // when it was armed last; 0 never
+    std::string reason;
+    int attempts = 0;
+    uint64_t retry_ns = 0;
+    uint64_t sent_ns = 0;  // when the present state was first sent on this session; 0 not yet
+  };
+  using Entries = std::map<faults::FaultKey, Entry>;
+
+  void Converge(uint64_t now_ns);
+  void ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
+  Obstacle ObstacleTo(const Entry& entry, uint64_t now_ns) const;
+  void Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
+  void Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle);
+  void Settle(Entry& entry, State state, const std::string& reason);
+
+  const DriverOf driver_of_;
+  const std::vector<faults::Driver*> drivers_;
+  Entries entries_;
+  chaos::v1::StateVersion version_;
+  bool lease_held_ = false;
+  bool halted_ = false;
+  bool stopped_ = false;
+  bool changed_ = false;
+};
+
+}  // namespace faultline::agent

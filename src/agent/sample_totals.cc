@@ -1,0 +1,65 @@
+#include "agent/sample_totals.h"
+
+#include <algorithm>
+
+#include "base/log_linear.h"
+
+namespace faultline::agent {
+namespace {
+
+double MiddleNs(unsigned bucket) {
+  return (static_cast<double>(fl_hist_lower_ns(bucket)) +
+          static_cast<double>(fl_hist_upper_ns(bucket))) /
+         2;
+}
+
+void AddLatency(const chaos::v1::SparseHistogram& latency, SampleTotals::Target* target) {
+  constexpr auto& kBounds = DurationMeter::kBoundsNs;
+  for (int i = 0; i < latency.index_size() && i < latency.count_size(); ++i) {
+    if (latency.index(i) >= FL_HIST_BUCKETS) continue;
+    const double middle_ns = MiddleNs(latency.index(i));
+    const auto bound =
+        std::lower_bound(kBounds.begin(), kBounds.end(), static_cast<uint64_t>(middle_ns));
+    target->requests[static_cast<size_t>(bound - kBounds.begin())] += latency.count(i);
+    target->request_seconds += middle_ns / 1e9 * static_cast<double>(latency.count(i));
+  }
+}
+
+// Takes out what was seen before `oldest_ns`, and the oldest beyond `limit`.
+template <typename Map>
+void Trim(Map& map, uint64_t oldest_ns, size_t limit) {
+  std::erase_if(map, [&](const auto& entry) { return entry.second.seen_ns < oldest_ns; });
+  while (map.size() > limit) {
+    map.erase(std::min_element(map.begin(), map.end(), [](const auto& a, const auto& b) {
+      return a.second.seen_ns < b.second.seen_ns;
+    }));
+  }
+}
+
+}  // namespace
+
+void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint64_t now_ns) {
+  for (const auto& sample : samples) {
+    Target& target = targets_[sample.target_id()];
+    target.packets += sample.packets();
+    target.bytes += sample.bytes();
+    target.not_measurable += sample.not_measurable();
+    target.seen_ns = now_ns;
+    AddLatency(sample.latency(), &target);
+    for (const auto& counters : sample.faults()) {
+      Fault& fault =
+          faults_[{counters.experiment_id(), counters.fault_index(), sample.target_id()}];
+      fault.counters = counters;
+      fault.seen_ns = now_ns;
+    }
+  }
+  Forget(now_ns);
+}
+
+void SampleTotals::Forget(uint64_t now_ns) {
+  const uint64_t oldest_ns = now_ns > kKeepEndedNs ? now_ns - kKeepEndedNs : 0;
+  Trim(faults_, oldest_ns, kMaxFaults);
+  Trim(targets_, oldest_ns, kMaxTargets);
+}
+
+}  // namespace faultline::agent

@@ -1,0 +1,41 @@
+// User-space side of base/log_linear.h: merging is exact, percentiles come from merged buckets.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/log_linear.h"
+#include "base/status.h"
+#include "chaos/v1/metrics.pb.h"
+
+namespace faultline {
+
+class Histogram {
+ public:
+  void Record(uint64_t value_ns, uint64_t count = 1);
+  void Merge(const Histogram& other);
+  // INVALID_ARGUMENT when the scheme or an index is not ours; the histogram is then unchanged.
+  Status Merge(const chaos::v1::SparseHistogram& sparse);
+  // Takes away what was merged before: for sliding windows. `other` must have been merged.
+  void Subtract(const Histogram& other);
+  void Clear();
+
+  uint64_t count() const { return count_; }
+  uint64_t bucket(unsigned index) const { return buckets_[index]; }
+  void AddToBucket(unsigned index, uint64_t count);
+
+  // Nearest-rank percentile (0 < percent <= 100) as the middle of its bucket; 0 when empty.
+  double PercentileNs(double percent) const;
+
+  chaos::v1::SparseHistogram ToSparse() const;
+
+ private:
+  std::array<uint64_t, FL_HIST_BUCKETS> buckets_{};
+  uint64_t count_ = 0;
+};
+
+// Adds `from` to `into`, at a cost of the buckets in use. INVALID_ARGUMENT, and `into` unchanged,
+// when `from` is not of our scheme, or its indexes do not grow.
+Status MergeSparse(const chaos::v1::SparseHistogram& from, chaos::v1::SparseHistogram* into);
+
+}  // namespace faultline

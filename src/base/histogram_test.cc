@@ -1,0 +1,70 @@
+#include "base/histogram.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace faultline {
+namespace {
+
+TEST(LogLinear, EveryValueLiesInItsBucketAndNoBucketIsWiderThanTwoPercent) {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 100'000; ++i) {
+    const uint64_t value = 1024 + (random() >> (28 + random() % 26));
+    if (value >= (1ull << 36)) continue;
+    const unsigned bucket = fl_hist_bucket(value);
+    ASSERT_LE(fl_hist_lower_ns(bucket), value);
+    ASSERT_GT(fl_hist_upper_ns(bucket), value);
+    ASSERT_LE(static_cast<double>(fl_hist_upper_ns(bucket) - fl_hist_lower_ns(bucket)),
+              0.02 * static_cast<double>(fl_hist_lower_ns(bucket)));
+  }
+}
+
+TEST(LogLinear, BucketsFollowOneAnotherWithoutAGap) {
+  for (unsigned i = 0; i + 1 < FL_HIST_BUCKETS; ++i) {
+    ASSERT_EQ(fl_hist_upper_ns(i), fl_hist_lower_ns(i + 1));
+    ASSERT_EQ(fl_hist_bucket(fl_hist_lower_ns(i)), i);
+  }
+}
+
+TEST(LogLinear, ValuesBeyondTheEndsCountInTheFirstAndLastBucket) {
+  EXPECT_EQ(fl_hist_bucket(0), 0u);
+  EXPECT_EQ(fl_hist_bucket(~0ull), FL_HIST_BUCKETS - 1u);
+}
+
+TEST(Histogram, PercentileIsWithinOnePercentOfTheExactOne) {
+  Histogram histogram;
+  for (uint64_t us = 1; us <= 10'000; ++us) histogram.Record(us * 1'000);
+  EXPECT_NEAR(histogram.PercentileNs(50), 5'000e3, 50e3);
+  EXPECT_NEAR(histogram.PercentileNs(99), 9'900e3, 99e3);
+  EXPECT_NEAR(histogram.PercentileNs(100), 10'000e3, 100e3);
+}
+
+TEST(Histogram, EmptyHasNoPercentile) { EXPECT_EQ(Histogram().PercentileNs(99), 0); }
+
+TEST(Histogram, SparseFormMergesBackExactly) {
+  Histogram histogram;
+  histogram.Record(5'000'000, 3);
+  histogram.Record(90'000'000, 2);
+  Histogram merged;
+  ASSERT_TRUE(merged.Merge(histogram.ToSparse()).ok());
+  ASSERT_TRUE(merged.Merge(histogram.ToSparse()).ok());
+  EXPECT_EQ(merged.count(), 10u);
+  merged.Subtract(histogram);
+  for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) ASSERT_EQ(merged.bucket(i), histogram.bucket(i));
+}
+
+TEST(Histogram, RefusesAForeignIndexAndStaysAsItWas) {
+  chaos::v1::SparseHistogram sparse;
+  sparse.set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+  sparse.add_index(1);
+  sparse.add_count(1);
+  sparse.add_index(FL_HIST_BUCKETS);
+  sparse.add_count(1);
+  Histogram histogram;
+  EXPECT_EQ(histogram.Merge(sparse).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(histogram.count(), 0u);
+}
+
+}  // namespace
+}  // namespace faultline

@@ -1,0 +1,42 @@
+// The log on standard error, by spdlog: FL_LOG(info, "text {}", arg). As text for people, or as one
+// JSON object on each line.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/status.h"
+
+#define FL_LOG(level, ...) ::spdlog::level(__VA_ARGS__)
+
+namespace faultline {
+
+// Sets up the process's log: `program` stands in every line; `level` is one of trace, debug, info,
+// warn, error, off; `format` is text or json. INVALID_ARGUMENT otherwise. Call once from main,
+// before any thread.
+//
+// JSON lines have time (RFC 3339, UTC), level, program, thread, message, and a member for each
+// field of the LogFields in force.
+Status InitLog(std::string_view program, std::string_view level, std::string_view format = "text");
+
+// What this thread's lines are about while the object lives, as LogFields{{"experiment_id", id}}.
+// Text lines show it behind the message. Fields of an outer object stay in force; empty values are
+// left out.
+class LogFields {
+ public:
+  using Field = std::pair<const char*, std::string>;
+
+  LogFields(std::initializer_list<Field> fields);
+  ~LogFields();
+  LogFields(const LogFields&) = delete;
+  LogFields& operator=(const LogFields&) = delete;
+
+ private:
+  const size_t before_;  // fields in force outside
+};
+
+}  // namespace faultline

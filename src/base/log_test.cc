@@ -1,0 +1,68 @@
+#include "base/log.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace faultline {
+namespace {
+
+// What a program logs that is set up so.
+template <typename Task>
+std::string Logged(const std::string& format, Task task) {
+  spdlog::drop_all();
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(InitLog("test", "debug", format).ok());
+  task();
+  spdlog::default_logger()->flush();
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(Log, AsJsonIsOneObjectOnEachLine) {
+  const std::string text = Logged("json", [] {
+    FL_LOG(warn, "a \"quoted\" path C:\\x\nand a second line {}", "\x01\xff");
+    FL_LOG(info, "second");
+  });
+  std::istringstream lines(text);
+  std::string first, second, none;
+  ASSERT_TRUE(std::getline(lines, first) && std::getline(lines, second));
+  EXPECT_FALSE(std::getline(lines, none));
+  const auto json = nlohmann::json::parse(first);
+  EXPECT_EQ(json["level"], "warning");
+  EXPECT_EQ(json["message"], "a \"quoted\" path C:\\x\\x0aand a second line \\x01\\xff");
+  EXPECT_EQ(json["program"], "test");
+  EXPECT_EQ(json["time"].get<std::string>().back(), 'Z');
+  EXPECT_EQ(nlohmann::json::parse(second)["message"], "second");
+}
+
+TEST(Log, SaysWhatItsLinesAreAbout) {
+  const auto work = [] {
+    const LogFields outer{{"experiment_id", "e1"}};
+    {
+      const LogFields inner{{"request_id", "r\"1"}, {"agent_id", ""}};
+      FL_LOG(info, "both");
+    }
+    FL_LOG(info, "one");
+  };
+  std::istringstream json_lines(Logged("json", work));
+  std::string both, one;
+  std::getline(json_lines, both);
+  std::getline(json_lines, one);
+  EXPECT_EQ(nlohmann::json::parse(both)["experiment_id"], "e1");
+  EXPECT_EQ(nlohmann::json::parse(both)["request_id"], "r\"1");
+  EXPECT_FALSE(nlohmann::json::parse(both).contains("agent_id"));
+  EXPECT_FALSE(nlohmann::json::parse(one).contains("request_id"));
+  const std::string text = Logged("text", work);
+  EXPECT_NE(text.find(": both experiment_id=e1 request_id=r\"1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(": one experiment_id=e1\n"), std::string::npos) << text;
+}
+
+TEST(Log, RefusesUnknownLevelsAndFormats) {
+  EXPECT_EQ(InitLog("x", "loud").code(), StatusCode::kInvalidArgument);
+  const Status format = InitLog("x", "info", "xml");
+  EXPECT_EQ(ToString(format.message()), "log format: 'xml' is not allowed: text or json");
+}
+
+}  // namespace
+}  // namespace faultline

@@ -1,0 +1,47 @@
+// A TC program on an interface: by TCX where the kernel has it, else as a clsact filter.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace faultline::bpf {
+
+enum class AttachMode { kTcx, kClsact };
+
+struct AttachRequest {
+  std::string netns;  // as in NetnsPath
+  std::string interface;
+  int ifindex = 0;
+  bool egress = false;
+  int program_fd = -1;
+  AttachMode mode = AttachMode::kTcx;
+  // Called before a clsact filter or qdisc is made, with an undo kind (kUndoTcFilter,
+  // kUndoClsact) and its arguments: they outlive the process. Result: a handle for `erase_undo`.
+  // Null when the interface itself goes with the process.
+  std::function<StatusOr<uint64_t>(const std::string&, const std::vector<std::string>&)>
+      record_undo;
+  std::function<void(uint64_t)> erase_undo;
+};
+
+inline constexpr char kUndoTcFilter[] = "tc_filter";
+inline constexpr char kUndoClsact[] = "clsact";
+
+// An attached program; detached when destroyed (and by the kernel when the process ends, with TCX).
+class Attachment {
+ public:
+  virtual ~Attachment() = default;
+  // False when the interface has gone, or somebody has taken the program off.
+  virtual bool Alive() const = 0;
+};
+
+// A TCX link is a descriptor above kLinkFds: the kernel closes a killed process's last descriptors
+// first, so programs are off before the devices they send packets to are gone.
+inline constexpr int kLinkFds = 512;
+StatusOr<std::unique_ptr<Attachment>> Attach(const AttachRequest& request);
+
+}  // namespace faultline::bpf

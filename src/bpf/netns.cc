@@ -1,0 +1,109 @@
+#include "bpf/netns.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace faultline::bpf {
+namespace {
+
+constexpr char kOwnNetns[] = "/proc/thread-self/ns/net";
+
+ifreq RequestFor(const std::string& name) {
+  ifreq request{};
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  return request;
+}
+
+Status Control(const UniqueFd& socket_fd, unsigned long what, ifreq* request) {
+  if (ioctl(socket_fd.get(), what, request) == 0) return absl::OkStatus();
+  return MakeError(StatusCode::kInternal, "setting up interface {} failed: {}", request->ifr_name,
+                   ErrnoText(errno));
+}
+
+}  // namespace
+
+std::string NetnsPath(const std::string& netns) {
+  if (netns.empty()) return kOwnNetns;
+  return netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
+}
+
+StatusOr<UniqueFd> OpenNetns(const std::string& netns) {
+  const std::string path = NetnsPath(netns);
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  return MakeError(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kFailedPrecondition,
+                   "network namespace '{}' cannot be opened: {}", netns, ErrnoText(errno));
+}
+
+StatusOr<NetnsId> IdOf(const UniqueFd& netns_fd) {
+  struct stat facts{};
+  if (fstat(netns_fd.get(), &facts) != 0) {
+    return MakeError(StatusCode::kInternal, "reading a network namespace's identity failed: {}",
+                     ErrnoText(errno));
+  }
+  return NetnsId{facts.st_dev, facts.st_ino};
+}
+
+Status InNetns(const UniqueFd& netns_fd, const std::function<Status()>& work) {
+  const UniqueFd own(open(kOwnNetns, O_RDONLY | O_CLOEXEC));
+  if (!own.valid() || setns(netns_fd.get(), CLONE_NEWNET) != 0) {
+    return MakeError(errno == EPERM ? StatusCode::kPermissionDenied : StatusCode::kInternal,
+                     "entering a network namespace failed: {}", ErrnoText(errno));
+  }
+  Status status = work();
+  if (setns(own.get(), CLONE_NEWNET) != 0) {
+    FL_LOG(critical, "cannot leave a network namespace: {}", ErrnoText(errno));
+    std::abort();
+  }
+  return status;
+}
+
+StatusOr<Interface> FindInterface(const std::string& name) {
+  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request = RequestFor(name);
+  if (ioctl(socket_fd.get(), SIOCGIFINDEX, &request) != 0) {
+    return MakeError(StatusCode::kNotFound, "there is no network interface '{}'", name);
+  }
+  Interface found;
+  found.index = request.ifr_ifindex;
+  if (ioctl(socket_fd.get(), SIOCGIFHWADDR, &request) == 0) {
+    const auto type = request.ifr_hwaddr.sa_family;
+    found.loopback = type == ARPHRD_LOOPBACK;
+    found.ethernet = type == ARPHRD_ETHER || found.loopback;
+  }
+  if (ioctl(socket_fd.get(), SIOCGIFFLAGS, &request) == 0) {
+    found.up = (request.ifr_flags & IFF_UP) != 0;
+  }
+  return found;
+}
+
+Status BringUpRaw(const std::string& name, int tx_queue_packets) {
+  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // Without IPv6 in the kernel the file is not there, and nothing needs to be switched off.
+  const std::string ipv6 = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6";
+  const UniqueFd switch_fd(open(ipv6.c_str(), O_WRONLY | O_CLOEXEC));
+  if (switch_fd.valid() && write(switch_fd.get(), "1", 1) != 1) {
+    return MakeError(StatusCode::kInternal, "switching IPv6 off on {} failed: {}", name,
+                     ErrnoText(errno));
+  }
+  ifreq request = RequestFor(name);
+  request.ifr_qlen = tx_queue_packets;
+  FL_RETURN_IF_ERROR(Control(socket_fd, SIOCSIFTXQLEN, &request));
+  request = RequestFor(name);
+  FL_RETURN_IF_ERROR(Control(socket_fd, SIOCGIFFLAGS, &request));
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP | IFF_NOARP);
+  return Control(socket_fd, SIOCSIFFLAGS, &request);
+}
+
+}  // namespace faultline::bpf

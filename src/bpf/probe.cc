@@ -1,0 +1,134 @@
+#include "bpf/probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <thread>
+
+#include "bpf/fd.h"
+#include "bpf/netlink.h"
+
+namespace faultline::bpf {
+namespace {
+
+constexpr char kBtfPath[] = "/sys/kernel/btf/vmlinux";
+constexpr char kLsmPath[] = "/sys/kernel/security/lsm";
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr int kLoopbackIndex = 1;
+
+// Empty when the feature is there; else the sentence.
+std::string AskBtf() {
+  if (access(kBtfPath, R_OK) == 0) return {};
+  return "the kernel has no BTF (/sys/kernel/btf/vmlinux is missing); it needs "
+         "CONFIG_DEBUG_INFO_BTF";
+}
+
+std::string AskTc() {
+  const int found = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr);
+  if (found == 1) return {};
+  if (found == -EPERM) return "loading BPF programs needs root (CAP_BPF and CAP_NET_ADMIN)";
+  return "the kernel cannot run BPF programs on packets (it needs CONFIG_BPF_SYSCALL and "
+         "CONFIG_NET_CLS_BPF)";
+}
+
+std::string AskTcx() {
+  LIBBPF_OPTS(bpf_prog_query_opts, options);
+  if (bpf_prog_query_opts(kLoopbackIndex, kTcxIngress, &options) == 0) return {};
+  return "the kernel has no TCX (it came with 6.6); clsact filters are used instead";
+}
+
+std::string AskTun() {
+  const UniqueFd tun(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!tun.valid()) {
+    return fmt::format("delaying packets needs TAP devices, and /dev/net/tun cannot be opened: {}",
+                       ErrnoText(errno));
+  }
+  unsigned features = 0;
+  if (ioctl(tun.get(), TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0) return {};
+  return "delaying packets needs TAP devices with IFF_VNET_HDR";
+}
+
+std::string AskRingbuf() {
+  if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, nullptr) == 1) return {};
+  return "the kernel has no BPF ring buffer (it came with 5.8)";
+}
+
+// By trying it on the loopback of a network namespace that exists only for this.
+std::string AskFq() {
+  std::string sentence;
+  std::thread([&sentence] {
+    if (unshare(CLONE_NEWNET) != 0) {
+      sentence = "whether the kernel has the fq qdisc can only be asked by root";
+      return;
+    }
+    if (!ReplaceRootQdisc(kLoopbackIndex, "fq").ok()) {
+      sentence = "the kernel has no fq qdisc (CONFIG_NET_SCH_FQ)";
+    }
+  }).join();
+  return sentence;
+}
+
+std::string AskLsm() {
+  std::ifstream file(kLsmPath);
+  std::string active;
+  if (!std::getline(file, active)) {
+    return "BPF LSM is needed, and the list of active security modules "
+           "(/sys/kernel/security/lsm) cannot be read";
+  }
+  if (("," + active + ",").find(",bpf,") != std::string::npos) return {};
+  return "BPF LSM is needed, and 'bpf' is not in the kernel's list of active security modules "
+         "(boot option lsm=)";
+}
+
+Feature Ask(const char* name, std::string (*ask)()) {
+  Feature feature{name, false, ask()};
+  feature.available = feature.reason.empty();
+  return feature;
+}
+
+int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
+
+std::vector<Feature> AskAll() {
+  libbpf_set_print(Quiet);
+  return {Ask("btf", AskBtf),         Ask("tc", AskTc), Ask("tcx", AskTcx),    Ask("tun", AskTun),
+          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq), Ask("bpf_lsm", AskLsm)};
+}
+
+}  // namespace
+
+const std::vector<Feature>& KernelFeatures() {
+  static const std::vector<Feature> features = AskAll();
+  return features;
+}
+
+bool HasFeature(std::string_view name) {
+  const auto& all = KernelFeatures();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Feature& f) { return f.name == name && f.available; });
+}
+
+Status RequireFeature(std::string_view name) {
+  for (const Feature& feature : KernelFeatures()) {
+    if (feature.name != name) continue;
+    if (feature.available) return absl::OkStatus();
+    return MakeDetailedError(StatusCode::kFailedPrecondition, "MISSING_CAPABILITY", feature.reason,
+                             {{"capability", feature.name}});
+  }
+  return MakeError(StatusCode::kFailedPrecondition, "unknown kernel feature '{}'", name);
+}
+
+Status RequireRoot() {
+  if (geteuid() == 0) return absl::OkStatus();
+  return MakeDetailedError(StatusCode::kFailedPrecondition, "NOT_ROOT",
+                           "this must run as root: it loads BPF programs");
+}
+
+}  // namespace faultline::bpf

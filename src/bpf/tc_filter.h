@@ -1,0 +1,47 @@
+// Our own filter on an interface's clsact qdisc, by words that survive the process that attached
+// it: what the undo journal holds. All in the network namespace they name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace faultline::bpf {
+
+struct TcFilterPlace {
+  std::string netns;
+  std::string interface;
+  int ifindex = 0;
+  bool egress = false;
+  uint32_t priority = 0;
+  uint32_t handle = 0;
+  uint32_t program_id = 0;  // of the program in it: a filter with another program is not ours
+
+  std::vector<std::string> ToArguments() const;
+  // INVALID_ARGUMENT when they are not what ToArguments made.
+  static StatusOr<TcFilterPlace> FromArguments(const std::vector<std::string>& arguments);
+};
+
+// Whether the filter is there and holds our program, in the calling thread's namespace.
+bool HasTcFilter(const TcFilterPlace& place);
+
+// Removes the filter if it is still there and still holds our program. OK when the namespace, the
+// interface or the filter is gone, or another's filter has its place.
+Status RemoveTcFilter(const TcFilterPlace& place);
+
+// A clsact qdisc that Faultline made.
+struct ClsactPlace {
+  std::string netns;
+  std::string interface;
+  int ifindex = 0;
+
+  std::vector<std::string> ToArguments() const;
+  static StatusOr<ClsactPlace> FromArguments(const std::vector<std::string>& arguments);
+};
+
+// Removes the qdisc unless somebody's filter is on it. OK when it is gone.
+Status RemoveClsactIfEmpty(const ClsactPlace& place);
+
+}  // namespace faultline::bpf

@@ -1,0 +1,115 @@
+#include "cli/describe.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "cli/format.h"
+
+namespace faultline::cli {
+namespace {
+
+using chaos::v1::Experiment;
+using chaos::v1::ExperimentStatus;
+using chaos::v1::TargetPhase;
+
+std::string LowerAfter(const std::string& name, std::string_view prefix) {
+  std::string word = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return word;
+}
+
+}  // namespace
+
+std::string StatusWord(ExperimentStatus status) {
+  return LowerAfter(chaos::v1::ExperimentStatus_Name(status), "EXPERIMENT_STATUS_");
+}
+
+std::string PhaseWord(TargetPhase phase) {
+  return LowerAfter(chaos::v1::TargetPhase_Name(phase), "TARGET_PHASE_");
+}
+
+Style StyleOf(ExperimentStatus status) {
+  switch (status) {
+    case chaos::v1::EXPERIMENT_STATUS_RUNNING:
+      return Style::kWarning;
+    case chaos::v1::EXPERIMENT_STATUS_COMPLETED:
+      return Style::kGood;
+    case chaos::v1::EXPERIMENT_STATUS_FAILED:
+      return Style::kBad;
+    default:
+      return Style::kPlain;
+  }
+}
+
+Style StyleOf(TargetPhase phase) {
+  switch (phase) {
+    case chaos::v1::TARGET_PHASE_ACTIVE:
+    case chaos::v1::TARGET_PHASE_REVERTING:
+      return Style::kWarning;
+    case chaos::v1::TARGET_PHASE_REVERTED:
+      return Style::kGood;
+    case chaos::v1::TARGET_PHASE_REFUSED:
+    case chaos::v1::TARGET_PHASE_LOST:
+      return Style::kBad;
+    default:
+      return Style::kPlain;
+  }
+}
+
+bool HasEnded(const Experiment& experiment) {
+  return experiment.status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED ||
+         experiment.status() == chaos::v1::EXPERIMENT_STATUS_FAILED;
+}
+
+std::string FaultsText(const Experiment& experiment, bool brief) {
+  std::vector<std::string> faults;
+  for (const auto& fault : experiment.faults()) {
+    std::string text = fault.kind();
+    if (!brief) {
+      const std::map<std::string, std::string> sorted(fault.parameters().begin(),
+                                                      fault.parameters().end());
+      for (const auto& [name, value] : sorted) text += fmt::format(" {}={}", name, value);
+    }
+    faults.push_back(std::move(text));
+  }
+  return fmt::format("{}", fmt::join(faults, " + "));
+}
+
+std::string ActiveText(const Experiment& experiment) {
+  const auto& pairs = experiment.targets();
+  const auto active = std::count_if(pairs.begin(), pairs.end(), [](const auto& pair) {
+    return pair.phase() == chaos::v1::TARGET_PHASE_ACTIVE;
+  });
+  return fmt::format("{}/{}", active, pairs.size());
+}
+
+std::string LeftText(const Experiment& experiment, int64_t now_unix_ns) {
+  if (HasEnded(experiment) || !experiment.has_ends_at()) return "-";
+  return FormatDuration(std::max<int64_t>(0, ToUnixNanos(experiment.ends_at()) - now_unix_ns));
+}
+
+std::string LabelsText(const google::protobuf::Map<std::string, std::string>& labels) {
+  std::set<std::string> sorted;
+  for (const auto& [key, value] : labels) sorted.insert(fmt::format("{}:{}", key, value));
+  return fmt::format("{}", fmt::join(sorted, ","));
+}
+
+std::string Counted(size_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+Status FailedError(const Experiment& experiment) {
+  std::string why = experiment.reason();
+  for (const auto& pair : experiment.targets()) {
+    if (!why.empty()) break;
+    if (!pair.reason().empty()) why = fmt::format("{}: {}", pair.target_id(), pair.reason());
+  }
+  return MakeDetailedError(StatusCode::kAborted, "EXPERIMENT_FAILED",
+                           fmt::format("experiment {} failed: {}", experiment.experiment_id(),
+                                       why.empty() ? experiment.phase() : why),
+                           {{"experiment_id", experiment.experiment_id()}});
+}
+
+}  // namespace faultline::cli

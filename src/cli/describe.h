@@ -1,0 +1,39 @@
+// Experiments and faults as words, for every command that shows them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "chaos/v1/chaos.pb.h"
+#include "cli/output.h"
+
+namespace faultline::cli {
+
+// "running", from EXPERIMENT_STATUS_RUNNING; "active", from TARGET_PHASE_ACTIVE.
+std::string StatusWord(chaos::v1::ExperimentStatus status);
+std::string PhaseWord(chaos::v1::TargetPhase phase);
+Style StyleOf(chaos::v1::ExperimentStatus status);
+Style StyleOf(chaos::v1::TargetPhase phase);
+
+// True for COMPLETED and FAILED.
+bool HasEnded(const chaos::v1::Experiment& experiment);
+
+// "KIND delay_ms=100 direction=egress"; only the kind when `brief`, several joined by " + ".
+std::string FaultsText(const chaos::v1::Experiment& experiment, bool brief);
+
+// "2/3": pairs of fault and target that are active, of all.
+std::string ActiveText(const chaos::v1::Experiment& experiment);
+
+// "9m58s" left until it ends, or "-" when it has ended.
+std::string LeftText(const chaos::v1::Experiment& experiment, int64_t now_unix_ns);
+
+// "a:1,b:2" from labels.
+std::string LabelsText(const google::protobuf::Map<std::string, std::string>& labels);
+
+// "1 target", "2 targets".
+std::string Counted(size_t count, std::string_view noun);
+
+// The experiment failed: the error that ends a command which waited for it. Exit code 1.
+Status FailedError(const chaos::v1::Experiment& experiment);
+
+}  // namespace faultline::cli

@@ -1,0 +1,137 @@
+#include "cli/format.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include "base/clock.h"
+#include "base/units.h"
+
+namespace faultline::cli {
+namespace {
+
+constexpr int64_t kSecondNs = static_cast<int64_t>(kNanosPerSecond);
+constexpr int64_t kMilliNs = static_cast<int64_t>(kNanosPerMilli);
+
+tm LocalTime(int64_t unix_ns) {
+  const time_t seconds = unix_ns / kSecondNs;
+  tm local{};
+  localtime_r(&seconds, &local);
+  return local;
+}
+
+}  // namespace
+
+std::string FormatDuration(int64_t duration_ns) {
+  if (duration_ns < 0) return "-" + FormatDuration(-duration_ns);
+  if (duration_ns == 0) return "0s";
+  if (duration_ns < kSecondNs)
+    return fmt::format("{}ms", std::max<int64_t>(1, duration_ns / kMilliNs));
+  const int64_t seconds = duration_ns / kSecondNs;
+  const int64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
+  if (days > 0) return fmt::format("{}d{:02}h", days, hours % 24);
+  if (hours > 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
+  if (minutes > 0) return fmt::format("{}m{:02}s", minutes, seconds % 60);
+  return fmt::format("{}s", seconds);
+}
+
+std::string FormatDuration(const google::protobuf::Duration& duration) {
+  return FormatDuration(ToNanos(duration));
+}
+
+StatusOr<google::protobuf::Duration> ParseDuration(std::string_view text, std::string_view field) {
+  const auto wrong = [&] {
+    return FieldError(field, text, "a time such as 90s, 10m or 1h30m, above 0 and below 10 years");
+  };
+  double total_ns = 0;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    size_t unit = 0;
+    while (unit < rest.size() &&
+           (isdigit(static_cast<unsigned char>(rest[unit])) || rest[unit] == '.')) {
+      ++unit;
+    }
+    size_t end = unit;
+    while (end < rest.size() && isalpha(static_cast<unsigned char>(rest[end]))) ++end;
+    const bool whole = end == rest.size() && rest.size() == text.size();
+    if (unit == 0 || (end == unit && !whole)) return wrong();
+    const auto part = ParseQuantity(rest.substr(0, end), "s");
+    if (!part.ok()) return wrong();
+    total_ns += *part * 1e9;
+    rest.remove_prefix(end);
+  }
+  constexpr double kLongestNs = 1e9 * 86400 * 3650;
+  if (!(total_ns >= 1) || total_ns > kLongestNs) return wrong();
+  const auto nanos = static_cast<int64_t>(std::llround(total_ns));
+  google::protobuf::Duration duration;
+  duration.set_seconds(nanos / kSecondNs);
+  duration.set_nanos(static_cast<int32_t>(nanos % kSecondNs));
+  return duration;
+}
+
+int64_t ToNanos(const google::protobuf::Duration& duration) {
+  return duration.seconds() * kSecondNs + duration.nanos();
+}
+
+int64_t ToUnixNanos(const google::protobuf::Timestamp& timestamp) {
+  return timestamp.seconds() * kSecondNs + timestamp.nanos();
+}
+
+std::string FormatTime(int64_t unix_ns, int64_t now_unix_ns) {
+  if (unix_ns == 0) return "-";
+  const tm time = LocalTime(unix_ns), now = LocalTime(now_unix_ns);
+  const bool today = time.tm_year == now.tm_year && time.tm_yday == now.tm_yday;
+  char text[32];
+  std::strftime(text, sizeof text, today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &time);
+  return text;
+}
+
+std::string FormatLatencyMs(double latency_ms) {
+  if (latency_ms <= 0) return "-";
+  if (latency_ms >= 1000) return fmt::format("{:.3g} s", latency_ms / 1000);
+  if (latency_ms >= 100) return fmt::format("{:.0f} ms", latency_ms);
+  if (latency_ms >= 10) return fmt::format("{:.1f} ms", latency_ms);
+  if (latency_ms >= 1) return fmt::format("{:.2f} ms", latency_ms);
+  return fmt::format("{:.3f} ms", latency_ms);
+}
+
+std::string Sparkline(std::span<const double> values, size_t columns) {
+  static constexpr std::string_view kBlocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  if (values.size() > columns) values = values.last(columns);
+  const double largest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+  std::string line;
+  for (const double value : values) {
+    if (value < 0) {
+      line += ' ';
+      continue;
+    }
+    const double share = largest > 0 ? value / largest : 0;
+    line += kBlocks[std::min<size_t>(7, static_cast<size_t>(share * 8))];
+  }
+  return line;
+}
+
+std::string Clipped(std::string_view line, size_t columns) {
+  std::string clipped;
+  bool in_color = false;
+  size_t used = 0;
+  for (const char c : line) {
+    if (c == '\033') in_color = true;
+    if (in_color) {
+      clipped += c;
+      in_color = c != 'm';
+      continue;
+    }
+    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++used;
+    if (used <= columns) clipped += c;
+  }
+  return clipped;
+}
+
+size_t DisplayWidth(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
+}  // namespace faultline::cli

@@ -1,0 +1,45 @@
+// Numbers, times and shapes as people read them. Pure but for the local time zone.
+#pragma once
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace faultline::cli {
+
+// "0s", "350ms", "42s", "9m58s", "2h05m", "3d04h": the two largest units; "-" in front when
+// negative.
+std::string FormatDuration(int64_t duration_ns);
+std::string FormatDuration(const google::protobuf::Duration& duration);
+
+// "90", "90s", "1h30m", "1.5h", "250ms" (a bare number is seconds) to a positive duration.
+// INVALID_ARGUMENT naming `field` otherwise.
+StatusOr<google::protobuf::Duration> ParseDuration(std::string_view text, std::string_view field);
+
+int64_t ToNanos(const google::protobuf::Duration& duration);
+int64_t ToUnixNanos(const google::protobuf::Timestamp& timestamp);
+
+// Local time, "14:03:59" when on the same day as `now_unix_ns`, else "2024-05-01 14:03:59"; "-"
+// when `unix_ns` is 0.
+std::string FormatTime(int64_t unix_ns, int64_t now_unix_ns);
+
+// "0.482 ms", "12.3 ms", "103 ms", "1.25 s": three digits that count; "-" for 0.
+std::string FormatLatencyMs(double latency_ms);
+
+// One block character per value, lowest to highest of eight, scaled from 0 to the largest; a space
+// for a value below 0 (nothing measured). The last `columns` values are shown.
+std::string Sparkline(std::span<const double> values, size_t columns);
+
+// Columns that a UTF-8 text takes (each code point counts one).
+size_t DisplayWidth(std::string_view text);
+
+// The beginning of a line that takes at most `columns`; colours ("\033[...m") take none and stay.
+std::string Clipped(std::string_view line, size_t columns);
+
+}  // namespace faultline::cli

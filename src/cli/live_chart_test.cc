@@ -1,0 +1,85 @@
+#include "cli/live_chart.h"
+
+#include <gmock/gmock.h>
+
+#include <sstream>
+
+#include "cli/format.h"
+
+namespace faultline::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr uint64_t kSecond = 1'000'000'000;
+constexpr Terminal kTerminal{.out = true, .color = false, .columns = 60, .rows = 16};
+
+chaos::v1::MetricUpdate Update(const std::string& target, double latency_ms, uint64_t requests,
+                               int64_t drops = 0, const std::string& experiment = "e1") {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id(experiment);
+  update.set_target_id(target);
+  update.set_packet_drops(drops);
+  Histogram histogram;
+  histogram.Record(static_cast<uint64_t>(latency_ms * 1e6), requests);
+  *update.mutable_latency() = histogram.ToSparse();
+  return update;
+}
+
+TEST(LiveChart, MergesTargetsByTheirHistograms) {
+  LiveChart chart(kTerminal, false);
+  chart.Add(Update("a/x", 1, 90), kSecond);
+  chart.Add(Update("b/x", 100, 10), kSecond + 1);
+  const std::string line = chart.LinesUntil(2 * kSecond);
+  EXPECT_THAT(line, HasSubstr("all targets  p50 1.00 ms  p90 1.00 ms  p99 "));
+  EXPECT_THAT(line, HasSubstr("requests 100/s"));
+  EXPECT_EQ(chart.LinesUntil(2 * kSecond), "");
+}
+
+TEST(LiveChart, CountsATargetOfTwoExperimentsOnceAndTheirDropsOfEachSecond) {
+  LiveChart chart(kTerminal, false);
+  chart.Add(Update("a/x", 1, 50, 100), kSecond);
+  chart.Add(Update("a/x", 1, 50, 7, "e2"), kSecond);
+  chart.Add(Update("a/x", 1, 50, 103), kSecond + 1);
+  chart.Add(Update("a/x", 1, 50, 9, "e2"), kSecond + 1);
+  const std::string line = chart.LinesUntil(2 * kSecond);
+  EXPECT_THAT(line, HasSubstr("requests 100/s  dropped 5/s"));
+}
+
+TEST(LiveChart, DrawsWithinTheTerminal) {
+  LiveChart chart(kTerminal, true);
+  for (uint64_t second = 1; second < 200; ++second) {
+    for (char name = 'a'; name < 'f'; ++name) {
+      chart.Add(Update(std::string("h/") + name, second < 190 ? 1 : 100, 10), second * kSecond);
+    }
+  }
+  std::istringstream picture(chart.Picture(200 * kSecond));
+  int lines = 0;
+  for (std::string line; std::getline(picture, line); ++lines) {
+    EXPECT_LE(DisplayWidth(line), 60u) << line;
+  }
+  EXPECT_LT(lines, kTerminal.rows);
+  EXPECT_THAT(chart.Picture(200 * kSecond), HasSubstr("more targets"));
+}
+
+TEST(LiveChart, ShowsARiseAndALegend) {
+  LiveChart chart(kTerminal, false);
+  chart.Add(Update("a/x", 1, 10), kSecond);
+  chart.Add(Update("a/x", 100, 10), 2 * kSecond);
+  chart.Add(Update("a/x", 100, 10), 3 * kSecond);
+  const std::string picture = chart.Picture(3 * kSecond);
+  EXPECT_THAT(picture, HasSubstr(" ██\n"));  // the upper rows: not yet in the first second
+  EXPECT_THAT(picture, HasSubstr("up to p99"));
+  EXPECT_THAT(chart.Redraw(3 * kSecond), Not(HasSubstr("\033[")));
+  EXPECT_THAT(chart.Redraw(3 * kSecond), HasSubstr("\033["));
+}
+
+TEST(LiveChart, WaitsForMeasurements) {
+  LiveChart chart(kTerminal, false);
+  EXPECT_EQ(chart.Picture(kSecond), "waiting for measurements...\n");
+  EXPECT_EQ(chart.LinesUntil(kSecond), "");
+}
+
+}  // namespace
+}  // namespace faultline::cli

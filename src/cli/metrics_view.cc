@@ -1,0 +1,140 @@
+#include "cli/metrics_view.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "cli/format.h"
+
+namespace faultline::cli {
+namespace {
+
+// Narrowest sparkline that says anything, and that says enough.
+constexpr size_t kLeastColumns = 10;
+constexpr size_t kGoodColumns = 20;
+
+// Mean delay per packet, given and asked for, of all the faults together; empty without any.
+std::string DelayText(const chaos::v1::MetricUpdate& update) {
+  double given_ms = 0, asked_ms = 0;
+  for (const auto& fault : update.faults()) {
+    if (fault.delayed() == 0) continue;
+    const double packets_e6 = static_cast<double>(fault.delayed()) * 1e6;
+    given_ms += static_cast<double>(fault.delay_given_ns()) / packets_e6;
+    asked_ms += static_cast<double>(fault.delay_asked_ns()) / packets_e6;
+  }
+  if (given_ms == 0) return "";
+  return fmt::format("{} / {}", FormatLatencyMs(given_ms), FormatLatencyMs(asked_ms));
+}
+
+bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
+  return update.measurable() || update.not_measurable_reason().empty();
+}
+
+std::string ClippedLines(const std::string& text, size_t columns) {
+  std::istringstream lines(text);
+  std::string clipped, line;
+  while (std::getline(lines, line)) clipped += Clipped(line, columns) + "\n";
+  return clipped;
+}
+
+}  // namespace
+
+void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
+  Row& row = rows_[{update.experiment_id(), update.target_id()}];
+  row.last = update;
+  row.heard_ns = now_ns;
+  row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
+  if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
+  notice_.clear();
+}
+
+void MetricsView::set_terminal(Terminal terminal) {
+  resized_ |= terminal.columns != terminal_.columns || terminal.rows != terminal_.rows;
+  terminal_ = terminal;
+}
+
+// All but the sparkline.
+std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, bool with_delay,
+                                       uint64_t now_ns) {
+  const auto& update = row.last;
+  const Style style = now_ns - row.heard_ns > kSilentNs ? Style::kFaint : Style::kPlain;
+  std::vector<Cell> cells = {Cell(key.first.empty() ? "(none)" : key.first, style),
+                             Cell(key.second, style),
+                             Cell(FormatLatencyMs(update.p99_latency_ms()), style),
+                             Cell(FormatLatencyMs(update.p50_latency_ms()), style),
+                             Cell(fmt::format("{}", update.request_count()), style),
+                             Cell(fmt::format("{}", update.packet_drops()), style)};
+  if (with_delay) cells.emplace_back(DelayText(update), style);
+  return cells;
+}
+
+MetricsView::Left MetricsView::LeftOfSparkline(bool with_delay, uint64_t now_ns) const {
+  Left left;
+  left.headings = {"EXPERIMENT", "TARGET", "P99", "P50", "REQUESTS/S", "DROPPED"};
+  if (with_delay) left.headings.push_back("DELAY / ASKED");
+  std::vector<size_t> widths;
+  for (const auto& heading : left.headings) widths.push_back(DisplayWidth(heading));
+  for (const auto& [key, row] : rows_) {
+    left.rows.push_back(CellsOf(key, row, with_delay, now_ns));
+    for (size_t i = 0; i < widths.size(); ++i) {
+      widths[i] = std::max(widths[i], DisplayWidth(left.rows.back()[i].text));
+    }
+  }
+  for (const size_t width : widths) left.columns += width + 2;
+  return left;
+}
+
+std::string MetricsView::Picture(uint64_t now_ns) const {
+  std::ostringstream text, unused;
+  Output out(text, unused, terminal_);
+  const auto columns = static_cast<size_t>(terminal_.columns);
+  const bool delays = std::any_of(rows_.begin(), rows_.end(), [](const auto& row) {
+    return !DelayText(row.second.last).empty();
+  });
+  Left left = LeftOfSparkline(delays, now_ns);
+  // In a narrow terminal the sparkline says more.
+  if (left.columns + kGoodColumns > columns) left = LeftOfSparkline(false, now_ns);
+  const size_t sparkline_columns =
+      columns > left.columns + kLeastColumns ? columns - left.columns - 1 : kLeastColumns;
+  std::vector<std::string> notes;
+  if (!notice_.empty()) notes.push_back(notice_);
+  for (const auto& [key, row] : rows_) {
+    if (IsMeasurable(row.last)) continue;
+    notes.push_back(
+        fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()));
+    break;  // one tells enough
+  }
+  // Besides: the heading, how many more there are, and the line that the cursor is on.
+  const int room_left = terminal_.rows - 3 - static_cast<int>(notes.size());
+  const size_t room = static_cast<size_t>(std::max(room_left, 1));
+  left.headings.push_back("P99 OVER TIME");
+  Table table(left.headings);
+  auto cells = left.rows.begin();
+  for (const auto& [key, row] : rows_) {
+    if (static_cast<size_t>(cells - left.rows.begin()) == room) break;
+    const std::vector<double> values(row.p99_ms.begin(), row.p99_ms.end());
+    cells->emplace_back(IsMeasurable(row.last) ? Sparkline(values, sparkline_columns)
+                                               : "not measurable");
+    table.Row(std::move(*cells++));
+  }
+  if (rows_.empty()) {
+    out.Line("waiting for measurements...");
+  } else {
+    table.Print(out);
+  }
+  if (rows_.size() > room) notes.push_back(fmt::format("({} more lines)", rows_.size() - room));
+  for (const auto& note : notes) out.Line(out.Styled(note, Style::kWarning));
+  return ClippedLines(text.str(), columns);
+}
+
+std::string MetricsView::Redraw(uint64_t now_ns) {
+  const std::string picture = Picture(now_ns);
+  // A terminal that was resized has wrapped its lines anew: nobody knows where they are.
+  const std::string back = resized_           ? "\033[2J\033[H"
+                           : lines_drawn_ > 0 ? fmt::format("\r\033[{}A\033[J", lines_drawn_)
+                                              : "";
+  resized_ = false;
+  lines_drawn_ = static_cast<size_t>(std::count(picture.begin(), picture.end(), '\n'));
+  return back + picture;
+}
+
+}  // namespace faultline::cli

@@ -1,0 +1,61 @@
+// The live picture of `faultline metrics` in a terminal: a line per experiment and target.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "chaos/v1/metrics.pb.h"
+#include "cli/output.h"
+#include "cli/table.h"
+
+namespace faultline::cli {
+
+// Pure; times are given. One thread.
+class MetricsView {
+ public:
+  // A line that heard nothing for so long is shown faint.
+  static constexpr uint64_t kSilentNs = 3'000'000'000;
+  // Values of the sparkline kept per line.
+  static constexpr size_t kHistory = 200;
+
+  explicit MetricsView(Terminal terminal) : terminal_(terminal) {}
+  // The terminal as it is now: it may be resized at any time.
+  void set_terminal(Terminal terminal);
+
+  void Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns);
+  // Shown in a line of its own below the table until the next update: "the stream broke ...".
+  void set_notice(std::string notice) { notice_ = std::move(notice); }
+
+  // The picture, within the terminal's columns and rows; each line is ended by a newline.
+  std::string Picture(uint64_t now_ns) const;
+  // What moves the cursor over the picture drawn before and draws this one.
+  std::string Redraw(uint64_t now_ns);
+
+ private:
+  struct Row {
+    chaos::v1::MetricUpdate last;
+    std::deque<double> p99_ms;  // below 0: nothing measured
+    uint64_t heard_ns = 0;
+  };
+  using Key = std::pair<std::string, std::string>;  // experiment, target
+  // What stands left of the sparkline, and the columns that it takes.
+  struct Left {
+    std::vector<std::string> headings;
+    std::vector<std::vector<Cell>> rows;
+    size_t columns = 0;
+  };
+  static std::vector<Cell> CellsOf(const Key& key, const Row& row, bool with_delay,
+                                   uint64_t now_ns);
+  Left LeftOfSparkline(bool with_delay, uint64_t now_ns) const;
+
+  Terminal terminal_;
+  bool resized_ = false;
+  std::map<Key, Row> rows_;
+  std::string notice_;
+  size_t lines_drawn_ = 0;
+};
+
+}  // namespace faultline::cli

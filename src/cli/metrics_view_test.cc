@@ -1,0 +1,130 @@
+#include "cli/metrics_view.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "cli/format.h"
+
+namespace faultline::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr uint64_t kSecond = 1'000'000'000;
+const Terminal kTerminal{.out = true, .color = false, .columns = 100};
+
+chaos::v1::MetricUpdate Update(const std::string& target, double p99_ms, uint64_t requests = 10) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id("x1");
+  update.set_target_id(target);
+  update.set_p99_latency_ms(p99_ms);
+  update.set_p50_latency_ms(p99_ms / 2);
+  update.set_request_count(requests);
+  update.set_packet_drops(7);
+  update.set_measurable(true);
+  return update;
+}
+
+TEST(MetricsView, HasALineForEachTargetWithItsHistory) {
+  MetricsView view(kTerminal);
+  view.Add(Update("h/a", 10), 1);
+  view.Add(Update("h/a", 100), 2);
+  view.Add(Update("h/b", 3), 3);
+  EXPECT_EQ(view.Picture(4),
+            "EXPERIMENT  TARGET  P99      P50      REQUESTS/S  DROPPED  P99 OVER TIME\n"
+            "x1          h/a     100 ms   50.0 ms  10          7        ▁█\n"
+            "x1          h/b     3.00 ms  1.50 ms  10          7        █\n");
+}
+
+TEST(MetricsView, ShowsTheDelayGivenBesideTheDelayAskedWhereThereIsRoom) {
+  MetricsView view(kTerminal);
+  auto update = Update("h/a", 10);
+  auto* fault = update.add_faults();
+  fault->set_delayed(4);
+  fault->set_delay_given_ns(401'000'000);
+  fault->set_delay_asked_ns(400'000'000);
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(2), HasSubstr("  100 ms / 100 ms  "));
+  view.set_terminal({.out = true, .color = false, .columns = 80});
+  EXPECT_THAT(view.Picture(2), Not(HasSubstr("ASKED")));
+  EXPECT_THAT(view.Picture(2), HasSubstr("█"));
+}
+
+TEST(MetricsView, StaysWithinANarrowAndLowTerminal) {
+  MetricsView view({.out = true, .color = true, .columns = 40, .rows = 6});
+  for (char name = 'a'; name < 'h'; ++name) view.Add(Update(std::string("h/") + name, 10), 1);
+  const std::string picture = view.Picture(10 * kSecond);
+  EXPECT_EQ(std::count(picture.begin(), picture.end(), '\n'), 5);
+  EXPECT_THAT(picture, HasSubstr("(4 more lines)"));
+  std::istringstream lines(picture);
+  for (std::string line; std::getline(lines, line);) EXPECT_EQ(Clipped(line, 40), line);
+}
+
+TEST(MetricsView, StartsAnewWhenTheTerminalIsResized) {
+  MetricsView view(kTerminal);
+  view.Redraw(0);
+  view.set_terminal({.out = true, .color = false, .columns = 50});
+  EXPECT_THAT(view.Redraw(1), StartsWith("\033[2J\033[H"));
+  EXPECT_THAT(view.Redraw(2), StartsWith("\r\033[1A\033[J"));
+}
+
+TEST(MetricsView, SaysThatItWaitsBeforeTheFirstUpdate) {
+  EXPECT_EQ(MetricsView(kTerminal).Picture(0), "waiting for measurements...\n");
+}
+
+TEST(MetricsView, ShowsNoNumberWhereNothingWasMeasured) {
+  MetricsView view(kTerminal);
+  view.Add(Update("h/a", 0, 0), 1);
+  EXPECT_THAT(view.Picture(1), HasSubstr("h/a     -    -    0 "));
+}
+
+TEST(MetricsView, SaysWhyTrafficCannotBeMeasured) {
+  MetricsView view(kTerminal);
+  auto update = Update("h/a", 1);
+  update.set_measurable(false);
+  update.set_not_measurable_reason("requests overlap");
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(1), HasSubstr("\nh/a is not measurable: requests overlap\n"));
+}
+
+TEST(MetricsView, ASilentLineIsFaint) {
+  MetricsView view({.out = true, .color = true, .columns = 100});
+  view.Add(Update("h/a", 10), kSecond);
+  EXPECT_THAT(view.Picture(2 * kSecond), Not(HasSubstr("\033[2mh/a")));
+  EXPECT_THAT(view.Picture(10 * kSecond), HasSubstr("\033[2mh/a"));
+}
+
+TEST(MetricsView, RedrawsOverItself) {
+  MetricsView view(kTerminal);
+  EXPECT_EQ(view.Redraw(0), "waiting for measurements...\n");
+  view.Add(Update("h/a", 10), 1);
+  EXPECT_THAT(view.Redraw(1), StartsWith("\r\033[1A\033[J"));
+  EXPECT_THAT(view.Redraw(2), StartsWith("\r\033[2A\033[J"));
+}
+
+TEST(MetricsView, ANoticeStaysUntilMeasurementsGoOn) {
+  MetricsView view(kTerminal);
+  view.Add(Update("h/a", 10), 1);
+  view.set_notice("the stream broke");
+  EXPECT_THAT(view.Picture(2), HasSubstr("the stream broke\n"));
+  view.Add(Update("h/a", 10), 3);
+  EXPECT_THAT(view.Picture(3), Not(HasSubstr("the stream broke")));
+}
+
+TEST(MetricsView, TheSparklineStaysWithinTheTerminal) {
+  MetricsView view(kTerminal);
+  for (uint64_t i = 0; i < 500; ++i) view.Add(Update("h/a", 10), i);
+  const std::string picture = view.Picture(500);
+  const size_t blocks = static_cast<size_t>(
+      std::count(picture.begin(), picture.end(), static_cast<char>(0x88)));  // ends "█"
+  EXPECT_LT(blocks, 60u);
+  EXPECT_GT(blocks, 20u);
+}
+
+}  // namespace
+}  // namespace faultline::cli

@@ -1,0 +1,121 @@
+#include "cli/output.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "chaos/v1/chaos.pb.h"
+
+namespace faultline::cli {
+namespace {
+
+struct Captured {
+  std::ostringstream out, err;
+  Output output;
+  explicit Captured(Terminal terminal = {}) : output(out, err, terminal) {}
+};
+
+TEST(ExitCodes, AreAsDocumented) {
+  const std::vector<std::pair<StatusCode, int>> table = {
+      {StatusCode::kOk, 0},
+      {StatusCode::kAborted, 1},
+      {StatusCode::kInternal, 1},
+      {StatusCode::kInvalidArgument, 2},
+      {StatusCode::kUnavailable, 3},
+      {StatusCode::kDeadlineExceeded, 3},
+      {StatusCode::kNotFound, 4},
+      {StatusCode::kFailedPrecondition, 5},
+      {StatusCode::kAlreadyExists, 5},
+      {StatusCode::kPermissionDenied, 6},
+      {StatusCode::kUnauthenticated, 6},
+      {StatusCode::kCancelled, 130},
+  };
+  for (const auto& [code, exit_code] : table) {
+    EXPECT_EQ(static_cast<int>(ExitCodeFor(Status(code, "x"))), exit_code)
+        << static_cast<int>(code);
+  }
+}
+
+TEST(Output, AnErrorIsOneSentenceOnStandardError) {
+  Captured c;
+  EXPECT_EQ(c.output.Error(MakeError(StatusCode::kInternal, "it broke")), ExitCode::kFailed);
+  EXPECT_EQ(c.err.str(), "error: it broke\n");
+  EXPECT_EQ(c.out.str(), "");
+}
+
+TEST(Output, OneViolationThatTheSentenceTellsIsNotToldTwice) {
+  Captured c;
+  c.output.Error(FieldError("duration", "0s", "1 s to 24 h"));
+  EXPECT_EQ(c.err.str(), "error: duration: '0s' is not allowed: 1 s to 24 h\n");
+}
+
+TEST(Output, EveryViolationThatTheSentenceDoesNotTellHasALine) {
+  Captured c;
+  Status status = MakeError(StatusCode::kInvalidArgument, "two things are wrong");
+  chaos::v1::ErrorDetail detail;
+  for (const char* field : {"a", "b"}) {
+    auto* violation = detail.add_violations();
+    violation->set_field(field);
+    violation->set_value("1");
+    violation->set_allowed("2");
+  }
+  AttachDetail(status, detail);
+  c.output.Error(status);
+  EXPECT_EQ(
+      c.err.str(),
+      "error: two things are wrong\n  a: '1' is not allowed: 2\n  b: '1' is not allowed: 2\n");
+}
+
+TEST(Output, ABusyTargetsErrorSaysHowToFreeIt) {
+  const Status status = MakeDetailedError(StatusCode::kFailedPrecondition, "TARGET_BUSY",
+                                          "taken by x1", {{"experiment_id", "x1"}});
+  EXPECT_EQ(HintFor(status), "'faultline stop x1' ends the other experiment");
+}
+
+TEST(Output, AnInterruptedCommandSaysNothing) {
+  Captured c;
+  EXPECT_EQ(c.output.Error(MakeError(StatusCode::kCancelled, "cancelled")), ExitCode::kInterrupted);
+  EXPECT_EQ(c.err.str(), "");
+}
+
+TEST(Output, JsonHasTheFieldNamesOfTheProtoAndItsEmptyFields) {
+  chaos::v1::StopExperimentResponse response;
+  response.add_experiments()->set_experiment_id("x");
+  const std::string json = ToJson(response, false);
+  EXPECT_NE(json.find("\"experiment_id\":\"x\""), std::string::npos) << json;
+  EXPECT_NE(json.find("\"status\":\"EXPERIMENT_STATUS_UNSPECIFIED\""), std::string::npos) << json;
+  EXPECT_EQ(json.find('\n'), std::string::npos);
+}
+
+TEST(Output, JsonIsIndentedOnlyOnATerminal) {
+  chaos::v1::ListAgentsResponse response;
+  response.add_agents()->set_agent_id("a");
+  Captured pipe, terminal({.out = true, .color = false, .columns = 80});
+  pipe.output.Json(response);
+  terminal.output.Json(response);
+  const auto lines = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(lines(pipe.out.str()), 1);
+  EXPECT_GT(lines(terminal.out.str()), 3);
+}
+
+TEST(Output, ColoursOnlyWhereTheyAreWelcome) {
+  Captured plain({.out = true, .color = false, .columns = 80});
+  Captured colored({.out = true, .color = true, .columns = 80});
+  EXPECT_EQ(plain.output.Styled("x", Style::kBad), "x");
+  EXPECT_EQ(colored.output.Styled("x", Style::kBad), "\033[31mx\033[0m");
+  EXPECT_EQ(colored.output.Styled("x", Style::kPlain), "x");
+}
+
+TEST(Output, AnErrorAboutOneFieldIsOneSentence) {
+  std::ostringstream out, err;
+  Output output(out, err, {});
+  EXPECT_EQ(output.Error(FieldError("id", "x", "the id of one", "R", StatusCode::kNotFound)),
+            ExitCode::kNotFound);
+  EXPECT_EQ(err.str(), "error: id: 'x' was not found: the id of one\n");
+}
+
+}  // namespace
+}  // namespace faultline::cli

@@ -1,0 +1,133 @@
+// faultline report ID
+#include <fstream>
+
+#include "base/clock.h"
+#include "cli/command.h"
+#include "cli/format.h"
+#include "cli/report_html.h"
+#include "cli/report_sections.h"
+#include "cli/table.h"
+#include "client/cancellation.h"
+
+namespace faultline::cli {
+namespace {
+
+struct ReportFlags {
+  std::string id, html_path, wait = "30s";
+  bool markdown = false, histograms = false, stale = false;
+};
+
+constexpr std::chrono::milliseconds kAskAgain{500};
+
+// The report is written in parts some seconds after the end.
+bool IsOnItsWay(const StatusOr<chaos::v1::GetReportResponse>& response) {
+  if (response.ok()) {
+    return response->report().unmeasured_targets_size() > 0 || response->report().events().empty();
+  }
+  const auto detail = DetailOf(response.status());
+  return detail && detail->reason() == "NO_REPORT";
+}
+
+// What was not there so long after the end will not come.
+bool EndedLongAgo(client::Client* client, const ReportFlags& flags, const Session& session) {
+  constexpr int64_t kLongNs = 30'000'000'000;
+  chaos::v1::GetExperimentRequest request;
+  request.set_experiment_id(flags.id);
+  request.set_stale(flags.stale);
+  const auto response = client->GetExperiment(request, session.call());
+  return response.ok() && response->experiment().has_ended_at() &&
+         UnixNowNs() - ToUnixNanos(response->experiment().ended_at()) > kLongNs;
+}
+
+StatusOr<chaos::v1::Report> Fetch(Session& session, const ReportFlags& flags) {
+  FL_ASSIGN_OR_RETURN(const auto wait, ParseDuration(flags.wait, "--wait"));
+  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
+  chaos::v1::GetReportRequest request;
+  request.set_experiment_id(flags.id);
+  request.set_stale(flags.stale);
+  request.set_include_histograms(flags.histograms);
+  const uint64_t give_up_ns = MonotonicNowNs() + static_cast<uint64_t>(ToNanos(wait));
+  bool told = false;
+  while (true) {
+    auto response = client->GetReport(request, session.call());
+    const bool late = MonotonicNowNs() >= give_up_ns;
+    if (!IsOnItsWay(response) || late || EndedLongAgo(client, flags, session)) {
+      if (!response.ok()) return response.status();
+      return std::move(*response->mutable_report());
+    }
+    if (!std::exchange(told, true)) session.out.Note("the report is being written ...");
+    if (session.interrupt && session.interrupt->WaitFor(kAskAgain)) {
+      return MakeError(StatusCode::kCancelled, "interrupted");
+    }
+  }
+}
+
+void Print(Output& out, const chaos::v1::Report& report) {
+  const ReportSections all = SectionsOf(report, UnixNowNs());
+  for (const auto& [name, value] : all.facts) out.Line(fmt::format("{:<10} {}", name, value));
+  for (const auto& warning : all.warnings) {
+    out.Line(fmt::format("{:<10} {}", "note", out.Styled(warning, Style::kWarning)));
+  }
+  for (const Section& section : all.sections) {
+    out.Line("");
+    out.Line(out.Styled(section.title, Style::kBold));
+    Table table(section.headings);
+    for (const auto& row : section.rows) table.Row({row.begin(), row.end()});
+    table.Print(out);
+  }
+}
+
+Status WriteHtml(Output& out, const chaos::v1::Report& report, const std::string& path) {
+  const std::string html = ToHtml(report, UnixNowNs());
+  if (path == "-") {
+    out.Text(html);
+    return absl::OkStatus();
+  }
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << html << std::flush;
+  if (!file) return FieldError("--html", path, "a file that can be written");
+  out.Note(fmt::format("written to {}", path));
+  return absl::OkStatus();
+}
+
+Status RunReport(Session& session, const ReportFlags& flags) {
+  if (flags.markdown && session.out.json()) {
+    return FieldError("--markdown", "", "not together with --json");
+  }
+  FL_ASSIGN_OR_RETURN(const chaos::v1::Report report, Fetch(session, flags));
+  if (!flags.html_path.empty()) {
+    FL_RETURN_IF_ERROR(WriteHtml(session.out, report, flags.html_path));
+  } else if (session.out.json()) {
+    session.out.Json(report);
+  } else if (flags.markdown) {
+    session.out.Text(ToMarkdown(report, UnixNowNs()));
+  } else {
+    Print(session.out, report);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddReport(CLI::App& app, Session& session) {
+  auto flags = std::make_shared<ReportFlags>();
+  CLI::App* command =
+      AddCommand(app, session,
+                 {"report",
+                  "What an ended experiment did: asked and measured, before, during and after",
+                  {"faultline report exp-42", "faultline report exp-42 --html report.html",
+                   "faultline report exp-42 --markdown >> incident.md",
+                   "faultline report exp-42 --json | jq .parameters"}},
+                 [flags](Session& s) { return RunReport(s, *flags); });
+  command->add_option("ID", flags->id, "The experiment")->type_name("")->required();
+  command->add_option("--html", flags->html_path, "Write one page with charts to FILE, or -")
+      ->type_name("FILE");
+  command->add_flag("--markdown", flags->markdown, "Print Markdown");
+  command->add_flag("--histograms", flags->histograms, "With --json: every bucket of every phase");
+  command
+      ->add_option("--wait", flags->wait, "How long to wait for a report that is on its way (30s)")
+      ->type_name("TIME");
+  command->add_flag("--stale", flags->stale, "Ask any node, without its leader: may lag");
+}
+
+}  // namespace faultline::cli

@@ -1,0 +1,200 @@
+#include "cli/report_sections.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/describe.h"
+#include "cli/format.h"
+
+namespace faultline::cli {
+namespace {
+
+using chaos::v1::Measurements;
+using chaos::v1::Report;
+
+// Four digits that count.
+std::string Number(double value) {
+  if (value == 0) return "0";
+  const int digits = 3 - static_cast<int>(std::floor(std::log10(std::abs(value))));
+  return fmt::format("{:.{}f}", value, std::clamp(digits, 0, 6));
+}
+
+std::string PercentileText(const Measurements& measured, double percent) {
+  for (const auto& p : measured.percentiles()) {
+    if (p.percent() == percent) {
+      return WithInterval(p.value_ms(), p.low_ms(), p.high_ms(), "ms");
+    }
+  }
+  return "-";
+}
+
+// `targets`: measured at the same time, and added up.
+std::string RateText(const Measurements& measured, int targets) {
+  return Number(static_cast<double>(measured.requests()) * 1e9 * targets /
+                static_cast<double>(measured.duration_ns()));
+}
+
+std::string KindOf(const Report& report, uint32_t fault_index) {
+  const auto index = static_cast<int>(fault_index);
+  const auto& faults = report.experiment().faults();
+  return index < faults.size() ? faults[index].kind() : fmt::format("fault {}", fault_index);
+}
+
+Section ParametersOf(const Report& report) {
+  Section section{"Asked and measured",
+                  "With 95 % confidence.",
+                  {"FAULT", "PARAMETER", "TARGET", "ASKED", "MEASURED", "PACKETS"},
+                  {}};
+  for (const auto& result : report.parameters()) {
+    section.rows.push_back({KindOf(report, result.fault_index()), result.name(),
+                            result.target_id().empty() ? "all" : result.target_id(), result.asked(),
+                            result.measured() ? WithInterval(result.value(), result.low(),
+                                                             result.high(), result.unit())
+                                              : result.reason(),
+                            fmt::format("{}", result.samples())});
+  }
+  return section;
+}
+
+void AddPhase(const std::string& target, const std::string& phase, const Measurements& measured,
+              int targets, Section* section) {
+  if (measured.duration_ns() == 0) return;
+  section->rows.push_back(
+      {target, phase, FormatDuration(static_cast<int64_t>(measured.duration_ns()) / targets),
+       fmt::format("{}", measured.requests()), RateText(measured, targets),
+       PercentileText(measured, 50), PercentileText(measured, 99),
+       measured.not_measurable() == 0
+           ? "0"
+           : fmt::format("{} ({})", measured.not_measurable(), measured.not_measurable_reason())});
+}
+
+Section RequestsOf(const Report& report) {
+  Section section{
+      "Request times",
+      "Request to response, on the side of whoever waits; all targets from merged "
+      "histograms.",
+      {"TARGET", "PHASE", "MEASURED", "REQUESTS", "PER SECOND", "P50", "P99", "NOT MEASURABLE"},
+      {}};
+  const auto add = [&section](const std::string& target, const auto& phases, int targets) {
+    AddPhase(target, "before", phases.before(), targets, &section);
+    AddPhase(target, "during", phases.during(), targets, &section);
+    AddPhase(target, "after", phases.after(), targets, &section);
+  };
+  if (report.targets_size() > 1) add("all", report, report.targets_size());
+  for (const auto& target : report.targets()) add(target.target_id(), target, 1);
+  return section;
+}
+
+Section PacketsOf(const Report& report) {
+  Section section{"Packets",
+                  "What each fault did to the packets of each target.",
+                  {"TARGET", "FAULT", "MATCHED", "DELAYED", "DROPPED", "LEASE OVER", "LANE FULL"},
+                  {}};
+  for (const auto& target : report.targets()) {
+    for (const auto& fault : target.faults()) {
+      const auto& counters = fault.counters();
+      section.rows.push_back(
+          {target.target_id(), KindOf(report, fault.fault_index()),
+           fmt::format("{}", counters.matched()), fmt::format("{}", counters.delayed()),
+           fmt::format("{}", counters.dropped()), fmt::format("{}", counters.lease_expired()),
+           fmt::format("{}", counters.lane_dropped())});
+    }
+  }
+  return section;
+}
+
+// Faults that did not end as they should.
+Section LostOf(const Report& report) {
+  Section section{"Refused or lost", "", {"TARGET", "FAULT", "PHASE", "REASON"}, {}};
+  for (const auto& pair : report.experiment().targets()) {
+    if (pair.phase() == chaos::v1::TARGET_PHASE_REVERTED) continue;
+    section.rows.push_back({pair.target_id(), KindOf(report, pair.fault_index()),
+                            std::string(PhaseWord(pair.phase())), pair.reason()});
+  }
+  return section;
+}
+
+Section EventsOf(const Report& report, int64_t now_unix_ns) {
+  Section section{
+      "What happened", "By the leader's clock.", {"TIME", "WHAT", "TARGET", "DETAIL"}, {}};
+  for (const auto& event : report.events()) {
+    section.rows.push_back({FormatTime(ToUnixNanos(event.time()), now_unix_ns), event.what(),
+                            event.target_id(), event.detail()});
+  }
+  return section;
+}
+
+std::string MarkdownCell(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|' || c == '\\') escaped += '\\';
+    escaped += c == '\n' ? ' ' : c;
+  }
+  return escaped.empty() ? "-" : escaped;
+}
+
+std::string MarkdownRow(const std::vector<std::string>& cells) {
+  std::string row = "|";
+  for (const auto& cell : cells) row += " " + MarkdownCell(cell) + " |";
+  return row + "\n";
+}
+
+}  // namespace
+
+std::string WithInterval(double value, double low, double high, const std::string& unit) {
+  const std::string suffix = unit.empty() ? "" : " " + unit;
+  return fmt::format("{}{} ({} to {})", Number(value), suffix, Number(low), Number(high));
+}
+
+ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
+  ReportSections all;
+  const auto& experiment = report.experiment();
+  const auto fact = [&all](const std::string& name, const std::string& text) {
+    if (!text.empty()) all.facts.emplace_back(name, text);
+  };
+  fact("experiment", experiment.experiment_id());
+  fact("status", std::string(StatusWord(experiment.status())) + ", " + experiment.phase());
+  fact("reason", experiment.reason());
+  fact("target", experiment.target());
+  fact("faults", FaultsText(experiment, false));
+  fact("seed", fmt::format("{}", experiment.seed()));
+  fact("created",
+       fmt::format("{} by {}", FormatTime(ToUnixNanos(experiment.created_at()), now_unix_ns),
+                   experiment.created_by()));
+  fact("ended", FormatTime(ToUnixNanos(experiment.ended_at()), now_unix_ns));
+  for (Section& section : std::vector{ParametersOf(report), RequestsOf(report), PacketsOf(report),
+                                      LostOf(report), EventsOf(report, now_unix_ns)}) {
+    if (!section.rows.empty()) all.sections.push_back(std::move(section));
+  }
+  if (report.unmeasured_targets_size() > 0) {
+    all.warnings.push_back(
+        fmt::format("no measurement came from {}", fmt::join(report.unmeasured_targets(), ", ")));
+  }
+  for (const auto& target : report.targets()) {
+    if (target.missing_batches() == 0) continue;
+    all.warnings.push_back(fmt::format("{}: {} of {} measurements never came", target.target_id(),
+                                       target.missing_batches(),
+                                       target.missing_batches() + target.batches()));
+  }
+  return all;
+}
+
+std::string ToMarkdown(const Report& report, int64_t now_unix_ns) {
+  const ReportSections all = SectionsOf(report, now_unix_ns);
+  std::string text = fmt::format("# Report of {}\n\n", report.experiment().experiment_id());
+  for (const auto& [name, value] : all.facts) text += fmt::format("- {}: {}\n", name, value);
+  for (const auto& warning : all.warnings) text += fmt::format("- **note**: {}\n", warning);
+  for (const Section& section : all.sections) {
+    text += fmt::format("\n## {}\n\n", section.title);
+    if (!section.note.empty()) text += section.note + "\n\n";
+    text += MarkdownRow(section.headings);
+    text += MarkdownRow(std::vector<std::string>(section.headings.size(), "---"));
+    for (const auto& row : section.rows) text += MarkdownRow(row);
+  }
+  return text;
+}
+
+}  // namespace faultline::cli

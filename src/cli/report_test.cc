@@ -1,0 +1,106 @@
+#include <gmock/gmock.h>
+
+#include "cli/report_chart.h"
+#include "cli/report_html.h"
+#include "cli/report_sections.h"
+
+namespace faultline::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+chaos::v1::Report Example() {
+  chaos::v1::Report report;
+  auto* experiment = report.mutable_experiment();
+  experiment->set_experiment_id("exp-1");
+  experiment->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  experiment->add_faults()->set_kind("NETWORK_LATENCY");
+  auto* lost = experiment->add_targets();
+  lost->set_target_id("b/<y>|z");
+  lost->set_phase(chaos::v1::TARGET_PHASE_LOST);
+  lost->set_reason("the agent is gone");
+  auto* result = report.add_parameters();
+  result->set_name("delay_ms");
+  result->set_asked("100 ms");
+  result->set_unit("ms");
+  result->set_measured(true);
+  result->set_value(100.04);
+  result->set_low(99.96);
+  result->set_high(100.13);
+  result->set_samples(5'000);
+  auto* target = report.add_targets();
+  target->set_target_id("a/x");
+  target->set_missing_batches(3);
+  target->set_batches(97);
+  auto* during = target->mutable_during();
+  during->set_duration_ns(10'000'000'000);
+  during->set_requests(500);
+  auto* p99 = during->add_percentiles();
+  p99->set_percent(99);
+  p99->set_value_ms(101);
+  p99->set_low_ms(100.5);
+  p99->set_high_ms(102);
+  for (int i = 0; i < 20; ++i) {
+    auto* point = target->add_points();
+    point->set_phase(i < 10 ? chaos::v1::REPORT_PHASE_BEFORE : chaos::v1::REPORT_PHASE_DURING);
+    point->set_offset_ms(static_cast<uint64_t>(i) * 1'000);
+    point->set_length_ms(1'000);
+    if (i == 5) continue;  // nothing was measured
+    point->set_requests(50);
+    point->set_p50_ms(i < 10 ? 0.2 : 100);
+    point->set_p99_ms(i < 10 ? 0.4 : 101);
+    point->set_dropped(i == 15 ? 7 : 0);
+  }
+  report.add_unmeasured_targets("b/<y>|z");
+  return report;
+}
+
+TEST(ReportText, ShowsValuesWithTheirIntervals) {
+  EXPECT_EQ(WithInterval(100.04, 99.96, 100.13, "ms"), "100.0 ms (99.96 to 100.1)");
+  EXPECT_EQ(WithInterval(0.4821, 0.48, 0.4909, "ms"), "0.4821 ms (0.4800 to 0.4909)");
+  EXPECT_EQ(WithInterval(0, 0, 0.38, "%"), "0 % (0 to 0.3800)");
+}
+
+TEST(ReportText, IsMarkdownThatCellsCannotBreak) {
+  const std::string text = ToMarkdown(Example(), 0);
+  EXPECT_THAT(text, HasSubstr("# Report of exp-1\n"));
+  EXPECT_THAT(text, HasSubstr("| NETWORK_LATENCY | delay_ms | all | 100 ms | 100.0 ms ("));
+  EXPECT_THAT(
+      text, HasSubstr("| a/x | during | 10s | 500 | 50.00 | - | 101.0 ms (100.5 to 102.0) | 0 |"));
+  EXPECT_THAT(text, HasSubstr("| b/<y>\\|z | NETWORK_LATENCY | lost | the agent is gone |"));
+  EXPECT_THAT(text, HasSubstr("- **note**: no measurement came from b/<y>|z\n"));
+  EXPECT_THAT(text, HasSubstr("- **note**: a/x: 3 of 100 measurements never came\n"));
+}
+
+TEST(ReportText, IsOnePageOfHtmlThatNeedsNothingElse) {
+  const std::string html = ToHtml(Example(), 0);
+  EXPECT_TRUE(html.starts_with("<!doctype html>"));
+  EXPECT_THAT(html, HasSubstr("<svg "));
+  EXPECT_THAT(html, HasSubstr("b/&lt;y&gt;|z"));
+  EXPECT_THAT(html, Not(HasSubstr("b/<y>")));
+  EXPECT_THAT(html, Not(HasSubstr("http")));
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+}
+
+TEST(ReportChart, LeavesAGapWhereNothingWasMeasured) {
+  const std::string svg = CourseChart(Example().targets(0));
+  const size_t path = svg.find("<path class=\"p50\" d=\"");
+  ASSERT_NE(path, std::string::npos);
+  const std::string line = svg.substr(path, svg.find("/>", path) - path);
+  EXPECT_EQ(std::count(line.begin(), line.end(), 'M'), 2);
+  EXPECT_THAT(svg, HasSubstr("7 packets dropped"));
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(CourseChart({}), "");
+}
+
+TEST(ReportChart, StandsAlthoughNothingWasMeasuredAtAll) {
+  chaos::v1::TargetReport target;
+  target.add_points()->set_length_ms(1'000);
+  const std::string svg = CourseChart(target);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace faultline::cli

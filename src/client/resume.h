@@ -1,0 +1,73 @@
+// Where a stream stands, so that another node can go on with it: pure.
+// Both filters are used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "base/status.h"
+#include "chaos/v1/chaos.pb.h"
+#include "chaos/v1/metrics.pb.h"
+
+namespace faultline::client {
+
+// Metric streams: every (experiment, target) of a source has its own position, and a stream may
+// break between two updates of the same batch.
+class MetricResume {
+ public:
+  // A series that is this many batches behind its source's newest no longer holds the resume
+  // position back: its experiment or target is gone.
+  static constexpr uint64_t kSilentAfterBatches = 100;
+  // Starts of one agent that are remembered: the last words of an old one may come late.
+  static constexpr size_t kIncarnationsKept = 4;
+
+  // True when the update is new to the consumer; it then counts as delivered. Updates without a
+  // position always are. The update itself is left as it is.
+  bool Accept(chaos::v1::MetricUpdate* update);
+  // Never: a stream of metrics that the server ends is over.
+  static bool Recover(const Status&) { return false; }
+  // Sets `request`'s resume positions: per source the position that every series has reached, so
+  // that nothing is missed; what comes twice then is refused by Accept. Positions of sources that
+  // have not been heard of yet stay as they are.
+  void FillIn(chaos::v1::SubscribeToMetricsRequest* request) const;
+
+ private:
+  using Source = std::pair<std::string, uint64_t>;     // agent, incarnation
+  using Series = std::pair<std::string, std::string>;  // experiment, target
+  struct SourceState {
+    uint64_t newest = 0;
+    uint64_t last_accepted = 0;  // count of Accept calls
+    std::map<Series, uint64_t> delivered;
+  };
+  void ForgetOldIncarnations(const std::string& agent_id);
+
+  uint64_t accepts_ = 0;
+  std::map<Source, SourceState> sources_;
+};
+
+// Watches: changes come in order of revision, which is the same on every node, and one revision's
+// may be spread over several messages.
+class WatchResume {
+ public:
+  // Takes out of `message` the experiments that the consumer has already seen in this revision.
+  // True when the message is still worth delivering: something is left, or it is the first state.
+  bool Accept(chaos::v1::WatchExperimentsResponse* message);
+  void FillIn(chaos::v1::WatchExperimentsRequest* request) const;
+  // Whether the watch goes on after the server has ended it with `status`: by listing again,
+  // because what comes next is not kept any more (COMPACTED: the consumer then gets the present
+  // state of what has changed meanwhile), or because another cluster answers (OTHER_CLUSTER: it
+  // gets everything).
+  bool Recover(const Status& status);
+
+ private:
+  uint64_t complete_revision_ = 0;  // all changes up to it have been delivered
+  std::string cluster_id_;
+  bool any_ = false;
+  bool list_again_ = false;
+  std::map<std::string, uint64_t>
+      delivered_;  // after complete_revision_: experiment to its revision
+};
+
+}  // namespace faultline::client

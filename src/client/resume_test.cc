@@ -1,0 +1,189 @@
+#include "client/resume.h"
+
+#include <gtest/gtest.h>
+
+namespace faultline::client {
+namespace {
+
+chaos::v1::MetricUpdate Update(const std::string& agent, uint64_t incarnation, uint64_t sequence,
+                               const std::string& experiment, const std::string& target) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id(experiment);
+  update.set_target_id(target);
+  update.mutable_position()->set_agent_id(agent);
+  update.mutable_position()->set_incarnation(incarnation);
+  update.mutable_position()->set_sequence(sequence);
+  return update;
+}
+
+chaos::v1::WatchExperimentsResponse Change(uint64_t revision,
+                                           std::vector<std::pair<std::string, uint64_t>> items) {
+  chaos::v1::WatchExperimentsResponse message;
+  message.set_revision(revision);
+  for (const auto& [id, at] : items) {
+    auto* experiment = message.add_experiments();
+    experiment->set_experiment_id(id);
+    experiment->set_revision(at);
+  }
+  return message;
+}
+
+bool Accept(MetricResume& resume, chaos::v1::MetricUpdate update) { return resume.Accept(&update); }
+
+uint64_t ResumeSequence(const MetricResume& resume, int index = 0) {
+  chaos::v1::SubscribeToMetricsRequest request;
+  resume.FillIn(&request);
+  return request.resume(index).sequence();
+}
+
+TEST(MetricResume, ResumesAfterTheLastBatchThatEverySeriesHasReached) {
+  MetricResume resume;
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 4, "x", "t1")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 4, "x", "t2")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 5, "x", "t1")));
+  EXPECT_EQ(ResumeSequence(resume), 4u) << "t2's part of batch 5 was not delivered";
+}
+
+TEST(MetricResume, WhatAnotherNodeSendsAgainIsNotDeliveredAgain) {
+  MetricResume resume;
+  Accept(resume, Update("a", 1, 4, "x", "t2"));
+  Accept(resume, Update("a", 1, 5, "x", "t1"));
+  EXPECT_FALSE(Accept(resume, Update("a", 1, 5, "x", "t1")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 5, "x", "t2")));
+  EXPECT_EQ(ResumeSequence(resume), 5u);
+}
+
+TEST(MetricResume, SourcesAreApart) {
+  MetricResume resume;
+  Accept(resume, Update("a", 1, 9, "x", "t"));
+  EXPECT_TRUE(Accept(resume, Update("b", 1, 3, "x", "t")));
+  EXPECT_EQ(ResumeSequence(resume, 0), 9u);
+  EXPECT_EQ(ResumeSequence(resume, 1), 3u);
+}
+
+TEST(MetricResume, ARestartedAgentIsANewSourceAndTheOldOnesLastWordsMayComeLate) {
+  MetricResume resume;
+  Accept(resume, Update("a", 1, 900, "x", "t"));
+  EXPECT_TRUE(Accept(resume, Update("a", 2, 1, "x", "t")));
+  EXPECT_FALSE(Accept(resume, Update("a", 1, 900, "x", "t")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 901, "x", "t")));
+}
+
+TEST(MetricResume, RemembersFourStartsOfAnAgent) {
+  MetricResume resume;
+  for (uint64_t incarnation = 1; incarnation <= 9; ++incarnation) {
+    Accept(resume, Update("a", incarnation, 1, "x", "t"));
+  }
+  Accept(resume, Update("b", 1, 1, "x", "t"));
+  chaos::v1::SubscribeToMetricsRequest request;
+  resume.FillIn(&request);
+  ASSERT_EQ(request.resume_size(), 5);
+  EXPECT_EQ(request.resume(0).incarnation(), 6u);
+}
+
+TEST(MetricResume, ASeriesThatEndedDoesNotHoldThePositionBack) {
+  MetricResume resume;
+  Accept(resume, Update("a", 1, 1, "ended", "t"));
+  Accept(resume, Update("a", 1, 1 + MetricResume::kSilentAfterBatches + 1, "x", "t"));
+  EXPECT_EQ(ResumeSequence(resume), 1 + MetricResume::kSilentAfterBatches + 1);
+}
+
+TEST(MetricResume, KeepsTheCallersOwnPositionUntilTheSourceIsHeardOf) {
+  MetricResume resume;
+  chaos::v1::SubscribeToMetricsRequest request;
+  request.add_resume()->set_agent_id("a");
+  request.mutable_resume(0)->set_incarnation(1);
+  request.mutable_resume(0)->set_sequence(40);
+  resume.FillIn(&request);
+  ASSERT_EQ(request.resume_size(), 1);
+  EXPECT_EQ(request.resume(0).sequence(), 40u);
+  Accept(resume, Update("a", 1, 41, "x", "t"));
+  resume.FillIn(&request);
+  ASSERT_EQ(request.resume_size(), 1);
+  EXPECT_EQ(request.resume(0).sequence(), 41u);
+}
+
+uint64_t ResumeRevision(const WatchResume& resume) {
+  chaos::v1::WatchExperimentsRequest request;
+  resume.FillIn(&request);
+  return request.after_revision();
+}
+
+TEST(WatchResume, ResumesAfterTheLastRevisionThatIsComplete) {
+  WatchResume resume;
+  auto first = Change(10, {{"x", 7}, {"y", 9}});
+  EXPECT_TRUE(resume.Accept(&first));
+  EXPECT_EQ(ResumeRevision(resume), 10u);
+  auto second = Change(12, {{"x", 12}});
+  second.set_partial(true);
+  EXPECT_TRUE(resume.Accept(&second));
+  EXPECT_EQ(ResumeRevision(resume), 11u) << "more of revision 12 was to follow";
+  auto again = Change(12, {{"x", 12}, {"y", 12}});
+  EXPECT_TRUE(resume.Accept(&again));
+  ASSERT_EQ(again.experiments_size(), 1);
+  EXPECT_EQ(again.experiments(0).experiment_id(), "y");
+  EXPECT_EQ(ResumeRevision(resume), 12u);
+}
+
+TEST(WatchResume, IsMovedOnByMessagesWithoutChanges) {
+  WatchResume resume;
+  auto first = Change(10, {{"x", 7}});
+  resume.Accept(&first);
+  auto bookmark = Change(1'200, {});
+  EXPECT_FALSE(resume.Accept(&bookmark));
+  EXPECT_EQ(ResumeRevision(resume), 1'200u);
+}
+
+TEST(WatchResume, ListsAgainWhenItWasAwayForTooLongAndDeliversWhatHasChanged) {
+  WatchResume resume;
+  auto first = Change(10, {{"x", 7}, {"y", 9}});
+  resume.Accept(&first);
+  EXPECT_FALSE(resume.Recover(MakeError(StatusCode::kOutOfRange, "the stream has ended")));
+  const Status compacted = MakeDetailedError(StatusCode::kOutOfRange, "COMPACTED", "too late");
+  EXPECT_TRUE(resume.Recover(compacted));
+  EXPECT_FALSE(resume.Recover(compacted)) << "a list cannot be too late";
+  EXPECT_EQ(ResumeRevision(resume), 0u);
+  auto list = Change(500, {{"x", 7}, {"y", 480}});
+  EXPECT_TRUE(resume.Accept(&list));
+  ASSERT_EQ(list.experiments_size(), 1);
+  EXPECT_EQ(list.experiments(0).revision(), 480u);
+  EXPECT_EQ(ResumeRevision(resume), 500u);
+}
+
+TEST(WatchResume, BeginsAnewInAnotherCluster) {
+  WatchResume resume;
+  auto first = Change(100, {{"x", 70}});
+  first.set_cluster_id("one");
+  resume.Accept(&first);
+  chaos::v1::WatchExperimentsRequest request;
+  resume.FillIn(&request);
+  EXPECT_EQ(request.cluster_id(), "one");
+  EXPECT_TRUE(resume.Recover(
+      MakeDetailedError(StatusCode::kFailedPrecondition, "OTHER_CLUSTER", "restored elsewhere")));
+  auto other = Change(50, {{"x", 40}});
+  other.set_cluster_id("two");
+  EXPECT_TRUE(resume.Accept(&other));
+  EXPECT_EQ(ResumeRevision(resume), 50u);
+}
+
+TEST(WatchResume, DeliversAChangeOnce) {
+  WatchResume resume;
+  auto first = Change(10, {{"x", 7}, {"y", 9}});
+  resume.Accept(&first);
+  auto again = Change(11, {{"x", 7}, {"y", 9}, {"z", 11}});
+  ASSERT_TRUE(resume.Accept(&again));
+  ASSERT_EQ(again.experiments_size(), 1);
+  EXPECT_EQ(again.experiments(0).experiment_id(), "z");
+  auto nothing_new = Change(11, {{"z", 11}});
+  EXPECT_FALSE(resume.Accept(&nothing_new));
+}
+
+TEST(WatchResume, AnEmptyFirstStateIsDeliveredAndAnEmptyRepeatIsNot) {
+  WatchResume resume;
+  auto empty = Change(3, {});
+  EXPECT_TRUE(resume.Accept(&empty));
+  EXPECT_FALSE(resume.Accept(&empty));
+}
+
+}  // namespace
+}  // namespace faultline::client

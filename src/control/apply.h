@@ -1,0 +1,26 @@
+// The state machine: what a committed command does. Pure and deterministic.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "control/state.h"
+
+namespace faultline::control {
+
+// What one command changed, for those who watch.
+struct Outcome {
+  v1::Result result;
+  std::set<std::string> experiments;  // ids whose experiment changed
+  std::set<std::string> agents;       // ids whose record or desired state changed
+};
+
+// Applies the command at `index` (above any applied before). A refused command changes nothing, and
+// says why in result.error.
+Outcome Apply(State& state, const v1::Command& command, uint64_t index);
+
+// chaos.v1.ErrorStatus with the status's detail, and back.
+chaos::v1::ErrorStatus ToError(const Status& status);
+Status FromError(const chaos::v1::ErrorStatus& error);
+
+}  // namespace faultline::control

@@ -1,0 +1,91 @@
+#include "control/lifecycle.h"
+
+#include <string>
+
+#include "control/state.h"
+
+namespace faultline::control {
+namespace {
+
+using namespace chaos::v1;  // NOLINT: the enumerators of TargetPhase and ExperimentStatus
+
+struct Counts {
+  int active = 0;
+  int ended = 0;
+  int refused = 0;
+  int lost = 0;
+  const std::string* first_reason = nullptr;
+};
+
+Counts CountPhases(const Experiment& experiment) {
+  Counts counts;
+  for (const auto& pair : experiment.targets()) {
+    if (pair.phase() == TARGET_PHASE_ACTIVE) ++counts.active;
+    if (!HasEnded(pair.phase())) continue;
+    ++counts.ended;
+    if (pair.phase() == TARGET_PHASE_REFUSED) ++counts.refused;
+    if (pair.phase() == TARGET_PHASE_LOST) ++counts.lost;
+    if (counts.first_reason == nullptr && !pair.reason().empty()) {
+      counts.first_reason = &pair.reason();
+    }
+  }
+  return counts;
+}
+
+const char* FinalPhase(const v1::ExperimentRecord& record, const Counts& counts) {
+  if (record.end_cause() == v1::END_CAUSE_STOPPED) return "stopped";
+  if (record.end_cause() == v1::END_CAUSE_EXPIRED) return "expired";
+  if (counts.refused == counts.ended) return "refused";
+  return counts.lost > 0 ? "lost" : "reverted";
+}
+
+const char* PresentPhase(const v1::ExperimentRecord& record, const Counts& counts) {
+  if (record.end_cause() == v1::END_CAUSE_STOPPED) return "stopping";
+  if (record.end_cause() == v1::END_CAUSE_EXPIRED) return "expiring";
+  return counts.active > 0 ? "active" : "arming";
+}
+
+}  // namespace
+
+bool SetPhase(FaultTarget* pair, TargetPhase phase, std::string_view reason, const Moment& moment) {
+  if (HasEnded(pair->phase()) || pair->phase() == phase) return false;
+  pair->set_phase(phase);
+  pair->set_reason(std::string(reason));
+  *pair->mutable_phase_since() = ToTimestamp(moment.unix_ms);
+  return true;
+}
+
+void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,
+              const Moment& moment) {
+  if (record->end_cause() != v1::END_CAUSE_UNSPECIFIED) return;
+  record->set_end_cause(cause);
+  record->set_end_index(moment.index);
+  auto* experiment = record->mutable_experiment();
+  experiment->set_reason(std::string(reason));
+  for (auto& pair : *experiment->mutable_targets()) {
+    SetPhase(&pair, TARGET_PHASE_REVERTING, "", moment);
+  }
+}
+
+void Conclude(v1::ExperimentRecord* record, const Moment& moment) {
+  auto* experiment = record->mutable_experiment();
+  experiment->set_revision(moment.index);
+  const Counts counts = CountPhases(*experiment);
+  if (counts.active > 0) record->set_was_active(true);
+  if (counts.ended < experiment->targets_size()) {
+    // What was active once, or was told to arm and then to revert, may be faulty.
+    const bool running = record->was_active() || record->end_cause() != v1::END_CAUSE_UNSPECIFIED;
+    experiment->set_status(running ? EXPERIMENT_STATUS_RUNNING : EXPERIMENT_STATUS_PENDING);
+    experiment->set_phase(PresentPhase(*record, counts));
+    return;
+  }
+  experiment->set_status(record->was_active() ? EXPERIMENT_STATUS_COMPLETED
+                                              : EXPERIMENT_STATUS_FAILED);
+  experiment->set_phase(FinalPhase(*record, counts));
+  if (experiment->reason().empty() && counts.first_reason != nullptr) {
+    experiment->set_reason(*counts.first_reason);
+  }
+  *experiment->mutable_ended_at() = ToTimestamp(moment.unix_ms);
+}
+
+}  // namespace faultline::control

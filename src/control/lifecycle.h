@@ -1,0 +1,33 @@
+// How an experiment's status follows from the phases of its pairs, and how pairs change. Every
+// function that changes a record sets the experiment's revision to `index`.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "control/v1/state.pb.h"
+
+namespace faultline::control {
+
+namespace v1 = ::control::v1;
+
+// Where a change comes from: position in the log and the leader's time.
+struct Moment {
+  uint64_t index = 0;
+  int64_t unix_ms = 0;
+};
+
+// Puts a pair into a phase, unless it has ended or is there already. True when it changed.
+bool SetPhase(chaos::v1::FaultTarget* pair, chaos::v1::TargetPhase phase, std::string_view reason,
+              const Moment& moment);
+
+// No pair is desired any longer: pairs that have not ended are REVERTING from now on. Does nothing
+// to an experiment that is ending already.
+void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,
+              const Moment& moment);
+
+// Makes status, phase and end times follow from the pairs. Never COMPLETED or FAILED while a pair
+// has not ended.
+void Conclude(v1::ExperimentRecord* record, const Moment& moment);
+
+}  // namespace faultline::control

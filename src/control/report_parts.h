@@ -1,0 +1,21 @@
+// How an experiment's report grows from the parts that nodes record. Pure.
+#pragma once
+
+#include "chaos/v1/report.pb.h"
+#include "control/v1/command.pb.h"
+
+namespace faultline::control {
+
+// Size of a stored report. Targets that come when it is reached are kept without histograms and
+// points.
+inline constexpr size_t kMaxReportBytes = 256 << 10;
+inline constexpr int kMaxReportEvents = 500;
+
+// Adds `from` to `into`: sums, and exactly merged histograms.
+void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into);
+
+// Adds a part. A target that an agent's other node has reported as well is merged with it; what a
+// node has reported before, and events that stand there already, are left out.
+void AddToReport(const ::control::v1::RecordReport& part, chaos::v1::Report* report);
+
+}  // namespace faultline::control

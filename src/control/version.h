@@ -1,0 +1,26 @@
+// Versions of the replicated state machine. Every command names the lowest version that knows it,
+// and the state holds the version that the whole cluster has switched to: RaiseVersion raises it
+// once every member supports the next one. What a version changed:
+//   1  the first
+//   2  the finished experiments that are forgotten are those that ended first
+//   3  RecordReport: an ended experiment's report
+//
+// A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
+// it, and asks State::version wherever the same command now does something else. It goes on
+// applying all that the version before it knows: programs of two neighbouring versions work
+// together.
+#pragma once
+
+#include <cstdint>
+
+#include "control/v1/command.pb.h"
+
+namespace faultline::control {
+
+inline constexpr uint32_t kFirstVersion = 1;
+inline constexpr uint32_t kNewestVersion = 3;
+
+// Lowest version that knows the command.
+uint32_t VersionOf(const ::control::v1::Command& command);
+
+}  // namespace faultline::control

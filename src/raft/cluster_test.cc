@@ -1,0 +1,158 @@
+// Real nodes: RocksDB in temporary directories, gRPC over loopback, real time.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+
+#include "raft/test_cluster.h"
+
+namespace faultline::raft {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::vector<std::string> Numbered(int count) {
+  std::vector<std::string> commands;
+  for (int i = 0; i < count; ++i) commands.push_back(std::to_string(i));
+  return commands;
+}
+
+TEST(RaftClusterTest, ThreeNodesElectALeaderAndApplyTheSameCommands) {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const auto commands = Numbered(50);
+  for (const auto& command : commands) cluster.Commit(command);
+  ASSERT_TRUE(cluster.WaitForApplied(commands.size()));
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(cluster.machine(id).commands(), commands);
+}
+
+TEST(RaftClusterTest, WhenTheLeaderStopsAnotherTakesOverAndNothingAcknowledgedIsLost) {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const auto commands = Numbered(30);
+  for (int i = 0; i < 30; ++i) {
+    if (i == 10 || i == 20) {
+      const uint64_t leader = cluster.WaitForLeader();
+      ASSERT_NE(leader, 0u);
+      cluster.Stop(leader);
+      cluster.Commit(commands[static_cast<size_t>(i)]);
+      cluster.Start(leader);
+    } else {
+      cluster.Commit(commands[static_cast<size_t>(i)]);
+    }
+  }
+  ASSERT_TRUE(cluster.WaitForApplied(commands.size()));
+  for (uint64_t id = 1; id <= 3; ++id) {
+    // A command whose outcome was unknown may stand there twice.
+    auto applied = cluster.machine(id).commands();
+    applied.erase(std::unique(applied.begin(), applied.end()), applied.end());
+    EXPECT_EQ(applied, commands);
+    EXPECT_TRUE(cluster.machine(id).in_order());
+  }
+}
+
+TEST(RaftClusterTest, AWholeClusterThatIsStoppedComesBackWithAllThatWasAcknowledged) {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const auto commands = Numbered(20);
+  for (const auto& command : commands) cluster.Commit(command);
+  for (uint64_t id = 1; id <= 3; ++id) cluster.Stop(id);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.WaitForApplied(commands.size()));
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(cluster.machine(id).commands(), commands);
+}
+
+TEST(RaftClusterTest, AFollowerThatWasAwayTooLongCatchesUpBySnapshot) {
+  Cluster cluster(3);
+  cluster.options().snapshot_every = 20;
+  cluster.options().snapshot_trailing = 5;
+  cluster.StartAll();
+  cluster.Commit("first");
+  ASSERT_TRUE(cluster.WaitForApplied(1));
+  const uint64_t away = cluster.WaitForLeader() % 3 + 1;
+  cluster.Stop(away);
+  for (const auto& command : Numbered(100)) cluster.Commit(command);
+  cluster.Start(away);
+  ASSERT_TRUE(cluster.WaitForApplied(101));
+  EXPECT_GE(cluster.machine(away).restores(), 1);
+  EXPECT_EQ(cluster.machine(away).commands(), cluster.machine(away % 3 + 1).commands());
+  // It counts in a quorum again.
+  const uint64_t other = away % 3 + 1;
+  cluster.Stop(other);
+  cluster.Commit("last");
+  EXPECT_TRUE(cluster.WaitForApplied(102));
+}
+
+TEST(RaftClusterTest, AllNodesRestartAfterTheLogWasCompacted) {
+  Cluster cluster(3);
+  cluster.options().snapshot_every = 20;
+  cluster.options().snapshot_trailing = 5;
+  cluster.StartAll();
+  const auto commands = Numbered(90);
+  for (const auto& command : commands) cluster.Commit(command);
+  ASSERT_TRUE(cluster.WaitForApplied(commands.size()));
+  for (uint64_t id = 1; id <= 3; ++id) cluster.Stop(id);
+  cluster.StartAll();
+  cluster.Commit("after");
+  ASSERT_TRUE(cluster.WaitForApplied(commands.size() + 1));
+  for (uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_EQ(cluster.machine(id).restores(), 1);
+    EXPECT_EQ(cluster.machine(id).size(), commands.size() + 1);
+  }
+}
+
+TEST(RaftClusterTest, ALeaderWithoutAQuorumAgesAndAnswersNoReads) {
+  Cluster cluster(3);
+  cluster.StartAll();
+  const uint64_t leader = cluster.WaitForLeader();
+  ASSERT_NE(leader, 0u);
+  std::promise<Status> read;
+  cluster.node(leader).ReadBarrier([&](Status status) { read.set_value(status); });
+  EXPECT_TRUE(read.get_future().get().ok());
+  for (uint64_t id = 1; id <= 3; ++id) {
+    if (id != leader) cluster.Stop(id);
+  }
+  EXPECT_TRUE(
+      Cluster::WaitUntil([&] { return cluster.node(leader).QuorumAge() > milliseconds(200); }));
+  std::promise<Status> refused;
+  cluster.node(leader).ReadBarrier([&](Status status) { refused.set_value(status); });
+  EXPECT_EQ(refused.get_future().get().code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(
+      Cluster::WaitUntil([&] { return cluster.node(leader).GetView().role != Role::kLeader; }));
+  EXPECT_EQ(cluster.node(leader).QuorumAge(), std::chrono::nanoseconds::max());
+}
+
+TEST(RaftClusterTest, AFollowerThatLostATornLastRecordGetsItAgainFromTheSameLeader) {
+  Cluster cluster(3);
+  cluster.StartAll();
+  for (const auto& command : Numbered(20)) cluster.Commit(command);
+  ASSERT_TRUE(cluster.WaitForApplied(20));
+  const uint64_t leader = cluster.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  cluster.Stop(follower);
+  // Its newest record: cut off in the middle.
+  std::filesystem::path newest;
+  for (const auto& file : std::filesystem::directory_iterator(cluster.dir(follower))) {
+    if (file.path().extension() == ".log" && file.path() > newest) newest = file.path();
+  }
+  std::filesystem::resize_file(newest, std::filesystem::file_size(newest) - 5);
+  cluster.Start(follower);
+  cluster.Commit("20");
+  ASSERT_TRUE(cluster.WaitForApplied(21));
+  EXPECT_EQ(cluster.machine(follower).commands(), Numbered(21));
+}
+
+TEST(RaftClusterTest, FiveNodesGoOnWithoutTwo) {
+  Cluster cluster(5);
+  cluster.StartAll();
+  cluster.Commit("0");
+  cluster.Stop(cluster.WaitForLeader());
+  cluster.Commit("1");
+  cluster.Stop(cluster.WaitForLeader());
+  cluster.Commit("2");
+  ASSERT_TRUE(cluster.WaitForApplied(3));
+}
+
+}  // namespace
+}  // namespace faultline::raft

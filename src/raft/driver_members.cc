@@ -1,0 +1,266 @@
+// The driver's part in who belongs to the group and who leads it: changes of membership, transfer
+// of leadership, and timeouts that fit the distance between members.
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "raft/driver.h"
+
+namespace faultline::raft {
+namespace {
+
+// A member that has not answered for so long, or for two election timeouts, counts as away when a
+// change would rest on it.
+constexpr uint64_t kAwayNs = kNanosPerSecond;
+constexpr uint64_t kNanosPerMicro = 1'000;
+
+Status ChangePending() {
+  return MakeDetailedError(
+      StatusCode::kFailedPrecondition, "CHANGE_PENDING",
+      "another change of membership or a transfer of leadership is under way; try again when it is "
+      "done");
+}
+
+Status NotCaughtUp(uint64_t id, uint64_t match_index, uint64_t last_index) {
+  return MakeDetailedError(
+      StatusCode::kFailedPrecondition, "NOT_CAUGHT_UP",
+      fmt::format("node {} has the log up to {} of {} and does not catch up; is it running?", id,
+                  match_index, last_index));
+}
+
+Status NoTransferee(uint64_t id) {
+  return MakeDetailedError(StatusCode::kFailedPrecondition, "NO_TRANSFEREE",
+                           id == 0
+                               ? "no other voter can be reached"
+                               : fmt::format("node {} is no other voter that can be reached", id));
+}
+
+}  // namespace
+
+Status Driver::RestoreConfigurations(const LoadedLog& log) {
+  if (log.snapshot) {
+    const pb::SnapshotMetadata& metadata = log.snapshot->metadata;
+    configurations_.Reset(metadata.configuration_index(), metadata.configuration());
+  } else if (!log.entries.empty() && log.entries.front()->type() != pb::ENTRY_TYPE_CONFIGURATION) {
+    return MakeError(StatusCode::kDataLoss, "the log's first entry is not a configuration");
+  }
+  uint64_t index = log.first_index;
+  for (const EntryPtr& entry : log.entries) {
+    const uint64_t at = index++;
+    if (entry->type() != pb::ENTRY_TYPE_CONFIGURATION || at <= configurations_.latest_index()) {
+      continue;
+    }
+    pb::Configuration configuration;
+    if (!configuration.ParseFromString(entry->data())) {
+      return MakeError(StatusCode::kDataLoss, "the configuration at {} cannot be read", at);
+    }
+    configurations_.Append(at, std::move(configuration));
+  }
+  if (log.first_index == 1 && !log.snapshot && !log.entries.empty()) configurations_.Commit(1);
+  members_ = MembersOf(configurations_.latest());
+  return absl::OkStatus();
+}
+
+void Driver::MembersChanged() {
+  members_ = MembersOf(configurations_.latest());
+  quorum_.SetOthers(OtherVoters());
+  std::erase_if(contacts_,
+                [this](const auto& entry) { return FindMember(entry.first) == nullptr; });
+  std::erase_if(told_, [this](const auto& entry) { return FindMember(entry.first) == nullptr; });
+}
+
+void Driver::ApplyConfiguration(uint64_t index) {
+  configurations_.Commit(index);
+  Handle(core_->CommittedConfiguration(NowMs(), index, configurations_.committed()), {});
+}
+
+bool Driver::Reachable(uint64_t id) const {
+  if (id == options_.id) return true;
+  const auto found = contacts_.find(id);
+  if (found == contacts_.end() || found->second.heard_ns == 0) return false;
+  const uint64_t away_ns = std::max<uint64_t>(kAwayNs, 2 * timeouts_.election_ms * kNanosPerMilli);
+  return host_->NowNs() - found->second.heard_ns < away_ns;
+}
+
+void Driver::Change(MemberChange change, std::function<void(Status)> done) {
+  if (Status refusal = RefusalNow(); !refusal.ok()) return done(std::move(refusal));
+  if (change_ || transfer_ || configurations_.pending()) return done(ChangePending());
+  Status status = Changed(configurations_.latest(), change).status();
+  if (status.ok() && change.kind == MemberChange::Kind::kRemove && change.id == options_.id) {
+    status = MakeDetailedError(
+        StatusCode::kFailedPrecondition, "IS_LEADER",
+        fmt::format("node {} leads; transfer leadership before removing it", change.id));
+  }
+  if (!status.ok()) return done(status);
+  change_ = PendingChange{std::move(change), std::move(done)};
+}
+
+void Driver::AdvanceChange() {
+  if (!change_ || status_.role != Role::kLeader || !storage_problem_.ok()) return;
+  if (change_->index > 0) {
+    if (applied_index_ >= change_->index) EndChange(absl::OkStatus());
+    return;
+  }
+  // Without a committed entry of its own term a leader may not change members: another leader's
+  // change, not yet seen, could rest on a majority that does not meet ours (Ongaro, "bug in
+  // single-server membership changes", raft-dev, July 2015). The core does not see to it.
+  if (applied_term_ != status_.term) return SubmitBarrier();
+  const uint64_t id = change_->change.id;
+  if (change_->change.kind != MemberChange::Kind::kPromote) return SubmitChange();
+  const uint64_t match_index = core_->MatchIndex(id);
+  if (!change_->catching_up) {
+    // The core notices only progress, not that there is nothing left to do.
+    if (match_index == status_.last_index) return SubmitChange();
+    change_->catching_up = true;
+    Handle(core_->CatchUp(NowMs(), id), {});
+    return;
+  }
+  if (status_.promoting) return;
+  if (core_->GetCatchUpState(id) == CatchUpState::kFinished) return SubmitChange();
+  EndChange(NotCaughtUp(id, match_index, status_.last_index));
+}
+
+void Driver::SubmitBarrier() {
+  if (barrier_term_ == status_.term) return;
+  barrier_term_ = status_.term;
+  auto barrier = std::make_shared<pb::Entry>();
+  barrier->set_term(status_.term);
+  barrier->set_type(pb::ENTRY_TYPE_BARRIER);
+  Handle(core_->Submit(NowMs(), 1), {std::move(barrier)});
+}
+
+void Driver::SubmitChange() {
+  const auto to = Changed(configurations_.latest(), change_->change);
+  if (!to.ok()) return EndChange(to.status());
+  const Status safe = CheckKeepsQuorum(*to, [this](uint64_t id) { return Reachable(id); });
+  // A new leader waits for those that have had no time to answer it.
+  if (!safe.ok() && host_->NowNs() < leads_since_ns_ + kAwayNs) return;
+  if (!safe.ok()) return EndChange(safe);
+  auto entry = std::make_shared<pb::Entry>();
+  entry->set_term(status_.term);
+  entry->set_type(pb::ENTRY_TYPE_CONFIGURATION);
+  entry->set_data(to->SerializeAsString());
+  change_->index = status_.last_index + 1;
+  Handle(core_->SubmitConfiguration(NowMs(), *to), {std::move(entry)});
+}
+
+void Driver::EndChange(const Status& status) {
+  if (!change_) return;
+  const PendingChange change = *std::exchange(change_, std::nullopt);
+  change.done(status);
+}
+
+void Driver::Transfer(uint64_t to, std::function<void(Status)> done) {
+  if (!failure_.ok() || status_.role != Role::kLeader) return done(NotLeaderError(view()));
+  if (change_ || transfer_ || configurations_.pending()) return done(ChangePending());
+  const uint64_t target = to == 0 ? BestTransferee() : to;
+  const Member* member = FindMember(target);
+  if (member == nullptr || member->learner || target == options_.id || !Reachable(target)) {
+    return done(NoTransferee(to));
+  }
+  transfer_ = PendingTransfer{target, host_->NowNs() + timeouts_.election_ms * kNanosPerMilli,
+                              false, std::move(done)};
+}
+
+uint64_t Driver::BestTransferee() const {
+  uint64_t best = 0;
+  uint64_t best_match = 0;
+  for (const uint64_t id : OtherVoters()) {
+    const uint64_t match = core_->MatchIndex(id);
+    if (!Reachable(id) || (best != 0 && match <= best_match)) continue;
+    best = id;
+    best_match = match;
+  }
+  return best;
+}
+
+void Driver::AdvanceTransfer() {
+  if (!transfer_ || status_.role != Role::kLeader) return;
+  const auto timed_out = [this] {
+    EndTransfer(MakeDetailedError(
+        StatusCode::kDeadlineExceeded, "TRANSFER_TIMED_OUT",
+        fmt::format("node {} did not take over within an election timeout; node {} still leads",
+                    transfer_->to, options_.id)));
+  };
+  if (transfer_->begun) {
+    if (status_.transferee == 0) timed_out();
+    return;
+  }
+  if (host_->NowNs() >= transfer_->deadline_ns) return timed_out();
+  // Everything submitted is committed first, so that nobody's outcome becomes unknown.
+  if (status_.commit_index < status_.last_index ||
+      core_->MatchIndex(transfer_->to) < status_.last_index) {
+    return;
+  }
+  transfer_->begun = true;
+  Handle(core_->Transfer(NowMs(), transfer_->to), {});
+}
+
+void Driver::EndTransfer(const Status& status) {
+  if (!transfer_) return;
+  const PendingTransfer transfer = *std::exchange(transfer_, std::nullopt);
+  transfer.done(status);
+}
+
+uint64_t Driver::RoundTripUs() const {
+  if (status_.role == Role::kFollower && status_.leader_id != 0) return leader_round_trip_us_;
+  const uint64_t measured_us = Slowest(&RoundTrip::bound_ns) / kNanosPerMicro;
+  return status_.role == Role::kLeader ? measured_us : std::max(measured_us, leader_round_trip_us_);
+}
+
+uint64_t Driver::Slowest(uint64_t (RoundTrip::*measure)() const) const {
+  uint64_t slowest_ns = 0;
+  for (const uint64_t id : OtherVoters()) {
+    const auto found = contacts_.find(id);
+    if (found == contacts_.end()) continue;
+    slowest_ns = std::max(slowest_ns, (found->second.round_trip.*measure)());
+  }
+  return slowest_ns;
+}
+
+void Driver::AdaptTimeouts() {
+  const Timeouts configured{static_cast<uint32_t>(options_.heartbeat.count()),
+                            static_cast<uint32_t>(options_.election_timeout.count())};
+  // Only a leader's heartbeat is of any use.
+  const bool leads = status_.role == Role::kLeader;
+  const uint64_t smoothed_us = leads ? Slowest(&RoundTrip::smoothed_ns) / kNanosPerMicro : 0;
+  const Timeouts wanted = Adapt(configured, smoothed_us, RoundTripUs());
+  const bool back_to_configured = wanted == configured && timeouts_ != configured;
+  if (!failure_.ok() || (!back_to_configured && !WorthChanging(timeouts_, wanted))) return;
+  timeouts_ = wanted;
+  core_->SetTimeouts(wanted.election_ms, wanted.heartbeat_ms);
+  status_ = core_->GetStatus();
+}
+
+GroupState Driver::group() const {
+  GroupState group;
+  const bool leads = failure_.ok() && status_.role == Role::kLeader;
+  const uint64_t now_ns = host_->NowNs();
+  for (const Member& member : members_) {
+    MemberState state;
+    state.member = member;
+    if (member.id == options_.id) {
+      state.match_index = status_.last_stored;
+      state.last_contact = std::chrono::nanoseconds::zero();
+    } else if (const auto found = contacts_.find(member.id); leads && found != contacts_.end()) {
+      state.match_index = core_->MatchIndex(member.id);
+      if (found->second.heard_ns != 0) {
+        state.last_contact = std::chrono::nanoseconds(now_ns - found->second.heard_ns);
+      }
+      state.round_trip_us = found->second.round_trip.smoothed_ns() / kNanosPerMicro;
+    }
+    group.members.push_back(std::move(state));
+  }
+  group.configuration_index = configurations_.latest_index();
+  group.change_pending = change_.has_value() || configurations_.pending();
+  group.transferee = transfer_ ? transfer_->to : 0;
+  group.not_member_by = not_member_by_;
+  group.refused_strangers = strangers_;
+  group.last_index = status_.last_index;
+  group.heartbeat = std::chrono::milliseconds(timeouts_.heartbeat_ms);
+  group.election_timeout = std::chrono::milliseconds(timeouts_.election_ms);
+  return group;
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,232 @@
+#include "raft/grpc_peer.h"
+
+#include <grpcpp/create_channel.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+#include "raft/crc32c.h"
+#include "raft/v1/raft.grpc.pb.h"
+
+namespace faultline::raft {
+namespace {
+
+using ::raft::v1::ExchangeRequest;
+using ::raft::v1::ExchangeResponse;
+using ::raft::v1::RaftService;
+
+// A dead connection is noticed within interval and timeout together, and tried again soon.
+constexpr int kKeepaliveTimeoutMs = 1'000;
+constexpr int kMinReconnectMs = 100;
+constexpr int kMaxReconnectMs = 1'000;
+// What gRPC calls the least time between attempts is how long one may take: the handshakes of a
+// connection over TLS are three round trips.
+constexpr int kConnectMs = 2'000;
+constexpr std::chrono::milliseconds kRetryPause{50};
+// One that refuses us is asked again after so long; an address that takes so long to be reached,
+// and again so long each time, is looked up for the log.
+constexpr std::chrono::milliseconds kRefusedPause{2'000};
+constexpr std::chrono::seconds kUnreachableAfter{5};
+constexpr std::chrono::seconds kUnreachableAgain{60};
+// Of messages sent in one request, so that the queue drains quickly.
+constexpr size_t kMaxRequestBytes = 4 << 20;
+
+// Why an address cannot be reached, as far as its name tells; `resolves` says whether it is that.
+std::string WhyUnreachable(const std::string& address, bool* resolves) {
+  const size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  *resolves = error == 0;
+  if (error != 0) return fmt::format("its name does not resolve: {}", gai_strerror(error));
+  freeaddrinfo(found);
+  return "nobody answers there";
+}
+
+// The other end took the call, and ended it because of what we are or send.
+bool IsRefusal(grpc::StatusCode code) {
+  return code == grpc::StatusCode::FAILED_PRECONDITION ||
+         code == grpc::StatusCode::INVALID_ARGUMENT || code == grpc::StatusCode::DATA_LOSS ||
+         code == grpc::StatusCode::RESOURCE_EXHAUSTED;
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakePeerChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kMinReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetMaxSendMessageSize(kMaxWireBytes);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+GrpcPeer::GrpcPeer(uint64_t own_id, Member member,
+                   std::shared_ptr<grpc::ChannelCredentials> credentials,
+                   std::function<Hello()> hello)
+    : own_id_(own_id),
+      member_(std::move(member)),
+      credentials_(std::move(credentials)),
+      hello_(std::move(hello)) {
+  health_.id = member_.id;
+  health_.address = member_.address;
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(),
+                     fmt::format("raft-peer-{}", member_.id).substr(0, 15).c_str());
+}
+
+GrpcPeer::~GrpcPeer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void GrpcPeer::Send(std::string message) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (message.size() > GrpcTransport::kMaxMessageBytes) {
+      FL_LOG(error, "raft: a message of {} bytes for member {} is too large to send",
+             message.size(), member_.id);
+      ++health_.dropped;
+      return;
+    }
+    queued_bytes_ += message.size();
+    queue_.push_back(std::move(message));
+    const size_t limit =
+        health_.connected ? GrpcTransport::kMaxQueued : GrpcTransport::kMaxQueuedUnconnected;
+    while (queue_.size() > 1 &&
+           (queue_.size() > limit || queued_bytes_ > GrpcTransport::kMaxQueuedBytes)) {
+      queued_bytes_ -= queue_.front().size();
+      queue_.pop_front();
+      ++health_.dropped;
+    }
+  }
+  wake_.notify_one();
+}
+
+GrpcTransport::PeerHealth GrpcPeer::health() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+void GrpcPeer::Run() {
+  const auto channel = MakePeerChannel(member_.address, credentials_);
+  const auto stub = RaftService::NewStub(channel);
+  while (Connected(*channel)) {
+    grpc::ClientContext context;
+    if (!SetContext(&context)) return;
+    ExchangeResponse response;
+    const auto stream = stub->Exchange(&context, &response);
+    ExchangeRequest request;
+    request.set_from_id(own_id_);
+    if (hello_) {
+      const Hello hello = hello_();
+      request.set_cluster_id(hello.cluster_id);
+      request.set_store_id(hello.store_id);
+      request.set_start_id(hello.start_id);
+      request.set_oldest_protocol(hello.oldest_protocol);
+      request.set_newest_protocol(hello.newest_protocol);
+    }
+    while (Next(&request) && stream->Write(request)) Sent(&request);
+    const grpc::Status status = stream->Finish();
+    SetContext(nullptr);
+    Disconnected(status.ok() ? "the stream was closed" : status.error_message(),
+                 IsRefusal(status.error_code()));
+  }
+}
+
+bool GrpcPeer::Connected(grpc::Channel& channel) {
+  auto tell_at = std::chrono::steady_clock::now() + kUnreachableAfter;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (stopping_) return false;
+    }
+    const auto deadline = std::chrono::system_clock::now() + kRetryPause;
+    if (channel.WaitForConnected(deadline)) return true;
+    if (std::chrono::steady_clock::now() < tell_at) continue;
+    tell_at += kUnreachableAgain;
+    bool resolves = true;
+    const std::string why = WhyUnreachable(member_.address, &resolves);
+    FL_LOG(warn, "raft: cannot reach member {} at {}: {}", member_.id, member_.address, why);
+    const std::lock_guard lock(mutex_);
+    health_.error = why;
+    if (!resolves) ++health_.unresolved;
+  }
+}
+
+bool GrpcPeer::SetContext(grpc::ClientContext* context) {
+  const std::lock_guard lock(mutex_);
+  context_ = context;
+  return !stopping_;
+}
+
+bool GrpcPeer::Next(ExchangeRequest* request) {
+  request->clear_messages();
+  request->clear_crc32c();
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  if (stopping_) return false;
+  size_t size_bytes = 0;
+  while (!queue_.empty() &&
+         (size_bytes == 0 || size_bytes + queue_.front().size() <= kMaxRequestBytes)) {
+    size_bytes += queue_.front().size();
+    queued_bytes_ -= queue_.front().size();
+    request->add_messages(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  lock.unlock();
+  for (const std::string& message : request->messages()) request->add_crc32c(Crc32c(message));
+  return true;
+}
+
+void GrpcPeer::Sent(ExchangeRequest* request) {
+  request->clear_cluster_id();
+  request->clear_store_id();
+  request->clear_start_id();
+  request->clear_oldest_protocol();
+  request->clear_newest_protocol();
+  const std::lock_guard lock(mutex_);
+  health_.sent += static_cast<uint64_t>(request->messages_size());
+  if (health_.connected) return;
+  health_.connected = true;
+  // As long as it may refuse us again, nothing is said.
+  if (refused_) return;
+  health_.error.clear();
+  FL_LOG(info, "raft: connected to member {} at {}", member_.id, member_.address);
+}
+
+void GrpcPeer::Disconnected(const std::string& error, bool refused) {
+  std::unique_lock lock(mutex_);
+  if (refused) {
+    if (health_.error != error) {
+      FL_LOG(error, "raft: member {} at {} refuses this node: {}", member_.id, member_.address,
+             error);
+    }
+  } else if (health_.connected && !refused_) {
+    FL_LOG(warn, "raft: lost member {} at {}: {}", member_.id, member_.address, error);
+  }
+  health_.connected = false;
+  health_.error = error;
+  refused_ = refused;
+  wake_.wait_for(lock, refused ? kRefusedPause : kRetryPause, [this] { return stopping_; });
+}
+
+}  // namespace faultline::raft

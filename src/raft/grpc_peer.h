@@ -1,0 +1,68 @@
+// The sending side of one peer, for raft/grpc_transport.cc: a queue and the thread that empties it.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "raft/grpc_transport.h"
+#include "raft/v1/raft.pb.h"
+
+namespace faultline::raft {
+
+// Members send each other signs of life so often.
+inline constexpr int kKeepaliveMs = 1'000;
+// Room for the envelope around the largest message.
+inline constexpr int kMaxWireBytes = static_cast<int>(GrpcTransport::kMaxMessageBytes) + (8 << 20);
+
+std::shared_ptr<grpc::Channel> MakePeerChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+
+// Its methods may be called from any thread.
+class GrpcPeer {
+ public:
+  // `hello` introduces this node on each connection; may be empty.
+  GrpcPeer(uint64_t own_id, Member member, std::shared_ptr<grpc::ChannelCredentials> credentials,
+           std::function<Hello()> hello);
+  // What is still queued is lost.
+  ~GrpcPeer();
+
+  const std::string& address() const { return member_.address; }
+  // Never blocks: drops the oldest messages when too many wait.
+  void Send(std::string message);
+  GrpcTransport::PeerHealth health() const;
+
+ private:
+  void Run();
+  // Waits until there is a connection. False when stopping.
+  bool Connected(grpc::Channel& channel);
+  bool SetContext(grpc::ClientContext* context);
+  // Waits for messages and moves them into the request. False when stopping.
+  bool Next(::raft::v1::ExchangeRequest* request);
+  void Sent(::raft::v1::ExchangeRequest* request);
+  void Disconnected(const std::string& error, bool refused);
+
+  const uint64_t own_id_;
+  const Member member_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const std::function<Hello()> hello_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::string> queue_;
+  size_t queued_bytes_ = 0;
+  bool stopping_ = false;
+  bool refused_ = false;                    // by the newest connection's other end
+  grpc::ClientContext* context_ = nullptr;  // of the open stream
+  GrpcTransport::PeerHealth health_;
+  std::thread thread_;
+};
+
+}  // namespace faultline::raft

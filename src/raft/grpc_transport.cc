@@ -1,0 +1,243 @@
+#include "raft/grpc_transport.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+
+#include "base/clock.h"
+#include "raft/grpc_peer.h"
+#include "raft/message_check.h"
+#include "raft/open_streams.h"
+#include "raft/types.h"
+#include "raft/v1/raft.grpc.pb.h"
+#include "rpc/status.h"
+
+namespace faultline::raft {
+namespace {
+
+using ::raft::v1::ExchangeRequest;
+using ::raft::v1::ExchangeResponse;
+using ::raft::v1::FetchSnapshotRequest;
+using ::raft::v1::FetchSnapshotResponse;
+using ::raft::v1::RaftService;
+
+// Of one fetch; the next one goes on where it ended.
+constexpr std::chrono::seconds kFetchTime{60};
+
+// The receiving side of all peers.
+class Service final : public RaftService::Service {
+ public:
+  explicit Service(uint64_t own_id) : messages_(own_id) {}
+
+  std::map<std::string, uint64_t> refused() const {
+    auto refused = messages_.refused();
+    if (streams_.refused() > 0) refused["DUPLICATE_ID"] += streams_.refused();
+    return refused;
+  }
+
+  void SetReceiver(GrpcTransport::Receiver receiver, GrpcTransport::SnapshotReader reader) {
+    const std::unique_lock lock(mutex_);
+    receiver_ = std::move(receiver);
+    snapshot_reader_ = std::move(reader);
+  }
+
+  grpc::Status FetchSnapshot(grpc::ServerContext*, const FetchSnapshotRequest* request,
+                             grpc::ServerWriter<FetchSnapshotResponse>* writer) override {
+    Snapshot wanted;
+    wanted.metadata.set_last_index(request->last_index());
+    wanted.sum = {request->size_bytes(), request->crc32c()};
+    StatusOr<std::unique_ptr<ByteSource>> bytes =
+        MakeError(StatusCode::kUnavailable, "this node is starting or ending");
+    {
+      const std::shared_lock lock(mutex_);
+      if (snapshot_reader_) bytes = snapshot_reader_(wanted, request->offset());
+    }
+    if (!bytes.ok()) return rpc::ToGrpc(bytes.status());
+    FetchSnapshotResponse response;
+    for (;;) {
+      const auto piece = (*bytes)->Next();
+      if (!piece.ok()) return rpc::ToGrpc(piece.status());
+      if (piece->empty()) return grpc::Status::OK;
+      response.set_data(piece->data(), piece->size());
+      if (!writer->Write(response)) return grpc::Status::CANCELLED;
+    }
+  }
+
+  void SetAdmission(std::function<Status(const Hello&)> admit) { admit_ = std::move(admit); }
+
+  grpc::Status Exchange(grpc::ServerContext*, grpc::ServerReader<ExchangeRequest>* reader,
+                        ExchangeResponse*) override {
+    ExchangeRequest request;
+    std::unique_ptr<OpenStreams::Stream> stream;
+    while (reader->Read(&request)) {
+      if (stream) {
+        stream->Heard(BoottimeNowNs());
+      } else {
+        const Hello hello = HelloIn(request);
+        auto entered = streams_.Enter(hello, BoottimeNowNs());
+        const Status status = !entered.ok() ? entered.status()
+                              : admit_      ? admit_(hello)
+                                            : absl::OkStatus();
+        if (!status.ok()) return rpc::ToGrpc(status);
+        stream = *std::move(entered);
+      }
+      const Status good = messages_.Check(request.from_id(), request);
+      if (!good.ok()) return rpc::ToGrpc(good);
+      const std::shared_lock lock(mutex_);
+      if (!receiver_) continue;
+      for (std::string& message : *request.mutable_messages()) {
+        receiver_(request.from_id(), std::move(message));
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  static Hello HelloIn(const ExchangeRequest& request) {
+    Hello hello;
+    hello.node_id = request.from_id();
+    hello.cluster_id = request.cluster_id();
+    hello.store_id = request.store_id();
+    hello.start_id = request.start_id();
+    hello.oldest_protocol = std::max(request.oldest_protocol(), 1U);
+    hello.newest_protocol = std::max(request.newest_protocol(), 1U);
+    return hello;
+  }
+
+  std::function<Status(const Hello&)> admit_;
+  OpenStreams streams_;
+  MessageCheck messages_;
+  std::shared_mutex mutex_;
+  GrpcTransport::Receiver receiver_;
+  GrpcTransport::SnapshotReader snapshot_reader_;
+};
+
+// Fetches snapshots from others, each on a connection of its own, so that nothing waits behind it.
+class Fetcher {
+ public:
+  Status Fetch(std::shared_ptr<grpc::Channel> channel, const Snapshot& wanted, uint64_t offset,
+               const ByteSink& sink) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kFetchTime);
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopped_) return MakeError(StatusCode::kCancelled, "the node is ending");
+      context_ = &context;
+    }
+    const Status status = Read(std::move(channel), &context, wanted, offset, sink);
+    const std::lock_guard lock(mutex_);
+    context_ = nullptr;
+    return status;
+  }
+
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+
+ private:
+  static Status Read(std::shared_ptr<grpc::Channel> channel, grpc::ClientContext* context,
+                     const Snapshot& wanted, uint64_t offset, const ByteSink& sink) {
+    FetchSnapshotRequest request;
+    request.set_last_index(wanted.metadata.last_index());
+    request.set_size_bytes(wanted.sum.size_bytes);
+    request.set_crc32c(wanted.sum.crc32c);
+    request.set_offset(offset);
+    const auto stub = RaftService::NewStub(std::move(channel));
+    const auto stream = stub->FetchSnapshot(context, request);
+    FetchSnapshotResponse response;
+    Status taken;
+    while (taken.ok() && stream->Read(&response)) taken = sink(response.data());
+    if (!taken.ok()) context->TryCancel();
+    const Status status = rpc::FromGrpc(stream->Finish());
+    if (!taken.ok()) return taken;
+    if (status.code() != StatusCode::kDeadlineExceeded) return status;
+    return MakeError(StatusCode::kUnavailable, "{}", ToString(status.message()));
+  }
+
+  std::mutex mutex_;
+  grpc::ClientContext* context_ = nullptr;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+struct GrpcTransport::Impl {
+  explicit Impl(uint64_t id) : own_id(id), service(id) {}
+
+  const uint64_t own_id;
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  std::function<Hello()> hello;
+  Service service;
+  Fetcher fetcher;
+  mutable std::mutex mutex;
+  std::map<uint64_t, std::unique_ptr<GrpcPeer>> peers;
+};
+
+GrpcTransport::GrpcTransport(uint64_t own_id, std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : impl_(std::make_unique<Impl>(own_id)) {
+  impl_->credentials = std::move(credentials);
+}
+
+GrpcTransport::~GrpcTransport() = default;
+
+void GrpcTransport::Register(grpc::ServerBuilder& builder) {
+  builder.RegisterService(&impl_->service);
+  // What is too large is refused here with a sentence; gRPC itself would say nothing at this end.
+  builder.SetMaxReceiveMessageSize(2 * kMaxWireBytes);
+  // Others ask for signs of life more often than gRPC's default allows them to.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kKeepaliveMs / 2);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+}
+
+void GrpcTransport::SetHandshake(std::function<Hello()> own,
+                                 std::function<Status(const Hello&)> admit) {
+  impl_->hello = std::move(own);
+  impl_->service.SetAdmission(std::move(admit));
+}
+
+void GrpcTransport::SetReceiver(Receiver receiver, SnapshotReader reader) {
+  impl_->service.SetReceiver(std::move(receiver), std::move(reader));
+}
+
+Status GrpcTransport::FetchSnapshot(const Member& from, const Snapshot& wanted, uint64_t offset,
+                                    const ByteSink& sink) {
+  return impl_->fetcher.Fetch(MakePeerChannel(from.address, impl_->credentials), wanted, offset,
+                              sink);
+}
+
+void GrpcTransport::StopFetching() { impl_->fetcher.Stop(); }
+
+void GrpcTransport::Send(const Member& to, std::string message) {
+  const std::lock_guard lock(impl_->mutex);
+  std::unique_ptr<GrpcPeer>& peer = impl_->peers[to.id];
+  if (peer == nullptr || peer->address() != to.address) {
+    peer = std::make_unique<GrpcPeer>(impl_->own_id, to, impl_->credentials, impl_->hello);
+  }
+  peer->Send(std::move(message));
+}
+
+std::map<std::string, uint64_t> GrpcTransport::refused() const {
+  auto refused = impl_->service.refused();
+  for (const PeerHealth& peer : Health()) {
+    if (peer.unresolved > 0) refused["ADDRESS_NOT_RESOLVED"] += peer.unresolved;
+  }
+  return refused;
+}
+
+std::vector<GrpcTransport::PeerHealth> GrpcTransport::Health() const {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<PeerHealth> all;
+  for (const auto& [id, peer] : impl_->peers) all.push_back(peer->health());
+  return all;
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,119 @@
+#include "raft/identity.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "raft/crc32c.h"
+
+namespace faultline::raft {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string PathIn(const std::string& dir) { return dir + "/identity"; }
+
+std::string Body(const Identity& identity) {
+  return fmt::format(
+      "faultline-identity 1\nnode_id {}\nstore_id {:016x}\ncluster_id {}\njoined {}\n",
+      identity.node_id, identity.store_id, identity.cluster_id.empty() ? "-" : identity.cluster_id,
+      identity.joined ? 1 : 0);
+}
+
+StatusOr<Identity> Read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file.is_open()) return MakeError(StatusCode::kNotFound, "{} is missing", path);
+  std::stringstream content;
+  content << file.rdbuf();
+  const std::string text = content.str();
+  Identity identity;
+  char cluster_id[128] = "";
+  int joined = 0;
+  uint32_t crc = 0;
+  const int fields = std::sscanf(text.c_str(),
+                                 "faultline-identity 1\nnode_id %" SCNu64 "\nstore_id %" SCNx64
+                                 "\ncluster_id %127s\njoined %d\ncrc32c %" SCNx32,
+                                 &identity.node_id, &identity.store_id, cluster_id, &joined, &crc);
+  identity.cluster_id = std::string(cluster_id) == "-" ? "" : cluster_id;
+  identity.joined = joined != 0;
+  if (fields != 5 || crc != Crc32c(Body(identity))) {
+    return MakeError(StatusCode::kDataLoss,
+                     "{} is damaged; if the directory's log is this node's, remove that file",
+                     path);
+  }
+  return identity;
+}
+
+Status WriteDurably(const std::string& path, const std::string& text) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", path,
+                     ErrnoText(errno));
+  }
+  const ssize_t written = write(fd, text.data(), text.size());
+  const bool ok = written == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+  const int error = errno;
+  close(fd);
+  if (ok) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", path,
+                   ErrnoText(error));
+}
+
+}  // namespace
+
+Status SaveIdentity(const std::string& dir, const Identity& identity) {
+  const std::string body = Body(identity);
+  const std::string temporary = PathIn(dir) + ".new";
+  FL_RETURN_IF_ERROR(WriteDurably(temporary, body + fmt::format("crc32c {:08x}\n", Crc32c(body))));
+  std::error_code error;
+  fs::rename(temporary, PathIn(dir), error);
+  if (error) {
+    return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", PathIn(dir),
+                     error.message());
+  }
+  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    fsync(fd);
+    close(fd);
+  }
+  return absl::OkStatus();
+}
+
+Identity NewIdentity(uint64_t node_id) {
+  std::random_device device;
+  Identity identity;
+  identity.node_id = node_id;
+  identity.store_id = (static_cast<uint64_t>(device()) << 32) | device();
+  return identity;
+}
+
+StatusOr<Identity> ReadIdentity(const std::string& dir) { return Read(PathIn(dir)); }
+
+StatusOr<Identity> OpenIdentity(const std::string& dir, uint64_t node_id, bool joins) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error) {
+    return MakeError(StatusCode::kFailedPrecondition, "cannot make the data directory {}: {}", dir,
+                     error.message());
+  }
+  if (fs::exists(PathIn(dir), error)) {
+    FL_ASSIGN_OR_RETURN(Identity identity, Read(PathIn(dir)));
+    if (identity.node_id == node_id) return identity;
+    return MakeDetailedError(StatusCode::kFailedPrecondition, "OTHER_NODES_DIRECTORY",
+                             fmt::format("the data directory {} is node {}'s; this is node {}", dir,
+                                         identity.node_id, node_id));
+  }
+  Identity identity = NewIdentity(node_id);
+  // Directories from before there were identities have a log already.
+  identity.joined = joins && !fs::exists(dir + "/CURRENT", error);
+  FL_RETURN_IF_ERROR(SaveIdentity(dir, identity));
+  return identity;
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,395 @@
+#include "raft/node.h"
+
+#include <atomic>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strand.h"
+#include "raft/driver.h"
+#include "raft/load_snapshot.h"
+#include "raft/log_store.h"
+#include "raft/node_options.h"
+#include "raft/snapshot_shelf.h"
+
+namespace faultline::raft {
+namespace {
+
+// Messages received and not yet looked at; more are dropped, as a network would.
+constexpr size_t kMaxInbox = 8'192;
+constexpr uint64_t kMinTickNs = kNanosPerMilli / 2;
+// While the disk refuses it is tried again so often.
+constexpr std::chrono::milliseconds kRetryWrite{500};
+// A fetch that gets nothing so many times in a row is given up; the leader offers again.
+constexpr int kMaxStalled = 5;
+constexpr std::chrono::milliseconds kRetryFetch{200};
+
+class NodeImpl final : public Node, private Driver::Host {
+ public:
+  NodeImpl(const Options& options, StateMachine* machine, Transport* transport,
+           std::unique_ptr<LogStore> store)
+      : machine_(machine),
+        transport_(transport),
+        store_(std::move(store)),
+        driver_(options, machine, this) {}
+
+  ~NodeImpl() override {
+    strand_.Run([this] {
+      Drain();  // what was proposed is answered too
+      driver_.Stop();
+      observer_ = nullptr;
+      members_observer_ = nullptr;
+    });
+    transport_->StopFetching();
+    stopping_ = true;
+    snapshots_.Stop();
+    disk_.Stop();
+    strand_.Stop();
+  }
+
+  Status Begin(LoadedLog log) {
+    Status status;
+    strand_.Run([&] {
+      status = driver_.Start(std::move(log));
+      AfterPump();
+    });
+    return status;
+  }
+
+  void Propose(std::string command, ProposeDone done) override {
+    Enqueue([&](Inbox& inbox) {
+      inbox.proposals.push_back({std::move(command), Metered(std::move(done))});
+    });
+  }
+
+  void ReadBarrier(std::function<void(Status)> done) override {
+    Enqueue([&](Inbox& inbox) { inbox.readers.push_back(std::move(done)); });
+  }
+
+  void Change(MemberChange change, std::function<void(Status)> done) override {
+    strand_.Post([this, change = std::move(change), done = std::move(done)]() mutable {
+      driver_.Change(std::move(change), std::move(done));
+      Pump();
+    });
+  }
+
+  void Transfer(uint64_t to, std::function<void(Status)> done) override {
+    strand_.Post([this, to, done = std::move(done)]() mutable {
+      driver_.Transfer(to, std::move(done));
+      Pump();
+    });
+  }
+
+  void Inspect(std::function<void(const View&, const GroupState&)> done) override {
+    strand_.Post([this, done = std::move(done)] { done(driver_.view(), driver_.group()); });
+  }
+
+  void ObserveMembers(std::function<void(const std::vector<Member>&)> observer) override {
+    strand_.Post([this, observer = std::move(observer)]() mutable {
+      members_observer_ = std::move(observer);
+      members_observer_(driver_.members());
+    });
+  }
+
+  void Receive(uint64_t from_id, std::string message) override {
+    Enqueue([&](Inbox& inbox) {
+      if (inbox.messages.size() < kMaxInbox)
+        inbox.messages.push_back({from_id, std::move(message)});
+    });
+  }
+
+  StatusOr<std::unique_ptr<ByteSource>> ReadSnapshot(const Snapshot& wanted,
+                                                     uint64_t offset) const override {
+    return shelf_.Read(wanted, offset, BoottimeNowNs());
+  }
+
+  void Capture(Captured done) override {
+    strand_.Post(
+        [this, done = std::move(done)] { done(driver_.applied_metadata(), machine_->Capture()); });
+  }
+
+  View GetView() const override {
+    const std::lock_guard lock(view_mutex_);
+    return view_;
+  }
+
+  std::chrono::nanoseconds QuorumAge() const override {
+    const uint64_t quorum_ns = quorum_ns_.load();
+    if (quorum_ns == 0) return std::chrono::nanoseconds::max();
+    if (quorum_ns == QuorumClock::kAlways) return std::chrono::nanoseconds::zero();
+    const uint64_t now_ns = BoottimeNowNs();
+    return std::chrono::nanoseconds(now_ns > quorum_ns ? now_ns - quorum_ns : 0);
+  }
+
+  const Meters& meters() const override { return meters_; }
+
+  void ObserveView(std::function<void(const View&)> observer) override {
+    strand_.Post([this, observer = std::move(observer)]() mutable {
+      observer_ = std::move(observer);
+      observer_(view_);
+    });
+  }
+
+ private:
+  struct Inbox {
+    struct Proposal {
+      std::string command;
+      ProposeDone done;
+    };
+    struct Message {
+      uint64_t from_id;
+      std::string bytes;
+    };
+    std::vector<Message> messages;
+    std::vector<Proposal> proposals;
+    std::vector<std::function<void(Status)>> readers;
+  };
+
+  ProposeDone Metered(ProposeDone done) {
+    meters_.proposals.Add();
+    return [this, begun_ns = MonotonicNowNs(),
+            done = std::move(done)](const StatusOr<Committed>& committed) {
+      if (committed.ok()) {
+        meters_.commit.Record(MonotonicNowNs() - begun_ns);
+      } else {
+        meters_.proposals_refused.Add();
+      }
+      done(committed);
+    };
+  }
+
+  template <typename Add>
+  void Enqueue(Add add) {
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      add(inbox_);
+      if (std::exchange(drain_posted_, true)) return;
+    }
+    strand_.Post([this] { Drain(); });
+  }
+
+  void Drain() {
+    Inbox inbox;
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      inbox = std::exchange(inbox_, {});
+      drain_posted_ = false;
+    }
+    for (Inbox::Message& message : inbox.messages) driver_.Receive(message.from_id, message.bytes);
+    for (Inbox::Proposal& proposal : inbox.proposals) {
+      driver_.Propose(std::move(proposal.command), std::move(proposal.done));
+    }
+    for (auto& reader : inbox.readers) driver_.ReadBarrier(std::move(reader));
+    Pump();
+  }
+
+  void Pump() {
+    driver_.Pump();
+    AfterPump();
+  }
+
+  void AfterPump() {
+    quorum_ns_.store(driver_.quorum_ns());
+    const uint64_t members_index = driver_.configurations().latest_index();
+    if (members_index != members_index_) {
+      members_index_ = members_index;
+      if (members_observer_) members_observer_(driver_.members());
+    }
+    shelf_.Put(driver_.snapshot(), BoottimeNowNs());
+    if (const SnapshotPtr& snapshot = driver_.snapshot()) {
+      meters_.snapshot_index.Set(static_cast<int64_t>(snapshot->metadata.last_index()));
+      meters_.snapshot_bytes.Set(static_cast<int64_t>(snapshot->sum.size_bytes));
+    }
+    View view = driver_.view();
+    const bool changed = view.role != view_.role || view.term != view_.term ||
+                         view.leader_id != view_.leader_id ||
+                         view.storage_problem.empty() != view_.storage_problem.empty();
+    if (view.leader_id != view_.leader_id && view.leader_id != 0) meters_.leader_changes.Add();
+    if (view.role != view_.role && view.role == Role::kCandidate) meters_.elections.Add();
+    {
+      const std::lock_guard lock(view_mutex_);
+      view_ = std::move(view);
+    }
+    if (changed) {
+      FL_LOG(info, "raft: role {}, term {}, leader {}", RoleName(view_.role), view_.term,
+             view_.leader_id);
+      if (observer_) observer_(view_);
+    }
+    if (driver_.failure().ok()) ArmTimer();
+  }
+
+  static std::string_view RoleName(Role role) {
+    switch (role) {
+      case Role::kFollower:
+        return "follower";
+      case Role::kCandidate:
+        return "candidate";
+      case Role::kLeader:
+        return "leader";
+      case Role::kUnavailable:
+        break;
+    }
+    return "unavailable";
+  }
+
+  // A timer that turns out to be early arms another; deadlines mostly move away, so that few are
+  // under way.
+  void ArmTimer() {
+    const uint64_t due_ns = driver_.next_tick_ns();
+    if (armed_ns_ != 0 && armed_ns_ <= due_ns) return;
+    armed_ns_ = due_ns;
+    const uint64_t now_ns = NowNs();
+    const uint64_t delay_ns = std::max(kMinTickNs, due_ns > now_ns ? due_ns - now_ns : 0);
+    strand_.PostAfter(std::chrono::nanoseconds(delay_ns), [this, due_ns] {
+      if (armed_ns_ == due_ns) armed_ns_ = 0;
+      driver_.Tick();
+      Pump();
+    });
+  }
+
+  uint64_t NowNs() const override { return BoottimeNowNs(); }
+
+  void StartWrite(LogWrite write) override {
+    disk_.Post([this, write = std::make_shared<LogWrite>(std::move(write))] {
+      const uint64_t begun_ns = MonotonicNowNs();
+      const Status status = store_->Write(*write);
+      meters_.write.Record(MonotonicNowNs() - begun_ns);
+      FinishWrite(write, status);
+    });
+  }
+
+  // On the disk's thread. A write that failed is repeated until it gets through.
+  void FinishWrite(const std::shared_ptr<LogWrite>& write, const Status& status) {
+    strand_.Post([this, status] {
+      driver_.WriteDone(status);
+      Pump();
+    });
+    if (!status.ok()) meters_.write_failures.Add();
+    if (status.ok() || status.code() == StatusCode::kDataLoss) return;
+    disk_.PostAfter(kRetryWrite, [this, write] {
+      Status again = store_->Recover();
+      if (again.ok()) again = store_->Write(*write);
+      FinishWrite(write, again);
+    });
+  }
+
+  void StartSnapshot(pb::SnapshotMetadata metadata,
+                     std::shared_ptr<const StateImage> image) override {
+    snapshots_.Post([this, metadata = std::move(metadata), image = std::move(image)]() mutable {
+      const auto written = store_->snapshots().Write(metadata, *image);
+      image.reset();
+      (written.ok() ? meters_.snapshots_taken : meters_.snapshots_failed).Add();
+      strand_.Post([this, written] {
+        driver_.SnapshotDone(written);
+        Pump();
+      });
+    });
+  }
+
+  void StartFetch(const Member& from, SnapshotPtr wanted) override {
+    snapshots_.Post([this, from, wanted = std::move(wanted)] {
+      FL_LOG(info, "raft: fetching the snapshot at {} ({} bytes) from member {}",
+             wanted->metadata.last_index(), wanted->sum.size_bytes, from.id);
+      const auto fetched = Fetch(from, wanted);
+      (fetched.ok() ? meters_.snapshots_fetched : meters_.snapshot_fetches_failed).Add();
+      if (!fetched.ok()) {
+        FL_LOG(warn, "raft: could not fetch a snapshot from member {}: {}", from.id,
+               ToString(fetched.status().message()));
+      }
+      strand_.Post([this, fetched] {
+        driver_.FetchDone(fetched);
+        Pump();
+      });
+    });
+  }
+
+  StatusOr<Driver::Fetched> Fetch(const Member& from, const SnapshotPtr& wanted) {
+    SnapshotFolder& folder = store_->snapshots();
+    DurableFile file;
+    uint64_t have_bytes = 0;
+    FL_RETURN_IF_ERROR(folder.OpenPart(wanted, &file, &have_bytes));
+    FL_RETURN_IF_ERROR(FetchBytes(from, *wanted, &file, have_bytes));
+    Driver::Fetched fetched;
+    FL_ASSIGN_OR_RETURN(fetched.snapshot, folder.FinishPart(wanted, &file));
+    FL_ASSIGN_OR_RETURN(fetched.state, LoadSnapshot(*fetched.snapshot, *machine_));
+    return fetched;
+  }
+
+  // Goes on where it was interrupted, as long as something comes.
+  Status FetchBytes(const Member& from, const Snapshot& wanted, DurableFile* file,
+                    uint64_t have_bytes) {
+    Status disk;
+    for (int stalled = 0; have_bytes < wanted.sum.size_bytes;) {
+      const uint64_t before = have_bytes;
+      const Status status = transport_->FetchSnapshot(
+          from, wanted, have_bytes, [&](std::string_view bytes) -> Status {
+            if (bytes.size() > wanted.sum.size_bytes - have_bytes) {
+              return MakeError(StatusCode::kDataLoss, "the snapshot is longer than was offered");
+            }
+            disk = file->Append(bytes);
+            if (disk.ok()) have_bytes += bytes.size();
+            return disk;
+          });
+      if (!disk.ok()) return disk;
+      if (have_bytes == wanted.sum.size_bytes) break;
+      if (have_bytes > before) stalled = 0;
+      const bool worth = status.code() == StatusCode::kUnavailable || status.ok();
+      if (!worth || ++stalled > kMaxStalled || stopping_) return status;
+      std::this_thread::sleep_for(kRetryFetch);
+    }
+    return absl::OkStatus();
+  }
+
+  void Send(const Member& to, std::string message) override {
+    transport_->Send(to, std::move(message));
+  }
+
+  StateMachine* const machine_;
+  Transport* const transport_;
+  const std::unique_ptr<LogStore> store_;
+  Meters meters_;
+  Driver driver_;
+
+  std::mutex inbox_mutex_;
+  Inbox inbox_;
+  bool drain_posted_ = false;
+
+  mutable std::mutex view_mutex_;  // held by the strand to write, by others to read
+  View view_;
+  std::function<void(const View&)> observer_;
+  std::function<void(const std::vector<Member>&)> members_observer_;
+  uint64_t members_index_ = 0;  // of the configuration that it was told
+  std::atomic<uint64_t> quorum_ns_{0};
+  SnapshotShelf shelf_;
+  std::atomic<bool> stopping_ = false;
+  uint64_t armed_ns_ = 0;  // 0: no timer
+
+  Strand strand_{"raft"};
+  Strand disk_{"raft-disk"};
+  Strand snapshots_{"raft-snapshots"};
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Node>> Node::Start(Options options, StateMachine* machine,
+                                            Transport* transport) {
+  FL_RETURN_IF_ERROR(CheckOptions(options));
+  if (options.seed == 0) options.seed = std::random_device{}();
+  FL_ASSIGN_OR_RETURN(auto store, LogStore::Open(options.data_dir));
+  LoadedLog log = store->TakeLoaded();
+  if (log.empty() && !options.join) {
+    FL_RETURN_IF_ERROR(CheckInitialMembers(options));
+    const LogWrite initial = InitialLog(options.members);
+    FL_RETURN_IF_ERROR(store->Write(initial));
+    log.hard_state = *initial.hard_state;
+    log.entries = initial.entries;
+  }
+  auto node = std::make_unique<NodeImpl>(options, machine, transport, std::move(store));
+  FL_RETURN_IF_ERROR(node->Begin(std::move(log)));
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,222 @@
+#include "raft/node.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "raft/test_dir.h"
+#include "raft/test_machine.h"
+
+namespace faultline::raft {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+class NoTransport final : public Transport {
+ public:
+  void Send(const Member&, std::string) override {}
+  Status FetchSnapshot(const Member&, const Snapshot&, uint64_t, const ByteSink&) override {
+    return absl::UnavailableError("there is nobody");
+  }
+  void StopFetching() override {}
+};
+
+Options SingleOptions(const std::string& dir) {
+  Options options;
+  options.id = 1;
+  options.members = {{1, "127.0.0.1:1"}};
+  options.data_dir = dir;
+  return options;
+}
+
+// A node's snapshots are written beside what it does.
+void WaitForSnapshot(const std::string& dir) {
+  std::error_code ignored;
+  for (int i = 0; i < 1'000; ++i) {
+    for (const auto& file : std::filesystem::directory_iterator(dir + "/snapshots", ignored)) {
+      if (file.path().extension() == ".snapshot") return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  FAIL() << "no snapshot in " << dir;
+}
+
+StatusOr<Node::Committed> ProposeAndWait(Node& node, const std::string& command) {
+  std::promise<StatusOr<Node::Committed>> promise;
+  auto future = promise.get_future();
+  node.Propose(command, [&](StatusOr<Node::Committed> result) { promise.set_value(result); });
+  return future.get();
+}
+
+Status BarrierAndWait(Node& node) {
+  std::promise<Status> promise;
+  auto future = promise.get_future();
+  node.ReadBarrier([&](Status status) { promise.set_value(status); });
+  return future.get();
+}
+
+TEST(NodeTest, ASingleNodeLeadsAsSoonAsItHasStarted) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ((*node)->GetView().role, Role::kLeader);
+  EXPECT_EQ((*node)->GetView().leader_id, 1u);
+  EXPECT_EQ((*node)->GetView().leader_address, "127.0.0.1:1");
+  EXPECT_EQ((*node)->QuorumAge(), nanoseconds::zero());
+}
+
+TEST(NodeTest, ACommittedCommandAnswersWithWhatApplyReturned) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  const auto committed = ProposeAndWait(**node, "one");
+  ASSERT_TRUE(committed.ok()) << committed.status();
+  EXPECT_EQ(committed->result, "applied one");
+  EXPECT_EQ(committed->index, 2u);
+  EXPECT_TRUE(BarrierAndWait(**node).ok());
+  EXPECT_EQ(machine.commands(), std::vector<std::string>{"one"});
+}
+
+TEST(NodeTest, ARestartedNodeAppliesAgainAllThatWasAcknowledged) {
+  const TestDir dir;
+  NoTransport transport;
+  std::vector<std::string> commands;
+  for (int round = 0; round < 3; ++round) {
+    TestMachine machine;
+    auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+    ASSERT_TRUE(node.ok()) << node.status();
+    ASSERT_TRUE(BarrierAndWait(**node).ok());
+    EXPECT_EQ(machine.commands(), commands);
+    for (int i = 0; i < 5; ++i) {
+      commands.push_back(fmt::format("{}.{}", round, i));
+      ASSERT_TRUE(ProposeAndWait(**node, commands.back()).ok());
+    }
+  }
+}
+
+TEST(NodeTest, ARestartAfterSnapshotsContinuesFromTheNewestAndTheLogAfterIt) {
+  const TestDir dir;
+  NoTransport transport;
+  Options options = SingleOptions(dir.path());
+  options.snapshot_every = 10;
+  options.snapshot_trailing = 3;
+  std::vector<std::string> commands;
+  for (int round = 0; round < 3; ++round) {
+    TestMachine machine;
+    auto node = Node::Start(options, &machine, &transport);
+    ASSERT_TRUE(node.ok()) << node.status();
+    ASSERT_TRUE(BarrierAndWait(**node).ok());
+    EXPECT_EQ(machine.restores(), round == 0 ? 0 : 1);
+    EXPECT_EQ(machine.commands(), commands);
+    for (int i = 0; i < 27; ++i) {
+      commands.push_back(fmt::format("{}.{}", round, i));
+      ASSERT_TRUE(ProposeAndWait(**node, commands.back()).ok());
+    }
+    WaitForSnapshot(dir.path());
+    for (int i = 0; i < 5; ++i) {
+      commands.push_back(fmt::format("{} after it", i));
+      ASSERT_TRUE(ProposeAndWait(**node, commands.back()).ok());
+    }
+    EXPECT_TRUE(machine.in_order());
+  }
+}
+
+TEST(NodeTest, AFollowerRefusesProposalsAndReadsWithTheReasonNotLeader) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  Options options = SingleOptions(dir.path());
+  options.members.push_back({2, "127.0.0.1:2"});
+  options.members.push_back({3, "127.0.0.1:3"});
+  auto node = Node::Start(options, &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ((*node)->QuorumAge(), nanoseconds::max());
+  const auto committed = ProposeAndWait(**node, "one");
+  EXPECT_EQ(committed.status().code(), StatusCode::kUnavailable);
+  ASSERT_TRUE(DetailOf(committed.status()).has_value());
+  EXPECT_EQ(DetailOf(committed.status())->reason(), "NOT_LEADER");
+  EXPECT_EQ(DetailOf(BarrierAndWait(**node))->reason(), "NOT_LEADER");
+}
+
+TEST(NodeTest, TheStoredConfigurationWinsOverTheOptions) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  ASSERT_TRUE(Node::Start(SingleOptions(dir.path()), &machine, &transport).ok());
+  Options options = SingleOptions(dir.path());
+  options.members = {{1, "127.0.0.1:9"}, {2, "127.0.0.1:10"}};
+  auto node = Node::Start(options, &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ((*node)->GetView().leader_address, "127.0.0.1:1");
+  node->reset();
+  options.id = 2;
+  const auto other = Node::Start(options, &machine, &transport);
+  EXPECT_EQ(other.status().code(), StatusCode::kFailedPrecondition) << other.status();
+}
+
+TEST(NodeTest, AStartThatFailsLeavesNothingRunningAndTheDirectoryFree) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  ASSERT_TRUE(Node::Start(SingleOptions(dir.path()), &machine, &transport).ok());
+  Options stranger = SingleOptions(dir.path());
+  stranger.id = 2;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Node::Start(stranger, &machine, &transport).status().code(),
+              StatusCode::kFailedPrecondition);
+  }
+  EXPECT_TRUE(Node::Start(SingleOptions(dir.path()), &machine, &transport).ok());
+}
+
+TEST(NodeTest, WrongOptionsAreRefused) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  Options options = SingleOptions(dir.path() + "/sub");
+  options.members = {{2, "127.0.0.1:2"}};
+  EXPECT_EQ(Node::Start(options, &machine, &transport).status().code(),
+            StatusCode::kInvalidArgument);
+  options.members = {{1, "a:1"}, {1, "b:1"}};
+  EXPECT_EQ(Node::Start(options, &machine, &transport).status().code(),
+            StatusCode::kInvalidArgument);
+  options = SingleOptions(dir.path() + "/sub");
+  options.election_timeout = milliseconds(10);
+  EXPECT_EQ(Node::Start(options, &machine, &transport).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(NodeTest, ProposalsThatWaitWhenTheNodeIsDestroyedAreAnswered) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  std::atomic<int> answers = 0;
+  {
+    auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+    ASSERT_TRUE(node.ok()) << node.status();
+    for (int i = 0; i < 100; ++i) {
+      (*node)->Propose("x", [&](const StatusOr<Node::Committed>&) { ++answers; });
+    }
+  }
+  EXPECT_EQ(answers, 100);
+}
+
+TEST(NodeTest, TheObserverSeesThePresentViewAndEachChange) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  std::promise<View> seen;
+  (*node)->ObserveView([&](const View& view) { seen.set_value(view); });
+  EXPECT_EQ(seen.get_future().get().role, Role::kLeader);
+}
+
+}  // namespace
+}  // namespace faultline::raft

@@ -1,0 +1,46 @@
+#include "raft/open_streams.h"
+
+#include "base/log.h"
+
+namespace faultline::raft {
+
+OpenStreams::Stream::Stream(OpenStreams* owner, const Hello& hello, uint64_t now_ns)
+    : owner_(owner), node_id_(hello.node_id), start_id_(hello.start_id), heard_ns_(now_ns) {}
+
+OpenStreams::Stream::~Stream() {
+  const std::lock_guard lock(owner_->mutex_);
+  owner_->open_.remove(this);
+}
+
+void OpenStreams::Stream::Heard(uint64_t now_ns) {
+  const std::lock_guard lock(owner_->mutex_);
+  heard_ns_ = now_ns;
+}
+
+StatusOr<std::unique_ptr<OpenStreams::Stream>> OpenStreams::Enter(const Hello& hello,
+                                                                  uint64_t now_ns) {
+  auto stream = std::make_unique<Stream>(this, hello, now_ns);  // goes after the lock
+  const std::lock_guard lock(mutex_);
+  for (const Stream* other : open_) {
+    const bool same = other->node_id_ != hello.node_id || other->start_id_ == hello.start_id ||
+                      other->start_id_ == 0 || hello.start_id == 0;
+    if (same || now_ns - other->heard_ns_ >= kAliveNs) continue;
+    const std::string sentence = fmt::format(
+        "another process speaks as node {} at the same time: two run on copies of its "
+        "data directory; stop both, remove the node, and add it anew under a new id",
+        hello.node_id);
+    const uint64_t count = ++refused_;
+    // It will try again and again.
+    if ((count & (count - 1)) == 0) FL_LOG(warn, "refused a node: {} ({} times)", sentence, count);
+    return MakeDetailedError(StatusCode::kFailedPrecondition, "DUPLICATE_ID", sentence);
+  }
+  open_.push_back(stream.get());
+  return stream;
+}
+
+uint64_t OpenStreams::refused() const {
+  const std::lock_guard lock(mutex_);
+  return refused_;
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,56 @@
+// Commands on their way: queued until they are submitted to the core, then waiting until they are
+// applied. Pure; not thread-safe.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "raft/node.h"
+#include "raft/types.h"
+
+namespace faultline::raft {
+
+// UNAVAILABLE / NOT_LEADER, with the leader's id and address as metadata when known.
+Status NotLeaderError(const View& view);
+// UNAVAILABLE / STORAGE_FAILED.
+Status StorageFailedError(const Status& problem);
+// ABORTED / LEADERSHIP_LOST.
+Status LeadershipLostError();
+
+class Proposals {
+ public:
+  // Limits of what is on its way at once.
+  static constexpr size_t kMaxCount = 16'384;
+  static constexpr size_t kMaxBytes = 64 << 20;
+
+  // Runs `done` at once with RESOURCE_EXHAUSTED when a limit is reached.
+  void Add(std::string command, Node::ProposeDone done);
+  bool has_queued() const { return !queued_.empty(); }
+
+  // All queued commands as entries of `term`; they wait from then on for indexes from
+  // `first_index` on.
+  std::vector<EntryPtr> Submit(uint64_t first_index, uint64_t term);
+  // Gives `result` to whoever proposed the entry at `index`, if it was proposed here.
+  void Applied(uint64_t index, uint64_t term, std::string result);
+
+  void FailQueued(const Status& status);
+  void FailWaiting(const Status& status);
+
+ private:
+  struct Queued {
+    std::string command;
+    Node::ProposeDone done;
+  };
+  struct Waiting {
+    uint64_t index;
+    size_t size_bytes;
+    Node::ProposeDone done;
+  };
+
+  std::deque<Queued> queued_;
+  std::deque<Waiting> waiting_;  // by index
+  size_t bytes_ = 0;
+};
+
+}  // namespace faultline::raft

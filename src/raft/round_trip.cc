@@ -1,0 +1,53 @@
+#include "raft/round_trip.h"
+
+#include <algorithm>
+
+namespace faultline::raft {
+namespace {
+
+constexpr uint64_t kHeartbeatRoundTrips = 1;
+constexpr uint64_t kElectionRoundTrips = 6;
+constexpr uint64_t kMaxHeartbeatMs = 10'000 * kHeartbeatRoundTrips / kElectionRoundTrips;
+constexpr uint64_t kMaxElectionMs = 10'000;
+
+uint32_t Between(uint32_t low, uint64_t value, uint64_t high) {
+  return static_cast<uint32_t>(std::max<uint64_t>(low, std::min(value, high)));
+}
+
+bool Differs(uint32_t from, uint32_t to) {
+  const uint32_t difference = from > to ? from - to : to - from;
+  return difference * 8 > from;
+}
+
+}  // namespace
+
+void RoundTrip::Sample(uint64_t echo_sent_ns, uint64_t now_ns) {
+  if (echo_sent_ns <= newest_echo_ns_ || echo_sent_ns >= now_ns) return;
+  newest_echo_ns_ = echo_sent_ns;
+  const uint64_t sample_ns = now_ns - echo_sent_ns;
+  if (restarting_) {
+    restarting_ = false;
+    smoothed_ns_ = sample_ns;
+    variation_ns_ = sample_ns / 2;
+    return;
+  }
+  const uint64_t error_ns =
+      smoothed_ns_ > sample_ns ? smoothed_ns_ - sample_ns : sample_ns - smoothed_ns_;
+  variation_ns_ = (3 * variation_ns_ + error_ns) / 4;
+  smoothed_ns_ = (7 * smoothed_ns_ + sample_ns) / 8;
+}
+
+Timeouts Adapt(const Timeouts& configured, uint64_t smoothed_us, uint64_t bound_us) {
+  Timeouts timeouts;
+  timeouts.heartbeat_ms =
+      Between(configured.heartbeat_ms, kHeartbeatRoundTrips * smoothed_us / 1'000, kMaxHeartbeatMs);
+  timeouts.election_ms =
+      Between(configured.election_ms, kElectionRoundTrips * bound_us / 1'000, kMaxElectionMs);
+  return timeouts;
+}
+
+bool WorthChanging(const Timeouts& from, const Timeouts& to) {
+  return Differs(from.heartbeat_ms, to.heartbeat_ms) || Differs(from.election_ms, to.election_ms);
+}
+
+}  // namespace faultline::raft

@@ -1,0 +1,42 @@
+#include "rpc/credentials.h"
+
+#include <grpcpp/server_context.h>
+
+#include "rpc/certificate.h"
+
+namespace faultline::rpc {
+
+StatusOr<std::shared_ptr<grpc::ServerCredentials>> ListenerCredentials(const TlsFiles& tls,
+                                                                       const std::string& address) {
+  if (!tls.enabled()) {
+    FL_RETURN_IF_ERROR(RequireLoopback(address));
+    return grpc::InsecureServerCredentials();
+  }
+  FL_ASSIGN_OR_RETURN(const TlsTexts texts, ReadTls(tls));
+  grpc::SslServerCredentialsOptions options(
+      GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = texts.ca;
+  options.pem_key_cert_pairs.push_back({texts.key, texts.cert});
+  return grpc::SslServerCredentials(options);
+}
+
+StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const TlsFiles& tls,
+                                                                       const std::string& address) {
+  if (!tls.enabled()) {
+    FL_RETURN_IF_ERROR(RequireLoopback(address));
+    return grpc::InsecureChannelCredentials();
+  }
+  FL_ASSIGN_OR_RETURN(const TlsTexts texts, ReadTls(tls));
+  return grpc::SslCredentials({texts.ca, texts.key, texts.cert});
+}
+
+Caller CallerOf(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (auth && auth->IsPeerAuthenticated()) {
+    const auto names = auth->FindPropertyValues("x509_common_name");
+    if (!names.empty()) return {std::string(names[0].data(), names[0].size()), true};
+  }
+  return {"local", false};
+}
+
+}  // namespace faultline::rpc

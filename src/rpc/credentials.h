@@ -1,0 +1,31 @@
+// The one factory of credentials: every channel and every listener of every program comes from
+// here. Without TLS files only loopback (and Unix sockets) may be bound or reached.
+#pragma once
+
+#include <grpcpp/security/auth_context.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "rpc/endpoint.h"
+
+namespace grpc {
+class ServerContextBase;
+}
+
+namespace faultline::rpc {
+
+// INVALID_ARGUMENT when only some files are given, one cannot be read, or there is no TLS and
+// `address` (host:port, or unix:path) is not loopback.
+StatusOr<std::shared_ptr<grpc::ServerCredentials>> ListenerCredentials(const TlsFiles& tls,
+                                                                       const std::string& address);
+StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const TlsFiles& tls,
+                                                                       const std::string& address);
+
+// What every RPC handler begins with.
+Caller CallerOf(const grpc::ServerContextBase& context);
+
+}  // namespace faultline::rpc

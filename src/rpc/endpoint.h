@@ -1,0 +1,34 @@
+// What both sides of a connection are described with, free of gRPC headers.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+
+namespace faultline::rpc {
+
+// Fixed default ports.
+inline constexpr int kApiPort = 7400;        // ChaosController and AgentService
+inline constexpr int kPeerPort = 7401;       // controller to controller
+inline constexpr int kHttpPort = 7402;       // a controller's /metrics, /healthz, /readyz
+inline constexpr int kAgentHttpPort = 7403;  // an agent's
+
+// PEM files; all empty is no TLS. With TLS both sides show a certificate signed by `ca_file`.
+struct TlsFiles {
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+  bool enabled() const { return !ca_file.empty() || !cert_file.empty() || !key_file.empty(); }
+};
+
+// INVALID_ARGUMENT unless `address` (host:port, or unix:path) is this host's loopback: what may be
+// bound or reached without TLS.
+Status RequireLoopback(const std::string& address);
+
+// Who makes a call: from the client certificate's common name, or "local" without TLS.
+struct Caller {
+  std::string name;
+  bool authenticated = false;  // by certificate
+};
+
+}  // namespace faultline::rpc

@@ -1,0 +1,64 @@
+// Membership of the control plane as its nodes' services offer it: who belongs to it, and changing
+// that, wherever the leader is.
+//
+// Threads: every method may be called from any thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+
+#include "base/strand.h"
+#include "chaos/v1/cluster.pb.h"
+#include "raft/node.h"
+#include "server/cluster_peers.h"
+#include "server/control_plane.h"
+
+namespace faultline::server {
+
+class Cluster {
+ public:
+  // All outlive the object's last call; `timers` runs pauses and time-outs.
+  Cluster(uint64_t node_id, ControlPlane* plane, ClusterPeers* peers, Strand* timers)
+      : node_id_(node_id), plane_(plane), peers_(peers), timers_(timers) {}
+
+  // The node that is asked and told; before any call below.
+  void Attach(raft::Node* node);
+  // Before the node is destroyed: from now on calls fail with UNAVAILABLE.
+  void Detach();
+  // What refused_peers of a GetCluster answer says.
+  void SetRefusals(std::function<std::map<std::string, uint64_t>()> refusals);
+
+  // Asks all members at once, waits for them for a second at most, and answers in any case.
+  void Get(const CallContext& context, Done<chaos::v1::GetClusterResponse> done);
+
+  // Looks for a leader until the call's deadline (UNAVAILABLE / NO_LEADER). A change whose outcome
+  // became unknown, as its leader was lost, is looked up with the next one. Errors of
+  // raft::Node::Change and Transfer. A leader that is to be removed hands over first.
+  void Change(const CallContext& context, const v1::ChangeRequest& request,
+              std::function<void(Status)> done);
+
+  // For other nodes: this one's own view, and a change to be made here or nowhere.
+  void Describe(Done<v1::DescribeResponse> done);
+  void ChangeHere(const v1::ChangeRequest& request, std::function<void(Status)> done);
+
+  // Hands over if this node leads, and waits, for `patience` at most, until another one does.
+  void HandOver(std::chrono::milliseconds patience);
+
+ private:
+  class Survey;
+  class Search;
+
+  const uint64_t node_id_;
+  ControlPlane* const plane_;
+  ClusterPeers* const peers_;
+  Strand* const timers_;
+  // As in ControlPlane: never held while a callback runs that needs it exclusively.
+  std::shared_mutex node_mutex_;
+  raft::Node* node_ = nullptr;
+  std::function<std::map<std::string, uint64_t>()> refusals_;
+};
+
+}  // namespace faultline::server

@@ -1,0 +1,260 @@
+#include "server/control_plane.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/admission.h"
+#include "control/snapshot.h"
+#include "server/state_image.h"
+
+namespace faultline::server {
+namespace {
+
+constexpr size_t kStarts = ControlPlane::kMaxPending / 2;
+constexpr size_t kStartBytes = ControlPlane::kMaxPendingBytes / 2;
+constexpr Gate::Limits kStartLimits{"new experiments", "TOO_MANY_PENDING", kStarts, kStartBytes,
+                                    kStarts};
+constexpr Gate::Limits kCommandLimits{"commands", "TOO_MANY_PENDING", ControlPlane::kMaxPending,
+                                      ControlPlane::kMaxPendingBytes, ControlPlane::kMaxPending};
+
+}  // namespace
+
+Status NodeEnding() {
+  return MakeDetailedError(StatusCode::kUnavailable, "NODE_ENDING", "this node is ending");
+}
+
+ControlPlane::ControlPlane(Strand* timers, uint32_t version)
+    : timers_(timers),
+      supported_version_(version),
+      starts_(kStartLimits),
+      commands_(kCommandLimits) {}
+
+void ControlPlane::Attach(raft::Node* node) {
+  const std::lock_guard lock(node_mutex_);
+  node_ = node;
+}
+
+void ControlPlane::Detach() {
+  Attach(nullptr);
+  Waiters waiters;
+  {
+    const std::lock_guard lock(mutex_);
+    detached_ = true;
+    waiters.swap(waiters_);
+    for (auto& [revision, waiter] : waiting_for_) waiters.push_back(std::move(waiter));
+    waiting_for_.clear();
+  }
+  for (const auto& waiter : waiters) waiter->done(NodeEnding());
+}
+
+void ControlPlane::Observe(std::function<void(const Change&)> observer) {
+  observers_.push_back(std::move(observer));
+}
+
+Status ControlPlane::Refusal(const control::v1::Command& command) const {
+  if (!command.has_create_experiment()) return absl::OkStatus();
+  return With([&](const control::State& state, const auto&) {
+    return control::Admit(state, command.create_experiment()).status();
+  });
+}
+
+Status ControlPlane::CheckVersion(const control::v1::Command& command) const {
+  const uint32_t needed = control::VersionOf(command);
+  const uint32_t known =
+      command.has_raise_version()
+          ? supported_version_
+          : With([](const control::State& state, const auto&) { return state.version; });
+  if (needed <= known) return absl::OkStatus();
+  return MakeDetailedError(
+      StatusCode::kFailedPrecondition, "CLUSTER_VERSION",
+      fmt::format(
+          "this needs version {} on every controller; the cluster is at version {} until all "
+          "members run a newer program",
+          needed, known),
+      {{"needed", fmt::format("{}", needed)}, {"version", fmt::format("{}", known)}});
+}
+
+void ControlPlane::Propose(control::v1::Command command, uint64_t deadline_ns,
+                           Done<Proposed> done) {
+  if (const Status status = CheckVersion(command); !status.ok()) return done(status);
+  if (Refusal(command).ok()) return ProposeNow(command, deadline_ns, std::move(done));
+  // The state may lag behind what was committed: refuse only what a fresh state refuses.
+  ReadIndex([this, command = std::move(command), deadline_ns,
+             done = std::move(done)](const StatusOr<uint64_t>& fresh) {
+    if (!fresh.ok()) return done(fresh.status());
+    const Status refusal = Refusal(command);
+    if (refusal.ok()) return ProposeNow(command, deadline_ns, done);
+    Proposed refused;
+    *refused.result.mutable_error() = control::ToError(refusal);
+    done(std::move(refused));
+  });
+}
+
+void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t deadline_ns,
+                              Done<Proposed> done) {
+  if (MonotonicNowNs() >= deadline_ns) return done(TooLate());
+  control::v1::Command stamped = command;
+  stamped.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  stamped.set_version(control::VersionOf(command));
+  std::string bytes = stamped.SerializeAsString();
+  std::shared_ptr<Gate::Ticket> start;
+  if (command.has_create_experiment()) {
+    auto entered = starts_.Enter("", bytes.size());
+    if (!entered.ok()) return done(entered.status());
+    start = *std::move(entered);
+  }
+  const auto ticket = commands_.Enter("", bytes.size());
+  if (!ticket.ok()) return done(ticket.status());
+  const std::shared_lock lock(node_mutex_);
+  if (node_ == nullptr) return done(NodeEnding());
+  node_->Propose(std::move(bytes), [done = std::move(done), start, ticket = *ticket](
+                                       const StatusOr<raft::Node::Committed>& committed) {
+    if (!committed.ok()) return done(committed.status());
+    Proposed proposed;
+    proposed.revision = committed->index;
+    if (!proposed.result.ParseFromString(committed->result)) {
+      return done(MakeError(StatusCode::kInternal, "a result cannot be read"));
+    }
+    done(std::move(proposed));
+  });
+}
+
+void ControlPlane::ReadIndex(Done<uint64_t> done) {
+  const std::shared_lock lock(node_mutex_);
+  if (node_ == nullptr) return done(NodeEnding());
+  node_->ReadBarrier([this, done = std::move(done)](const Status& status) {
+    if (!status.ok()) return done(status);
+    done(version().revision());
+  });
+}
+
+chaos::v1::StateVersion ControlPlane::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
+}
+
+raft::View ControlPlane::view() const {
+  const std::shared_lock lock(node_mutex_);
+  return node_ == nullptr ? raft::View() : node_->GetView();
+}
+
+std::chrono::nanoseconds ControlPlane::quorum_age() const {
+  const std::shared_lock lock(node_mutex_);
+  return node_ == nullptr ? std::chrono::nanoseconds::max() : node_->QuorumAge();
+}
+
+void ControlPlane::CaptureForSave(Done<SavedImage> done) {
+  const std::shared_lock lock(node_mutex_);
+  if (node_ == nullptr) return done(NodeEnding());
+  node_->Capture([done = std::move(done)](const raft::pb::SnapshotMetadata& metadata,
+                                          std::shared_ptr<const raft::StateImage> image) {
+    done(SavedImage{metadata, std::move(image)});
+  });
+}
+
+void ControlPlane::Stamp(uint64_t index, uint64_t term) {
+  version_.set_cluster_id(state_.cluster_id);
+  version_.set_term(term);
+  version_.set_revision(index);
+}
+
+void ControlPlane::Tell(const Change& change, const Waiters& ready) {
+  for (const auto& observer : observers_) observer(change);
+  for (const auto& waiter : ready) waiter->done(absl::OkStatus());
+}
+
+Status ControlPlane::health() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+bool ControlPlane::Knows(const control::v1::Command& command, uint64_t index) {
+  const uint32_t needed = std::max(command.version(), control::VersionOf(command));
+  const std::lock_guard lock(mutex_);
+  if (needed > supported_version_ && health_.ok()) {
+    health_ = MakeDetailedError(
+        StatusCode::kFailedPrecondition, "CLUSTER_VERSION",
+        fmt::format("the command at {} is of version {}, and this program knows versions up to {}: "
+                    "start a newer faultline-controller on this data directory",
+                    index, needed, supported_version_));
+  }
+  return health_.ok();
+}
+
+std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view bytes) {
+  control::v1::Command command;
+  if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) command.Clear();
+  if (!Knows(command, index)) return {};
+  Change change;
+  change.revision = index;
+  Waiters ready;
+  std::string result;
+  {
+    const std::lock_guard lock(mutex_);
+    control::Outcome outcome = control::Apply(state_, command, index);
+    Stamp(index, term);
+    result = outcome.result.SerializeAsString();
+    change.agents = std::move(outcome.agents);
+    for (const auto& id : outcome.experiments) {
+      const auto* record = std::as_const(state_).Find(id);
+      if (record == nullptr) continue;
+      change.experiments.push_back(
+          std::make_shared<const chaos::v1::Experiment>(record->experiment()));
+    }
+    ready = TakeReady();
+  }
+  Tell(change, ready);
+  return result;
+}
+
+void ControlPlane::Advance(uint64_t index, uint64_t term) {
+  Change change;
+  change.revision = index;
+  Waiters ready;
+  {
+    const std::lock_guard lock(mutex_);
+    Stamp(index, term);
+    ready = TakeReady();
+  }
+  Tell(change, ready);
+}
+
+std::shared_ptr<const raft::StateImage> ControlPlane::Capture() {
+  const std::lock_guard lock(mutex_);
+  return std::make_shared<const StateImage>(state_);
+}
+
+StatusOr<std::shared_ptr<raft::LoadedState>> ControlPlane::Load(ByteSource& source) const {
+  const auto present =
+      With([](const control::State& state, const auto&) { return state.experiments; });
+  auto loaded = std::make_shared<LoadedState>();
+  FL_ASSIGN_OR_RETURN(loaded->state, control::ReadState(source, &present));
+  if (loaded->state.version > supported_version_) {
+    return MakeDetailedError(
+        StatusCode::kFailedPrecondition, "CLUSTER_VERSION",
+        fmt::format("the snapshot is of a cluster at version {}, and this program knows versions "
+                    "up to {}: start a newer faultline-controller on this data directory",
+                    loaded->state.version, supported_version_));
+  }
+  return loaded;
+}
+
+void ControlPlane::Restore(uint64_t index, uint64_t term,
+                           std::shared_ptr<raft::LoadedState> loaded) {
+  Change change;
+  change.revision = index;
+  change.restored = true;
+  Waiters ready;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(state_, static_cast<LoadedState&>(*loaded).state);
+    Stamp(index, term);
+    ready = TakeReady();
+  }
+  // What was there before takes time to destroy.
+  timers_->Post([old = std::move(loaded)]() mutable { old.reset(); });
+  Tell(change, ready);
+}
+
+}  // namespace faultline::server

@@ -1,0 +1,141 @@
+#include "server/control_plane.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "base/clock.h"
+#include "raft/memory_snapshot.h"
+
+namespace faultline::server {
+namespace {
+
+// Leads at once, and commits nothing.
+class SilentNode final : public raft::Node {
+ public:
+  void Propose(std::string command, ProposeDone done) override {
+    commands.push_back(std::move(command));
+    waiting.push_back(std::move(done));
+  }
+  void ReadBarrier(std::function<void(Status)> done) override { done(absl::OkStatus()); }
+  void Receive(uint64_t, std::string) override {}
+  void Change(raft::MemberChange, std::function<void(Status)>) override {}
+  void Transfer(uint64_t, std::function<void(Status)>) override {}
+  void Inspect(std::function<void(const raft::View&, const raft::GroupState&)>) override {}
+  void ObserveMembers(std::function<void(const std::vector<raft::Member>&)>) override {}
+  StatusOr<std::unique_ptr<ByteSource>> ReadSnapshot(const raft::Snapshot&,
+                                                     uint64_t) const override {
+    return absl::NotFoundError("there is none");
+  }
+  void Capture(Captured) override {}
+  raft::View GetView() const override { return {}; }
+  const raft::Meters& meters() const override { return meters_; }
+  std::chrono::nanoseconds QuorumAge() const override { return {}; }
+  void ObserveView(std::function<void(const raft::View&)>) override {}
+
+  std::vector<std::string> commands;
+  std::vector<ProposeDone> waiting;
+
+ private:
+  raft::Meters meters_;
+};
+
+control::v1::Command Stop() {
+  control::v1::Command command;
+  command.mutable_stop_experiments()->set_all(true);
+  return command;
+}
+
+control::v1::Command Raise(uint32_t version) {
+  control::v1::Command command;
+  command.mutable_raise_version()->set_version(version);
+  command.set_version(control::VersionOf(command));
+  return command;
+}
+
+class Proposing : public ::testing::Test {
+ protected:
+  void SetUp() override { plane.Attach(&node); }
+  void TearDown() override { plane.Detach(); }
+  Status Propose(const control::v1::Command& command, uint64_t deadline_ns = UINT64_MAX) {
+    Status status;
+    plane.Propose(command, deadline_ns, [&](const auto& proposed) { status = proposed.status(); });
+    return status;
+  }
+  Strand timers{"timers"};
+  ControlPlane plane{&timers, /*version=*/1};
+  SilentNode node;  // ends first, as nodes do: what waits in it counts in the plane's gates
+};
+
+TEST_F(Proposing, TooLateProposesNothing) {
+  EXPECT_EQ(DetailOf(Propose(Stop(), MonotonicNowNs() - 1))->reason(), "TOO_LATE");
+  EXPECT_TRUE(node.commands.empty());
+  EXPECT_TRUE(Propose(Stop()).ok());
+  EXPECT_EQ(node.commands.size(), 1u);
+}
+
+TEST_F(Proposing, MoreThanMayWaitIsRefusedWithATimeToComeBack) {
+  std::vector<Status> answers;
+  for (size_t i = 0; i < ControlPlane::kMaxPending; ++i) {
+    plane.Propose(Stop(), UINT64_MAX, [&](const auto& p) { answers.push_back(p.status()); });
+  }
+  EXPECT_TRUE(answers.empty());
+  plane.Propose(Stop(), UINT64_MAX, [&](const auto& p) { answers.push_back(p.status()); });
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(DetailOf(answers[0])->has_retry_after());
+  EXPECT_EQ(node.commands.size(), ControlPlane::kMaxPending);
+  node.waiting.clear();
+  plane.Propose(Stop(), UINT64_MAX, [](const auto&) {});
+  EXPECT_EQ(node.waiting.size(), 1u) << "what was answered makes room";
+}
+
+TEST_F(Proposing, WhatThisNodeCannotApplyIsRefused) {
+  plane.Propose(Raise(2), UINT64_MAX, [](const auto& proposed) {
+    EXPECT_EQ(DetailOf(proposed.status())->reason(), "CLUSTER_VERSION");
+  });
+  EXPECT_TRUE(node.commands.empty());
+}
+
+TEST_F(Proposing, ACommandOfALaterVersionStopsTheNodeWithASentence) {
+  EXPECT_TRUE(plane.health().ok());
+  plane.Apply(1, 1, Stop().SerializeAsString());
+  plane.Apply(2, 1, Raise(2).SerializeAsString());
+  EXPECT_EQ(
+      ToString(plane.health().message()),
+      "the command at 2 is of version 2, and this program knows versions up to 1: start a newer "
+      "faultline-controller on this data directory");
+  plane.Apply(3, 1, Stop().SerializeAsString());
+  EXPECT_EQ(plane.version().revision(), 1u) << "nothing is applied after it";
+}
+
+TEST_F(Proposing, ASnapshotOfALaterVersionIsRefused) {
+  Strand other_timers("timers");
+  ControlPlane newer(&other_timers, 2);
+  newer.Apply(1, 1, Raise(2).SerializeAsString());
+  std::string written;
+  ASSERT_TRUE(newer.Capture()
+                  ->Write([&written](std::string_view piece) {
+                    written += piece;
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  raft::MemorySource source(std::move(written));
+  EXPECT_EQ(DetailOf(plane.Load(source).status())->reason(), "CLUSTER_VERSION");
+}
+
+TEST_F(Proposing, WhoWaitsForARevisionIsToldWhenItIsAppliedOrTooLate) {
+  std::vector<StatusCode> told;
+  plane.WaitForRevision(2, UINT64_MAX / 2, [&](const Status& s) { told.push_back(s.code()); });
+  plane.Apply(1, 1, Stop().SerializeAsString());
+  EXPECT_TRUE(told.empty());
+  plane.Apply(2, 1, Stop().SerializeAsString());
+  plane.WaitForRevision(1, 0, [&](const Status& s) { told.push_back(s.code()); });
+  EXPECT_EQ(told, (std::vector<StatusCode>{StatusCode::kOk, StatusCode::kOk}));
+  std::promise<Status> late;
+  plane.WaitForRevision(9, 0, [&](const Status& s) { late.set_value(s); });
+  EXPECT_EQ(late.get_future().get().code(), StatusCode::kDeadlineExceeded);
+}
+
+}  // namespace
+}  // namespace faultline::server

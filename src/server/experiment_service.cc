@@ -1,0 +1,106 @@
+#include "server/experiment_service.h"
+
+#include <random>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/validation.h"
+
+namespace faultline::server {
+namespace {
+
+using chaos::v1::StartExperimentResponse;
+using chaos::v1::StopExperimentResponse;
+
+uint64_t RandomNumber() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32) | device();
+}
+
+// A seed that survives JSON readers, whose numbers are exact up to 2^53; never 0.
+uint64_t RandomSeed() { return (RandomNumber() >> 12) + 1; }
+
+bool HaveEnded(const control::State& state, const StopExperimentResponse& response) {
+  for (const auto& experiment : response.experiments()) {
+    const auto* record = state.Find(experiment.experiment_id());
+    if (record != nullptr && !control::IsFinished(record->experiment())) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void ExperimentService::Start(const CallContext& context,
+                              const chaos::v1::StartExperimentRequest& request,
+                              Done<StartExperimentResponse> done) {
+  auto create = ToCommand(request);
+  if (!create.ok()) return done(create.status());
+  control::v1::Command command;
+  auto* body = command.mutable_create_experiment();
+  *body = *std::move(create);
+  // With an id of its own the search for a leader may safely ask twice.
+  if (body->request_id().empty()) body->set_request_id(fmt::format("auto-{:016x}", RandomNumber()));
+  if (body->seed() == 0) body->set_seed(RandomSeed());
+  body->set_created_by(context.caller.name);
+  body->set_lease_ms(lease_.count());
+  leader_->Propose(context, command,
+                   [done = std::move(done)](StatusOr<control::v1::Result> result) {
+                     if (!result.ok()) return done(result.status());
+                     StartExperimentResponse response;
+                     *response.mutable_experiment() = result->experiments(0);
+                     response.set_experiment_id(response.experiment().experiment_id());
+                     const LogFields about{{"experiment_id", response.experiment_id()},
+                                           {"request_id", response.experiment().request_id()}};
+                     FL_LOG(info, "experiment {} on {} by {}", response.experiment_id(),
+                            response.experiment().target(), response.experiment().created_by());
+                     done(std::move(response));
+                   });
+}
+
+void ExperimentService::Stop(const CallContext& context,
+                             const chaos::v1::StopExperimentRequest& request,
+                             Done<StopExperimentResponse> done) {
+  auto stop = ToCommand(request);
+  if (!stop.ok()) return done(stop.status());
+  const auto wait_ns = WaitNs(request);
+  if (!wait_ns.ok()) return done(wait_ns.status());
+  control::v1::Command command;
+  *command.mutable_stop_experiments() = *std::move(stop);
+  command.mutable_stop_experiments()->set_stopped_by(context.caller.name);
+  leader_->Propose(context, command,
+                   [this, context, wait_ns = *wait_ns,
+                    done = std::move(done)](StatusOr<control::v1::Result> result) {
+                     if (!result.ok()) return done(result.status());
+                     StopExperimentResponse response;
+                     response.mutable_experiments()->Swap(result->mutable_experiments());
+                     WaitForEnd(context, wait_ns, std::move(response), done);
+                   });
+}
+
+void ExperimentService::WaitForEnd(const CallContext& context, uint64_t wait_ns,
+                                   StopExperimentResponse response,
+                                   Done<StopExperimentResponse> done) {
+  if (wait_ns == 0) return done(std::move(response));
+  uint64_t stopped_at = 0;  // this node may not have applied the stop yet
+  for (const auto& experiment : response.experiments()) {
+    stopped_at = std::max(stopped_at, experiment.revision());
+  }
+  auto shared = std::make_shared<StopExperimentResponse>(std::move(response));
+  const auto ended = [shared, stopped_at](const control::State& state, uint64_t revision) {
+    return revision >= stopped_at && HaveEnded(state, *shared);
+  };
+  const uint64_t limit_ns = std::min(context.deadline_ns, MonotonicNowNs() + wait_ns);
+  plane_->WaitUntil(ended, limit_ns, [this, shared, done = std::move(done)](const Status&) {
+    plane_->With([&](const control::State& state, const auto&) {
+      for (auto& experiment : *shared->mutable_experiments()) {
+        const auto* record = state.Find(experiment.experiment_id());
+        if (record != nullptr && record->experiment().revision() > experiment.revision()) {
+          experiment = record->experiment();
+        }
+      }
+    });
+    done(std::move(*shared));
+  });
+}
+
+}  // namespace faultline::server

@@ -1,0 +1,112 @@
+// Where the agents' batches become every subscriber's updates. One per controller node; other
+// nodes' batches come in by relay. Nothing here passes through Raft, and nothing is unbounded: a
+// subscriber that is slow, or wants a lower rate, gets merged updates, one slot per experiment,
+// target and source.
+//
+// Threads: every method may be called from any thread. Callbacks are called without a lock held,
+// from the thread that ingests, and must not block; they may call Next(). One may still be called
+// while its subscription is destroyed, or just after.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/meter.h"
+#include "chaos/v1/metrics.pb.h"
+#include "server/target_windows.h"
+
+namespace faultline::server {
+
+class MetricsHub {
+ public:
+  // How much of each source is kept for those who resume: five seconds of ten batches.
+  static constexpr size_t kHistoryBatches = 50;
+  // Batches a relay may lag behind; beyond that its oldest are dropped (the sequence shows it).
+  static constexpr size_t kRelayLimit = 512;
+  // Sources kept without a batch: forgotten, oldest first, beyond this many.
+  static constexpr size_t kSourceLimit = 10'000;
+
+  struct Filter {
+    bool all = false;
+    std::set<std::string> experiment_ids;
+    // Targets observed with or without an experiment; empty function: none. Called with the hub
+    // locked.
+    std::function<bool(const std::string& target_id)> observes;
+    double rate_hz = 10;
+    bool include_histogram = false;
+    // By agent id and incarnation: the last sequence that the subscriber has.
+    std::map<std::pair<std::string, uint64_t>, uint64_t> resume;
+  };
+
+  class Subscription {
+   public:
+    virtual ~Subscription() = default;  // ends the subscription
+    // The next update, or nothing: on_ready will then be called when there is one.
+    virtual std::optional<chaos::v1::MetricUpdate> Next() = 0;
+  };
+  class Relay {
+   public:
+    virtual ~Relay() = default;
+    virtual std::shared_ptr<const chaos::v1::MetricsBatch> Next() = 0;  // nullptr: nothing now
+  };
+
+  // Any thread.
+  struct Meters {
+    Counter from_agents, from_nodes;  // batches taken
+    Counter ignored;                  // batches that had come before
+    Counter updates;                  // taken by subscribers
+    Counter merged;                   // batches merged into a slot that was waiting
+    Counter relay_dropped;            // batches that a relay's queue had no room for
+  };
+
+  MetricsHub();
+  ~MetricsHub();
+
+  // What an agent connected to this node measured, or (`relayed`) what another node passes on.
+  // A batch at or before its source's last sequence is ignored: agents send again after a
+  // reconnect, and relays may overlap. Result: false for one that was ignored.
+  bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
+
+  // Updates kept for those who resume come first, then live ones. The hub must outlive the result.
+  std::unique_ptr<Subscription> Subscribe(Filter filter, std::function<void()> on_ready);
+
+  // This node's agents' batches, history first, for another node.
+  std::unique_ptr<Relay> SubscribeRelay(std::function<void()> on_ready);
+
+  // `observer` runs whenever wanted() may have changed: what relays from other nodes are opened and
+  // closed by. Set once, before traffic.
+  void ObserveDemand(std::function<void()> observer);
+
+  // True while there is a subscriber.
+  bool wanted() const { return subscribers() > 0; }
+  size_t subscribers() const;
+  const Meters& meters() const { return meters_; }
+
+ private:
+  using SourceKey = std::pair<std::string, uint64_t>;
+  using OnReady = std::shared_ptr<const std::function<void()>>;
+  using Updates = TargetWindows::Updates;
+  struct Source;
+  class SubscriptionImpl;
+  class RelayImpl;
+
+  bool Take(const chaos::v1::MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready);
+  void ForgetOldSources();
+
+  mutable std::mutex mutex_;
+  std::map<SourceKey, std::unique_ptr<Source>> sources_;
+  uint64_t ingested_ = 0;
+  std::set<SubscriptionImpl*> subscriptions_;
+  std::set<RelayImpl*> relays_;
+  std::function<void()> demand_observer_;
+  Meters meters_;
+};
+
+}  // namespace faultline::server

@@ -1,0 +1,40 @@
+// What a controller counts, as Prometheus families.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "http/exposition.h"
+#include "raft/node.h"
+#include "server/rpc_meters.h"
+#include "server/services.h"
+
+namespace faultline::server {
+
+class NodeMetrics {
+ public:
+  // All outlive the object.
+  NodeMetrics(const Parts& parts, raft::Node* node, const RpcMeters* rpcs,
+              std::function<std::map<std::string, uint64_t>()> refused_peers)
+      : parts_(parts), node_(node), rpcs_(rpcs), refused_peers_(std::move(refused_peers)) {}
+
+  // `done` gets the present values, from the raft node's strand.
+  void Collect(std::function<void(http::Families)> done) const;
+
+ private:
+  void AddState(http::Families& families) const;
+  void AddRaft(http::Families& families) const;
+  void AddView(http::Families& families, const raft::View& view,
+               const raft::GroupState& group) const;
+  void AddLimits(http::Families& families) const;
+  void AddStreams(http::Families& families) const;
+  void AddCalls(http::Families& families) const;
+
+  const Parts parts_;
+  raft::Node* const node_;
+  const RpcMeters* const rpcs_;
+  const std::function<std::map<std::string, uint64_t>()> refused_peers_;
+};
+
+}  // namespace faultline::server

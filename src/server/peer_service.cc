@@ -1,0 +1,112 @@
+// PeerService on the wire: what other nodes ask of this one.
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "rpc/credentials.h"
+#include "rpc/status.h"
+#include "server/pull_stream.h"
+#include "server/services.h"
+#include "server/v1/peer.grpc.pb.h"
+
+namespace faultline::server {
+namespace {
+
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+constexpr uint64_t kLongestNs = 60 * kNanosPerSecond;
+
+// By when the caller wants its answer.
+uint64_t DeadlineNs(const CallbackServerContext& context) {
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                        context.deadline() - std::chrono::system_clock::now())
+                        .count();
+  const uint64_t left_ns = left > 0 ? static_cast<uint64_t>(left) : 0;
+  return MonotonicNowNs() + std::min(left_ns, kLongestNs);
+}
+
+class PeerService final : public v1::PeerService::CallbackService {
+ public:
+  explicit PeerService(const Parts& parts) : parts_(parts) {}
+
+  ServerUnaryReactor* Forward(CallbackServerContext* context, const v1::ForwardRequest* request,
+                              v1::ForwardResponse* response) override {
+    auto* reactor = context->DefaultReactor();
+    if (const auto& command = request->command();
+        command.has_create_experiment() || command.has_stop_experiments()) {
+      const LogFields about{{"request_id", command.create_experiment().request_id()}};
+      FL_LOG(info, "{} for '{}'{}, forwarded by {}",
+             command.has_create_experiment() ? "a start" : "a stop", request->caller().name(),
+             request->caller().authenticated() ? "" : " (no certificate)",
+             rpc::CallerOf(*context).name);
+    }
+    parts_.plane->Propose(request->command(), DeadlineNs(*context),
+                          [reactor, response](StatusOr<ControlPlane::Proposed> proposed) {
+                            if (proposed.ok()) {
+                              response->set_revision(proposed->revision);
+                              *response->mutable_result() = std::move(proposed->result);
+                            }
+                            reactor->Finish(rpc::ToGrpc(proposed.status()));
+                          });
+    return reactor;
+  }
+
+  ServerUnaryReactor* ReadIndex(CallbackServerContext* context, const v1::ReadIndexRequest* request,
+                                v1::ReadIndexResponse* response) override {
+    auto* reactor = context->DefaultReactor();
+    // A node of version 1 says nothing of it.
+    parts_.versions->Report(request->node_id(), std::max(request->version(), 1u));
+    parts_.plane->ReadIndex(
+        [this, reactor, response, agents = request->agents()](const StatusOr<uint64_t>& revision) {
+          if (!revision.ok()) return reactor->Finish(rpc::ToGrpc(revision.status()));
+          response->set_revision(*revision);
+          if (!agents) return reactor->Finish(grpc::Status::OK);
+          parts_.scheduler->Served([reactor, response](std::vector<v1::AgentSession> served) {
+            for (auto& agent : served) *response->add_agents() = std::move(agent);
+            reactor->Finish(grpc::Status::OK);
+          });
+        });
+    return reactor;
+  }
+
+  ServerUnaryReactor* ReportSessions(CallbackServerContext* context,
+                                     const v1::ReportSessionsRequest* request,
+                                     v1::ReportSessionsResponse* response) override {
+    auto* reactor = context->DefaultReactor();
+    parts_.scheduler->ReportSessions(
+        *request, [reactor, response](const StatusOr<v1::ReportSessionsResponse>& answer) {
+          if (answer.ok()) *response = *answer;
+          reactor->Finish(rpc::ToGrpc(answer.status()));
+        });
+    return reactor;
+  }
+
+  grpc::ServerWriteReactor<v1::RelayMetricsResponse>* RelayMetrics(
+      CallbackServerContext*, const v1::RelayMetricsRequest*) override {
+    const auto stream = PullStream<v1::RelayMetricsResponse>::Make();
+    std::shared_ptr<MetricsHub::Relay> relay =
+        parts_.metrics->SubscribeRelay([weak = std::weak_ptr(stream)] {
+          if (const auto awake = weak.lock()) awake->Wake();
+        });
+    stream->Feed([relay]() -> std::optional<v1::RelayMetricsResponse> {
+      const auto batch = relay->Next();
+      if (!batch) return std::nullopt;
+      v1::RelayMetricsResponse response;
+      *response.mutable_batch() = *batch;
+      return response;
+    });
+    return stream.get();
+  }
+
+ private:
+  const Parts parts_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakePeerService(const Parts& parts) {
+  return std::make_unique<PeerService>(parts);
+}
+
+}  // namespace faultline::server

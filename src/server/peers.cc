@@ -1,0 +1,223 @@
+#include "server/peers.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "rpc/credentials.h"
+#include "rpc/status.h"
+#include "server/v1/peer.grpc.pb.h"
+
+namespace faultline::server {
+namespace {
+
+constexpr int kFirstReconnectMs = 50;
+constexpr int kLongestReconnectMs = 500;
+// What gRPC calls the least time between attempts is how long one may take: the handshakes of a
+// connection over TLS are three round trips.
+constexpr int kConnectMs = 2'000;
+
+std::chrono::system_clock::time_point ToDeadline(uint64_t deadline_ns) {
+  const uint64_t now_ns = MonotonicNowNs();
+  const std::chrono::nanoseconds left(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+  return std::chrono::system_clock::now() +
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(left);
+}
+
+Status NoSuchMember(uint64_t node_id) {
+  return MakeError(StatusCode::kUnavailable, "node {} cannot be asked", node_id);
+}
+
+// The calls under way, so that they can be cancelled and waited for.
+class Calls {
+ public:
+  // False when closed: the call may not begin.
+  bool Begin(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    contexts_.insert(context);
+    return true;
+  }
+  void End(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex_);
+    contexts_.erase(context);
+    ended_.notify_all();
+  }
+  void Close() {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    for (auto* context : contexts_) context->TryCancel();
+    ended_.wait(lock, [this] { return contexts_.empty(); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool closed_ = false;
+  std::set<grpc::ClientContext*> contexts_;
+};
+
+class RelayReader final : public Peers::Relay,
+                          public grpc::ClientReadReactor<v1::RelayMetricsResponse> {
+ public:
+  RelayReader(std::shared_ptr<v1::PeerService::Stub> stub, uint64_t own_id,
+              std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
+              std::function<void()> on_end)
+      : stub_(std::move(stub)), on_batch_(std::move(on_batch)), on_end_(std::move(on_end)) {
+    request_.set_node_id(own_id);
+    stub_->async()->RelayMetrics(&context_, &request_, this);
+    StartRead(&response_);
+    StartCall();
+  }
+  ~RelayReader() override {
+    std::unique_lock lock(mutex_);
+    cancelled_ = true;
+    context_.TryCancel();
+    ended_.wait(lock, [this] { return done_; });
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    on_batch_(response_.batch());
+    StartRead(&response_);
+  }
+  void OnDone(const grpc::Status&) override {
+    const std::lock_guard lock(mutex_);
+    if (!cancelled_) on_end_();
+    done_ = true;
+    ended_.notify_all();
+  }
+
+ private:
+  const std::shared_ptr<v1::PeerService::Stub> stub_;
+  const std::function<void(const chaos::v1::MetricsBatch&)> on_batch_;
+  const std::function<void()> on_end_;
+  grpc::ClientContext context_;
+  v1::RelayMetricsRequest request_;
+  v1::RelayMetricsResponse response_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool cancelled_ = false;
+  bool done_ = false;
+};
+
+class GrpcPeers final : public Peers {
+ public:
+  explicit GrpcPeers(rpc::TlsFiles tls) : tls_(std::move(tls)) {}
+  ~GrpcPeers() override { calls_.Close(); }
+
+  void SetMembers(const std::vector<raft::Member>& members) override {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(peers_, [&](const auto& peer) {
+      return std::none_of(members.begin(), members.end(), [&](const raft::Member& member) {
+        return member.id == peer.first && member.address == peer.second.address;
+      });
+    });
+    for (const auto& member : members) {
+      if (peers_.count(member.id) > 0) continue;
+      if (const Status status = Add(member); !status.ok()) {
+        FL_LOG(error, "member {} cannot be asked: {}", member.id, ToString(status.message()));
+      }
+    }
+  }
+
+  // With the mutex held, or before anybody else has the object.
+  Status Add(const raft::Member& member) {
+    FL_ASSIGN_OR_RETURN(const auto credentials, rpc::ChannelCredentials(tls_, member.address));
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    peers_[member.id] = {member.address, v1::PeerService::NewStub(grpc::CreateCustomChannel(
+                                             member.address, credentials, arguments))};
+    return absl::OkStatus();
+  }
+
+  void Forward(uint64_t node_id, const v1::ForwardRequest& request, uint64_t deadline_ns,
+               Done<v1::ForwardResponse> done) override {
+    Call(node_id, request, deadline_ns, std::move(done), &AsyncStub::Forward);
+  }
+  void ReadIndex(uint64_t node_id, const v1::ReadIndexRequest& request, uint64_t deadline_ns,
+                 Done<v1::ReadIndexResponse> done) override {
+    Call(node_id, request, deadline_ns, std::move(done), &AsyncStub::ReadIndex);
+  }
+  void ReportSessions(uint64_t node_id, const v1::ReportSessionsRequest& request,
+                      uint64_t deadline_ns, Done<v1::ReportSessionsResponse> done) override {
+    Call(node_id, request, deadline_ns, std::move(done), &AsyncStub::ReportSessions);
+  }
+  std::unique_ptr<Relay> RelayMetrics(uint64_t node_id, uint64_t own_id,
+                                      std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
+                                      std::function<void()> on_end) override {
+    auto stub = StubOf(node_id);
+    if (stub == nullptr) return nullptr;
+    return std::make_unique<RelayReader>(std::move(stub), own_id, std::move(on_batch),
+                                         std::move(on_end));
+  }
+  void Shutdown() override { calls_.Close(); }
+
+ private:
+  using AsyncStub = v1::PeerService::StubInterface::async_interface;
+  struct Peer {
+    std::string address;
+    std::shared_ptr<v1::PeerService::Stub> stub;
+  };
+
+  std::shared_ptr<v1::PeerService::Stub> StubOf(uint64_t node_id) {
+    const std::lock_guard lock(mutex_);
+    const auto peer = peers_.find(node_id);
+    return peer == peers_.end() ? nullptr : peer->second.stub;
+  }
+
+  template <typename Request, typename Response>
+  void Call(uint64_t node_id, const Request& request, uint64_t deadline_ns, Done<Response> done,
+            void (AsyncStub::*method)(grpc::ClientContext*, const Request*, Response*,
+                                      std::function<void(grpc::Status)>)) {
+    struct State {
+      std::shared_ptr<v1::PeerService::Stub> stub;
+      grpc::ClientContext context;
+      Request request;
+      Response response;
+    };
+    auto state = std::make_shared<State>();
+    state->stub = StubOf(node_id);
+    if (state->stub == nullptr) return done(NoSuchMember(node_id));
+    if (!calls_.Begin(&state->context)) return done(NoSuchMember(node_id));
+    state->context.set_deadline(ToDeadline(deadline_ns));
+    state->request = request;
+    (state->stub->async()->*method)(
+        &state->context, &state->request, &state->response,
+        [this, state, done = std::move(done)](const grpc::Status& status) {
+          if (status.ok()) {
+            done(std::move(state->response));
+          } else {
+            done(rpc::FromGrpc(status));
+          }
+          calls_.End(&state->context);
+        });
+  }
+
+  const rpc::TlsFiles tls_;
+  std::mutex mutex_;
+  std::map<uint64_t, Peer> peers_;
+  Calls calls_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Peers>> Peers::Make(const std::vector<raft::Member>& members,
+                                             const rpc::TlsFiles& tls) {
+  auto peers = std::make_unique<GrpcPeers>(tls);
+  for (const auto& member : members) FL_RETURN_IF_ERROR(peers->Add(member));
+  return std::unique_ptr<Peers>(std::move(peers));
+}
+
+}  // namespace faultline::server

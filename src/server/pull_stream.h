@@ -1,0 +1,112 @@
+// A server stream that is fed by pulling: whenever the last message is written, and whenever it is
+// woken, it asks its source for the next. So a slow reader holds up nothing but itself. Includes
+// gRPC: for the .cc files of services only.
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "rpc/status.h"
+
+namespace faultline::server {
+
+// Owns itself from Make until gRPC has done with it. Any thread.
+template <typename Response>
+class PullStream final : public grpc::ServerWriteReactor<Response>,
+                         public std::enable_shared_from_this<PullStream<Response>> {
+ public:
+  using Source = std::function<std::optional<Response>()>;
+
+  static std::shared_ptr<PullStream> Make() {
+    std::shared_ptr<PullStream> stream(new PullStream);
+    stream->self_ = stream;
+    return stream;
+  }
+
+  // Begins to pull. The source is called by one thread at a time, and let go of with the stream.
+  void Feed(Source source) {
+    {
+      const std::lock_guard lock(mutex_);
+      source_ = std::move(source);
+    }
+    Wake();
+  }
+
+  // The source may have something.
+  void Wake() {
+    {
+      const std::lock_guard lock(mutex_);
+      woken_ = true;
+      if (busy_ || finished_) return;
+      busy_ = true;
+    }
+    Pump();
+  }
+
+  // Ends the stream, after what is being written.
+  void End(const Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!end_) end_ = status;
+      if (busy_ || finished_) return;
+      busy_ = true;
+    }
+    Pump();
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) {
+      const std::lock_guard lock(mutex_);
+      if (!end_) end_ = MakeError(StatusCode::kCancelled, "the reader is gone");
+    }
+    Pump();
+  }
+  void OnCancel() override { End(MakeError(StatusCode::kCancelled, "the reader is gone")); }
+  void OnDone() override {
+    Source source;
+    const auto self = std::exchange(self_, nullptr);
+    const std::lock_guard lock(mutex_);
+    source = std::move(source_);
+  }
+
+ private:
+  PullStream() = default;
+
+  // With busy_ held by the caller: writes one message, or ends, or lets go of busy_.
+  void Pump() {
+    while (true) {
+      Source source;
+      {
+        const std::lock_guard lock(mutex_);
+        woken_ = false;
+        if (end_) finished_ = true;
+        source = source_;
+      }
+      if (finished_) return this->Finish(rpc::ToGrpc(*end_));
+      if (auto next = source ? source() : std::nullopt) {
+        message_ = *std::move(next);
+        return this->StartWrite(&message_);
+      }
+      const std::lock_guard lock(mutex_);
+      if (woken_ || end_) continue;
+      busy_ = false;
+      return;
+    }
+  }
+
+  std::mutex mutex_;
+  Source source_;
+  Response message_;
+  bool busy_ = false;      // someone pumps, or a message is being written
+  bool woken_ = false;     // while busy
+  bool finished_ = false;  // Finish has been called
+  std::optional<Status> end_;
+  std::shared_ptr<PullStream> self_;
+};
+
+}  // namespace faultline::server

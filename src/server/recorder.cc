@@ -1,0 +1,204 @@
+#include "server/recorder.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace faultline::server {
+
+using chaos::v1::MetricsBatch;
+using chaos::v1::ReportEvent;
+using chaos::v1::TargetSample;
+
+namespace {
+
+// An experiment that ended longer ago when it is first seen comes from the log's past.
+constexpr int64_t kPastMs = 60'000;
+constexpr size_t kMaxSources = 10'000;
+
+std::string PhaseWord(chaos::v1::TargetPhase phase) {
+  constexpr std::string_view kPrefix = "TARGET_PHASE_";
+  std::string word = chaos::v1::TargetPhase_Name(phase).substr(kPrefix.size());
+  for (char& c : word) c = static_cast<char>(std::tolower(c));
+  return word;
+}
+
+ReportEvent MakeEvent(const google::protobuf::Timestamp& time, const std::string& what,
+                      const std::string& detail) {
+  ReportEvent event;
+  *event.mutable_time() = time;
+  event.set_what(what);
+  event.set_detail(detail);
+  return event;
+}
+
+bool CameFirst(const ReportEvent& a, const ReportEvent& b) {
+  return std::pair(a.time().seconds(), a.time().nanos()) <
+         std::pair(b.time().seconds(), b.time().nanos());
+}
+
+}  // namespace
+
+void Recorder::OnHello(const std::string& agent_id, uint64_t incarnation, uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  if (sources_.size() >= kMaxSources) sources_.erase(sources_.begin());
+  Source& source = sources_[{agent_id, incarnation}];
+  // Whoever was here before has them all, or has missed them.
+  if (source.last_sequence == 0) source.skip_until = sequence;
+}
+
+void Recorder::OnBatch(const MetricsBatch& batch) {
+  const std::lock_guard lock(mutex_);
+  const auto& position = batch.position();
+  Source& source = sources_[{position.agent_id(), position.incarnation()}];
+  if (position.sequence() <= source.skip_until) return;
+  const uint64_t missing =
+      source.last_sequence == 0 ? 0 : position.sequence() - source.last_sequence - 1;
+  source.last_sequence = position.sequence();
+  for (const TargetSample& sample : batch.samples()) {
+    AddSample(sample, batch.interval_ns(), missing);
+  }
+}
+
+void Recorder::AddSample(const TargetSample& sample, uint64_t interval_ns, uint64_t missing) {
+  const std::string& target = sample.target_id();
+  if (!baselines_.contains(target) && baselines_.size() >= kMaxBaselines) return;
+  Baseline& baseline = baselines_[target];
+  Courses& courses = courses_[target];
+  for (const auto& counters : sample.faults()) {
+    const std::string& experiment = counters.experiment_id();
+    if (experiment.empty() || courses.contains(experiment)) continue;
+    if (course_count_ >= kMaxCourses) continue;
+    courses.emplace(experiment, TargetCourse(baseline));
+    targets_of_[experiment].insert(target);
+    ++course_count_;
+  }
+  for (auto& [experiment, course] : courses) {
+    course.Missing(missing);
+    course.Add(experiment, sample, interval_ns);
+  }
+  baseline.Add(sample, interval_ns);
+  ForgetStrange(target);
+}
+
+// Nobody will ask for the course of an experiment that this node has not heard of by its end.
+void Recorder::ForgetStrange(const std::string& target) {
+  const auto courses = courses_.find(target);
+  course_count_ -= std::erase_if(courses->second, [&](const auto& entry) {
+    const auto& [experiment, course] = entry;
+    if (!course.closed() || experiments_.contains(experiment)) return false;
+    targets_of_[experiment].erase(target);
+    if (targets_of_[experiment].empty()) targets_of_.erase(experiment);
+    return true;
+  });
+  if (courses->second.empty()) courses_.erase(courses);
+}
+
+void Recorder::OnChange(const Change& change, uint64_t now_ns, int64_t unix_ms) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& experiment : change.experiments) {
+    const std::string& id = experiment->experiment_id();
+    const bool finished = control::IsFinished(*experiment);
+    if (!experiments_.contains(id)) {
+      const bool past = finished && control::ToUnixMs(experiment->ended_at()) + kPastMs < unix_ms;
+      if (past || experiments_.size() >= kMaxExperiments) continue;
+    }
+    Note(*experiment);
+    Experiment& known = experiments_[id];
+    if (finished && known.ended_ns == 0) known.ended_ns = now_ns;
+  }
+}
+
+void Recorder::Note(const chaos::v1::Experiment& now) {
+  Experiment& known = experiments_[now.experiment_id()];
+  const auto add = [&known](ReportEvent event) {
+    if (known.events.size() < kMaxEvents) known.events.push_back(std::move(event));
+  };
+  if (known.status == chaos::v1::EXPERIMENT_STATUS_UNSPECIFIED) {
+    add(MakeEvent(now.created_at(), "created",
+                  fmt::format("{} by {}", now.target(), now.created_by())));
+  }
+  for (const auto& pair : now.targets()) {
+    auto& phase = known.phases[fmt::format("{}#{}", pair.target_id(), pair.fault_index())];
+    if (phase == pair.phase()) continue;
+    const bool begins = phase == chaos::v1::TARGET_PHASE_UNSPECIFIED &&
+                        pair.phase() == chaos::v1::TARGET_PHASE_PENDING;
+    phase = pair.phase();
+    if (begins) continue;
+    ReportEvent event = MakeEvent(pair.phase_since(), PhaseWord(pair.phase()), pair.reason());
+    event.set_target_id(pair.target_id());
+    event.set_fault_index(pair.fault_index());
+    add(std::move(event));
+  }
+  if (control::IsFinished(now) && known.status != now.status()) {
+    const bool completed = now.status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED;
+    add(MakeEvent(now.ended_at(), completed ? "completed" : "failed", now.reason()));
+  }
+  known.status = now.status();
+}
+
+bool Recorder::HasCourses(const std::string& experiment_id) const {
+  return targets_of_.contains(experiment_id);
+}
+
+bool Recorder::MeasuredEnough(const std::string& experiment_id) const {
+  const auto targets = targets_of_.find(experiment_id);
+  if (targets == targets_of_.end()) return false;
+  return std::all_of(targets->second.begin(), targets->second.end(), [&](const auto& target) {
+    return courses_.at(target).at(experiment_id).closed();
+  });
+}
+
+std::vector<control::v1::RecordReport> Recorder::Due(uint64_t now_ns, bool leads) {
+  const std::lock_guard lock(mutex_);
+  std::vector<control::v1::RecordReport> parts;
+  std::vector<std::string> old;
+  for (auto& [id, experiment] : experiments_) {
+    if (experiment.ended_ns == 0) continue;
+    if (now_ns > experiment.ended_ns + kForgetNs) old.push_back(id);
+    const bool measured = HasCourses(id) && !experiment.measured_done;
+    const bool told = leads && !experiment.events_done;
+    const bool late = now_ns >= experiment.ended_ns + kPatienceNs;
+    if (!(measured || told) || !(late || MeasuredEnough(id))) continue;
+    control::v1::RecordReport part;
+    part.set_experiment_id(id);
+    if (measured) {
+      for (const std::string& target : targets_of_.at(id)) {
+        auto* report = part.add_targets();
+        *report = courses_.at(target).at(id).ToReport();
+        report->set_target_id(target);
+        report->set_agent_id(target.substr(0, target.rfind('/')));
+        report->add_node_ids(node_id_);
+      }
+    }
+    if (told) {
+      std::stable_sort(experiment.events.begin(), experiment.events.end(), CameFirst);
+      for (const ReportEvent& event : experiment.events) *part.add_events() = event;
+    }
+    parts.push_back(std::move(part));
+  }
+  for (const std::string& id : old) Forget(id);
+  return parts;
+}
+
+void Recorder::Done(const std::string& experiment_id, bool with_events) {
+  const std::lock_guard lock(mutex_);
+  const auto found = experiments_.find(experiment_id);
+  if (found == experiments_.end()) return;
+  found->second.measured_done = true;
+  found->second.events_done |= with_events;
+}
+
+void Recorder::Forget(const std::string& experiment_id) {
+  experiments_.erase(experiment_id);
+  const auto targets = targets_of_.find(experiment_id);
+  if (targets == targets_of_.end()) return;
+  for (const std::string& target : targets->second) {
+    const auto courses = courses_.find(target);
+    if (courses == courses_.end()) continue;
+    course_count_ -= courses->second.erase(experiment_id);
+    if (courses->second.empty()) courses_.erase(courses);
+  }
+  targets_of_.erase(targets);
+}
+
+}  // namespace faultline::server

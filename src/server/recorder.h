@@ -1,0 +1,82 @@
+// Keeps, on each node, what experiments did: of the agents whose streams end here what they
+// measured, of every experiment what happened. When one is over it makes this node's part of the
+// report.
+//
+// Threads: every method may be called from any thread. Times are CLOCK_MONOTONIC unless they say
+// otherwise.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "chaos/v1/agent.pb.h"
+#include "control/v1/command.pb.h"
+#include "server/control_plane.h"
+#include "server/target_course.h"
+
+namespace faultline::server {
+
+class Recorder {
+ public:
+  // Bounds of what is kept: courses (one target of one experiment), targets with a baseline,
+  // experiments with events, and events of one experiment.
+  static constexpr size_t kMaxCourses = 20'000;
+  static constexpr size_t kMaxBaselines = 20'000;
+  static constexpr size_t kMaxExperiments = 10'000;
+  static constexpr int kMaxEvents = 200;
+  // A part is made once the targets were measured long enough after the end, at the latest so much
+  // later; and an experiment that nobody reports is forgotten after the longer time.
+  static constexpr uint64_t kPatienceNs = 15'000'000'000;
+  static constexpr uint64_t kForgetNs = 120'000'000'000;
+
+  explicit Recorder(uint64_t node_id) : node_id_(node_id) {}
+
+  // An agent has connected to this node: its batches up to that sequence are sent again, and may
+  // have reached another node.
+  void OnHello(const std::string& agent_id, uint64_t incarnation, uint64_t sequence);
+  // A batch of such an agent, each once.
+  void OnBatch(const chaos::v1::MetricsBatch& batch);
+  // What ControlPlane tells. `unix_ms`: now, so that what is replayed from long ago is left out.
+  void OnChange(const Change& change, uint64_t now_ns, int64_t unix_ms);
+
+  // Parts that should be recorded now. The leader's have the events, and one is made although
+  // nothing was measured here. A part is handed out again until Done.
+  std::vector<control::v1::RecordReport> Due(uint64_t now_ns, bool leads);
+  // The part is recorded, or cannot be.
+  void Done(const std::string& experiment_id, bool with_events);
+
+ private:
+  struct Source {
+    uint64_t last_sequence = 0;
+    uint64_t skip_until = 0;
+  };
+  struct Experiment {
+    std::map<std::string, chaos::v1::TargetPhase> phases;  // by target and fault
+    chaos::v1::ExperimentStatus status = chaos::v1::EXPERIMENT_STATUS_UNSPECIFIED;
+    std::vector<chaos::v1::ReportEvent> events;
+    uint64_t ended_ns = 0;  // 0: not yet
+    bool measured_done = false, events_done = false;
+  };
+  using Courses = std::map<std::string, TargetCourse>;  // by experiment
+
+  void AddSample(const chaos::v1::TargetSample& sample, uint64_t interval_ns, uint64_t missing);
+  void ForgetStrange(const std::string& target);
+  void Note(const chaos::v1::Experiment& now);
+  bool MeasuredEnough(const std::string& experiment_id) const;
+  bool HasCourses(const std::string& experiment_id) const;
+  void Forget(const std::string& experiment_id);
+
+  const uint64_t node_id_;
+  std::mutex mutex_;
+  std::map<std::pair<std::string, uint64_t>, Source> sources_;  // by agent and incarnation
+  std::map<std::string, Baseline> baselines_;                   // by target
+  std::map<std::string, Courses> courses_;                      // by target
+  std::map<std::string, std::set<std::string>> targets_of_;     // by experiment
+  size_t course_count_ = 0;
+  std::map<std::string, Experiment> experiments_;
+};
+
+}  // namespace faultline::server

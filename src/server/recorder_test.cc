@@ -1,0 +1,210 @@
+#include "server/recorder.h"
+
+#include <gtest/gtest.h>
+
+#include "base/histogram.h"
+
+namespace faultline::server {
+namespace {
+
+constexpr uint64_t kInterval = 100'000'000;
+constexpr uint64_t kSecond = 1'000'000'000;
+constexpr int64_t kUnixMs = 1'700'000'000'000;
+
+uint64_t Count(const chaos::v1::Measurements& measured) {
+  Histogram histogram;
+  EXPECT_TRUE(histogram.Merge(measured.latency()).ok());
+  return histogram.count();
+}
+
+// An agent "a" with target "a/x": ten batches a second, each with one request of that time.
+class Agent {
+ public:
+  explicit Agent(Recorder* recorder) : recorder_(recorder) {}
+
+  void Measure(int batches, uint64_t latency_ns, const std::string& experiment = "") {
+    for (int i = 0; i < batches; ++i) {
+      chaos::v1::MetricsBatch batch;
+      batch.mutable_position()->set_agent_id("a");
+      batch.mutable_position()->set_incarnation(1);
+      batch.mutable_position()->set_sequence(++sequence);
+      batch.set_interval_ns(kInterval);
+      auto* sample = batch.add_samples();
+      sample->set_target_id("a/x");
+      sample->set_packets(2);
+      Histogram one;
+      one.Record(latency_ns);
+      *sample->mutable_latency() = one.ToSparse();
+      if (!experiment.empty()) {
+        ++armed_for;
+        auto* fault = sample->add_faults();
+        fault->set_experiment_id(experiment);
+        fault->set_matched(armed_for);
+        fault->set_delayed(armed_for);
+        fault->set_delay_given_ns(armed_for * 10'000'000);
+        fault->set_delay_asked_ns(armed_for * 10'000'000);
+      }
+      recorder_->OnBatch(batch);
+    }
+  }
+
+  uint64_t sequence = 0;
+  uint64_t armed_for = 0;  // batches since the fault was armed
+
+ private:
+  Recorder* const recorder_;
+};
+
+chaos::v1::Experiment Experiment(chaos::v1::TargetPhase phase, chaos::v1::ExperimentStatus status) {
+  chaos::v1::Experiment experiment;
+  experiment.set_experiment_id("e1");
+  experiment.set_status(status);
+  experiment.set_created_by("tester");
+  auto* pair = experiment.add_targets();
+  pair->set_target_id("a/x");
+  pair->set_phase(phase);
+  if (status == chaos::v1::EXPERIMENT_STATUS_COMPLETED) {
+    *experiment.mutable_ended_at() = control::ToTimestamp(kUnixMs);
+  }
+  return experiment;
+}
+
+void Tell(Recorder* recorder, const chaos::v1::Experiment& experiment, uint64_t now_ns,
+          int64_t unix_ms = kUnixMs) {
+  Change change;
+  change.experiments.push_back(std::make_shared<const chaos::v1::Experiment>(experiment));
+  recorder->OnChange(change, now_ns, unix_ms);
+}
+
+void TellCompleted(Recorder* recorder, uint64_t now_ns) {
+  Tell(recorder,
+       Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED),
+       now_ns);
+}
+
+TEST(Recorder, TellsBeforeDuringAndAfterApart) {
+  Recorder recorder(7);
+  Agent agent(&recorder);
+  agent.Measure(200, 1'000'000);
+  agent.Measure(50, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  agent.Measure(99, 1'000'000);
+  EXPECT_TRUE(recorder.Due(kSecond, false).empty());  // not measured long enough after it
+  agent.Measure(20, 1'000'000);
+  const auto parts = recorder.Due(kSecond, false);
+  ASSERT_EQ(parts.size(), 1u);
+  ASSERT_EQ(parts[0].targets_size(), 1);
+  const auto& target = parts[0].targets(0);
+  EXPECT_EQ(target.target_id(), "a/x");
+  EXPECT_EQ(target.agent_id(), "a");
+  EXPECT_EQ(target.node_ids(0), 7u);
+  EXPECT_GE(target.before().duration_ns(), 10 * kSecond);
+  EXPECT_LT(target.before().duration_ns(), 11 * kSecond);
+  EXPECT_EQ(Count(target.during()), 50u);
+  EXPECT_EQ(Count(target.after()), 100u);
+  EXPECT_EQ(target.faults(0).counters().matched(), 50u);
+  EXPECT_EQ(target.faults(0).counters().delay_given_ns(), 500'000'000u);
+  EXPECT_EQ(target.missing_batches(), 0u);
+  EXPECT_EQ(parts[0].events_size(), 0);  // the leader's to tell
+}
+
+TEST(Recorder, AddsUpAFaultThatWasArmedTwice) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(20, 11'000'000, "e1");
+  agent.Measure(5, 1'000'000);  // its lease had run out
+  agent.armed_for = 0;
+  agent.Measure(10, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_EQ(parts[0].targets(0).faults(0).counters().matched(), 30u);
+  EXPECT_EQ(Count(parts[0].targets(0).during()), 30u);
+  EXPECT_EQ(Count(parts[0].targets(0).after()), 0u);
+}
+
+TEST(Recorder, LeavesOutWhatAnotherNodeMayHaveAndCountsWhatNeverCame) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  recorder.OnHello("a", 1, /*sequence=*/30);
+  agent.Measure(40, 11'000'000, "e1");
+  agent.sequence += 4;
+  agent.Measure(1, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_EQ(parts[0].targets(0).batches(), 11u);
+  EXPECT_EQ(parts[0].targets(0).missing_batches(), 4u);
+}
+
+TEST(Recorder, KeepsTheCourseWithinBounds) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(100, 1'000'000);
+  agent.Measure(10'000, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  const auto& points = parts.at(0).targets(0).points();
+  EXPECT_LE(static_cast<size_t>(points.size()), TargetCourse::kMaxPoints);
+  EXPECT_GT(points.size(), 40);
+  uint64_t requests = 0, length_ms = 0;
+  for (const auto& point : points) {
+    requests += point.requests();
+    EXPECT_EQ(point.offset_ms(), length_ms);
+    length_ms += point.length_ms();
+    const double expected = point.phase() == chaos::v1::REPORT_PHASE_BEFORE ? 1 : 11;
+    EXPECT_NEAR(point.p99_ms(), expected, expected * 0.02);
+  }
+  EXPECT_EQ(requests, 10'100u);
+}
+
+TEST(Recorder, TellsAsLeaderWhatHappenedAlthoughNothingWasMeasured) {
+  Recorder recorder(1);
+  Tell(&recorder, Experiment(chaos::v1::TARGET_PHASE_PENDING, chaos::v1::EXPERIMENT_STATUS_PENDING),
+       kSecond);
+  Tell(&recorder, Experiment(chaos::v1::TARGET_PHASE_ACTIVE, chaos::v1::EXPERIMENT_STATUS_RUNNING),
+       kSecond);
+  TellCompleted(&recorder, 2 * kSecond);
+  EXPECT_TRUE(recorder.Due(2 * kSecond, true).empty());
+  EXPECT_TRUE(recorder.Due(2 * kSecond + Recorder::kPatienceNs, false).empty());
+  const auto parts = recorder.Due(2 * kSecond + Recorder::kPatienceNs, true);
+  ASSERT_EQ(parts.size(), 1u);
+  std::vector<std::string> words;
+  for (const auto& event : parts[0].events()) words.push_back(event.what());
+  EXPECT_EQ(words, (std::vector<std::string>{"created", "active", "reverted", "completed"}));
+  recorder.Done("e1", /*with_events=*/true);
+  EXPECT_TRUE(recorder.Due(2 * kSecond + Recorder::kPatienceNs, true).empty());
+}
+
+TEST(Recorder, IgnoresWhatEndedLongAgo) {
+  Recorder recorder(1);
+  Tell(&recorder,
+       Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED),
+       kSecond, kUnixMs + 3'600'000);
+  EXPECT_TRUE(recorder.Due(100 * kSecond, true).empty());
+}
+
+TEST(Recorder, KeepsNothingOfExperimentsThatItNeverHearsOf) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(10, 11'000'000, "strange");
+  agent.Measure(101, 1'000'000);
+  auto strange =
+      Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  strange.set_experiment_id("strange");
+  Tell(&recorder, strange, kSecond);
+  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kPatienceNs, false).empty());
+}
+
+TEST(Recorder, ForgetsWhatNobodyReports) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(10, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  EXPECT_EQ(recorder.Due(kSecond + Recorder::kForgetNs, false).size(), 1u);
+  recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
+  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kForgetNs + 2, true).empty());
+}
+
+}  // namespace
+}  // namespace faultline::server

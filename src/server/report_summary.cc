@@ -1,0 +1,189 @@
+#include "server/report_summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/histogram.h"
+#include "control/report_parts.h"
+#include "faults/registry.h"
+
+namespace faultline::server {
+namespace {
+
+using chaos::v1::FaultCounters;
+using chaos::v1::FaultEffect;
+using chaos::v1::Measurements;
+using chaos::v1::ParameterResult;
+using chaos::v1::Report;
+
+// Two-sided 95 % of the normal distribution.
+constexpr double kZ = 1.959964;
+constexpr double kPercentiles[] = {50, 90, 99};
+// Means are over delayed packets; all other effects are shares of the matched ones.
+constexpr std::string_view kMeanDelay = "delay_given_ns";
+
+// The order statistics between which the percentile lies with 95 %: of n values those of ranks
+// np -+ z sqrt(np(1-p)).
+void AddPercentile(const Histogram& histogram, double percent, Measurements* measured) {
+  const auto n = static_cast<double>(histogram.count());
+  const double p = percent / 100;
+  const double half = kZ * std::sqrt(p * (1 - p) / n) * 100;
+  auto* out = measured->add_percentiles();
+  out->set_percent(percent);
+  out->set_value_ms(histogram.PercentileNs(percent) / 1e6);
+  out->set_low_ms(histogram.PercentileNs(std::max(percent - half, 100 / n)) / 1e6);
+  out->set_high_ms(histogram.PercentileNs(std::min(percent + half, 100.0)) / 1e6);
+}
+
+void SummarizePhase(bool keep_histogram, Measurements* measured) {
+  Histogram histogram;
+  histogram.Merge(measured->latency()).IgnoreError();  // merged before
+  measured->set_requests(histogram.count());
+  if (histogram.count() > 0) {
+    for (const double percent : kPercentiles) AddPercentile(histogram, percent, measured);
+  }
+  if (!keep_histogram) measured->clear_latency();
+}
+
+uint64_t CounterNamed(const FaultCounters& counters, const std::string& name) {
+  const auto* field = FaultCounters::descriptor()->FindFieldByName(name);
+  if (field == nullptr || field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) {
+    return 0;
+  }
+  return FaultCounters::GetReflection()->GetUInt64(counters, field);
+}
+
+void NotMeasured(const std::string& reason, ParameterResult* result) {
+  result->set_measured(false);
+  result->set_reason(reason);
+}
+
+// The ratio of two sums over batches; its variance from the batches' residuals.
+void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
+  const auto& counters = effect.counters();
+  if (counters.delayed() == 0) return NotMeasured("no packet was delayed", result);
+  const double delayed = static_cast<double>(counters.delayed()) / 1e3;
+  const double mean = static_cast<double>(counters.delay_given_ns()) / 1e9 / delayed;
+  const auto n = static_cast<double>(effect.batches());
+  const double squares =
+      std::max(0.0, effect.sum_given_squared() - 2 * mean * effect.sum_delayed_given() +
+                        mean * mean * effect.sum_delayed_squared());
+  const double deviation = n > 1 ? std::sqrt(squares * n / (n - 1)) / delayed : 0;
+  // Seconds for a thousand packets are milliseconds for one.
+  result->set_measured(true);
+  result->set_value(mean);
+  result->set_low(mean - kZ * deviation);
+  result->set_high(mean + kZ * deviation);
+  result->set_samples(counters.delayed());
+}
+
+// Wilson's interval of a share.
+void SetShare(const FaultCounters& counters, const std::string& name, ParameterResult* result) {
+  if (counters.matched() == 0) return NotMeasured("no packet matched", result);
+  const auto n = static_cast<double>(counters.matched());
+  const double share = std::min(1.0, static_cast<double>(CounterNamed(counters, name)) / n);
+  const double middle = (share + kZ * kZ / (2 * n)) / (1 + kZ * kZ / n);
+  const double half =
+      kZ * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n)) / (1 + kZ * kZ / n);
+  result->set_measured(true);
+  result->set_value(share * 100);
+  result->set_low(std::max(0.0, middle - half) * 100);
+  result->set_high(std::min(1.0, middle + half) * 100);
+  result->set_samples(counters.matched());
+}
+
+void SetResult(const FaultEffect& effect, const std::string& measured_by, ParameterResult* result) {
+  if (measured_by == kMeanDelay) return SetMeanDelay(effect, result);
+  SetShare(effect.counters(), measured_by, result);
+}
+
+void AddUp(const FaultEffect& from, FaultEffect* into) {
+  const auto* reflection = FaultCounters::GetReflection();
+  const auto* descriptor = FaultCounters::descriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const auto* field = descriptor->field(i);
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
+    reflection->SetUInt64(into->mutable_counters(), field,
+                          reflection->GetUInt64(into->counters(), field) +
+                              reflection->GetUInt64(from.counters(), field));
+  }
+  into->set_batches(into->batches() + from.batches());
+  into->set_sum_delayed_squared(into->sum_delayed_squared() + from.sum_delayed_squared());
+  into->set_sum_given_squared(into->sum_given_squared() + from.sum_given_squared());
+  into->set_sum_delayed_given(into->sum_delayed_given() + from.sum_delayed_given());
+}
+
+// Of one parameter: over all targets first, then each.
+void AddParameter(uint32_t fault_index, const chaos::v1::ParameterInfo& info,
+                  const std::string& asked, Report* report) {
+  ParameterResult result;
+  result.set_fault_index(fault_index);
+  result.set_name(info.name());
+  result.set_asked(asked.find_first_not_of("0123456789.") == std::string::npos &&
+                           !info.unit().empty()
+                       ? asked + " " + info.unit()
+                       : asked);
+  result.set_unit(info.unit());
+  FaultEffect all;
+  std::vector<ParameterResult> of_targets;
+  for (const auto& target : report->targets()) {
+    for (const FaultEffect& effect : target.faults()) {
+      if (effect.fault_index() != fault_index) continue;
+      AddUp(effect, &all);
+      of_targets.push_back(result);
+      of_targets.back().set_target_id(target.target_id());
+      SetResult(effect, info.measured_by(), &of_targets.back());
+    }
+  }
+  SetResult(all, info.measured_by(), &result);
+  *report->add_parameters() = std::move(result);
+  if (of_targets.size() < 2) return;
+  for (auto& of_target : of_targets) *report->add_parameters() = std::move(of_target);
+}
+
+void AddParameters(Report* report) {
+  const auto& faults = report->experiment().faults();
+  for (int i = 0; i < faults.size(); ++i) {
+    const auto* kind = faults::FindKind(faults[i].kind());
+    if (kind == nullptr) continue;  // of a newer program
+    const chaos::v1::FaultKindInfo described = faults::Describe(*kind);
+    for (const auto& info : described.parameters()) {
+      const auto asked = faults[i].parameters().find(info.name());
+      if (info.measured_by().empty() || asked == faults[i].parameters().end()) continue;
+      AddParameter(static_cast<uint32_t>(i), info, asked->second, report);
+    }
+  }
+}
+
+void AddUnmeasured(Report* report) {
+  std::set<std::string> measured, active;
+  for (const auto& target : report->targets()) measured.insert(target.target_id());
+  for (const auto& event : report->events()) {
+    if (event.what() == "active") active.insert(event.target_id());
+  }
+  for (const std::string& target : active) {
+    if (!measured.contains(target)) report->add_unmeasured_targets(target);
+  }
+}
+
+}  // namespace
+
+void Summarize(bool keep_histograms, Report* report) {
+  for (auto& target : *report->mutable_targets()) {
+    control::AddMeasurements(target.before(), report->mutable_before());
+    control::AddMeasurements(target.during(), report->mutable_during());
+    control::AddMeasurements(target.after(), report->mutable_after());
+    for (auto* phase : {target.mutable_before(), target.mutable_during(), target.mutable_after()}) {
+      SummarizePhase(keep_histograms, phase);
+    }
+  }
+  for (auto* phase :
+       {report->mutable_before(), report->mutable_during(), report->mutable_after()}) {
+    SummarizePhase(keep_histograms, phase);
+  }
+  AddParameters(report);
+  AddUnmeasured(report);
+}
+
+}  // namespace faultline::server

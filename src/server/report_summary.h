@@ -1,0 +1,13 @@
+// What a stored report says, computed when it is read: percentiles with their confidence, and what
+// each parameter asked for against what was measured. Pure.
+#pragma once
+
+#include "chaos/v1/report.pb.h"
+
+namespace faultline::server {
+
+// Fills in all that report.proto says is made when a report is read; `report.experiment` is set.
+// Without `keep_histograms` the histograms are taken out afterwards.
+void Summarize(bool keep_histograms, chaos::v1::Report* report);
+
+}  // namespace faultline::server

@@ -1,0 +1,175 @@
+#include "server/scheduler.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace faultline::server {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{50};
+
+std::string RandomClusterId() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+Status NotNow(std::string_view why) {
+  return MakeDetailedError(StatusCode::kUnavailable, "NOT_LEADER", why);
+}
+
+std::string LostName(const std::string& agent_id) { return "lost " + agent_id; }
+
+}  // namespace
+
+Scheduler::Scheduler(Strand* strand, ControlPlane* plane, std::chrono::milliseconds lease)
+    : strand_(strand),
+      plane_(plane),
+      lease_ns_(static_cast<uint64_t>(std::chrono::nanoseconds(lease).count())) {
+  strand_->PostAfter(kTick, [this] { Tick(); });
+}
+
+void Scheduler::ReportSessions(const v1::ReportSessionsRequest& request,
+                               Done<v1::ReportSessionsResponse> done) {
+  const bool posted = strand_->Post([this, request, done] {
+    const raft::View view = plane_->view();
+    if (view.role != raft::Role::kLeader) return done(NotNow("this node does not lead"));
+    for (const auto& session : request.sessions()) {
+      if (proposed_.contains(LostName(session.agent_id()))) {
+        return done(NotNow("an agent is just being declared lost"));
+      }
+    }
+    const uint64_t now_ns = BoottimeNowNs();
+    for (const auto& session : request.sessions()) {
+      const AgentKey key(session.agent_id(), session.incarnation());
+      reported_ns_[key] = now_ns;
+      heard_ns_[key] = now_ns - std::min(now_ns, session.silent_ns());
+    }
+    plane_->ReadIndex([this, term = view.term, done](const StatusOr<uint64_t>& revision) {
+      const auto age = plane_->quorum_age();
+      if (!revision.ok()) return done(revision.status());
+      if (age == std::chrono::nanoseconds::max()) return done(NotNow("no quorum"));
+      v1::ReportSessionsResponse response;
+      response.set_term(term);
+      response.set_quorum_age_ns(static_cast<uint64_t>(age.count()));
+      response.set_revision(*revision);
+      done(std::move(response));
+    });
+  });
+  if (!posted) done(NotNow("this node is busy or ending"));
+}
+
+void Scheduler::Served(std::function<void(std::vector<v1::AgentSession>)> done) {
+  const bool posted = strand_->Post([this, done] {
+    std::vector<v1::AgentSession> served;
+    const uint64_t now_ns = BoottimeNowNs();
+    for (const auto& [key, heard_ns] : heard_ns_) {
+      auto& session = served.emplace_back();
+      session.set_agent_id(key.first);
+      session.set_incarnation(key.second);
+      session.set_silent_ns(now_ns - heard_ns);
+    }
+    done(std::move(served));
+  });
+  if (!posted) done({});
+}
+
+void Scheduler::Tick() {
+  strand_->PostAfter(kTick, [this] { Tick(); });
+  const raft::View view = plane_->view();
+  const uint64_t now_ns = BoottimeNowNs();
+  if (view.role != raft::Role::kLeader) {
+    leading_term_ = 0;
+    return;
+  }
+  if (leading_term_ != view.term) {
+    leading_term_ = view.term;
+    leading_since_ns_ = now_ns;
+    reported_ns_.clear();
+    heard_ns_.clear();
+  }
+  if (ready_term_ == view.term) return Lead(now_ns);
+  // Commands of earlier terms may still have to be applied here.
+  if (std::exchange(preparing_, true)) return;
+  plane_->ReadIndex([this, term = view.term](const StatusOr<uint64_t>& revision) {
+    strand_->Post([this, term, ready = revision.ok()] {
+      preparing_ = false;
+      if (ready) ready_term_ = term;
+    });
+  });
+}
+
+void Scheduler::Lead(uint64_t now_ns) {
+  const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  const auto [cluster_known, next_expiry_ms] =
+      plane_->With([](const control::State& state, const auto&) {
+        return std::pair(!state.cluster_id.empty(), control::NextExpiryMs(state));
+      });
+  if (!cluster_known) {
+    control::v1::Command command;
+    command.mutable_init_cluster()->set_cluster_id(RandomClusterId());
+    Propose("cluster", std::move(command));
+  }
+  if (next_expiry_ms <= now_ms) {
+    control::v1::Command command;
+    command.mutable_expire();
+    Propose("expire", std::move(command));
+  }
+  CheckAgents(now_ns);
+}
+
+uint64_t Scheduler::SilentNs(const AgentKey& agent, uint64_t now_ns) const {
+  const auto reported = reported_ns_.find(agent);
+  const uint64_t since_ns = reported == reported_ns_.end()
+                                ? leading_since_ns_
+                                : std::max(leading_since_ns_, reported->second);
+  return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
+void Scheduler::CheckAgents(uint64_t now_ns) {
+  std::vector<control::v1::Command> commands;
+  plane_->With([&](const control::State& state, const auto&) {
+    for (const auto& [id, agent] : state.agents) {
+      const uint64_t silent_ns = SilentNs({id, agent.incarnation()}, now_ns);
+      if (agent.connected() && silent_ns > lease_ns_) {
+        auto* gone = commands.emplace_back().mutable_agent_disconnected();
+        gone->set_agent_id(id);
+        gone->set_incarnation(agent.incarnation());
+        gone->set_node_id(agent.node_id());
+      }
+      if (silent_ns > 2 * lease_ns_ && control::IsBusy(state, id)) {
+        auto* lost = commands.emplace_back().mutable_agent_lost();
+        lost->set_agent_id(id);
+        lost->set_incarnation(agent.incarnation());
+      }
+    }
+    // What was reported of starts that are gone.
+    std::erase_if(reported_ns_,
+                  [&](const auto& entry) { return now_ns - entry.second > 4 * lease_ns_; });
+    std::erase_if(heard_ns_,
+                  [&](const auto& entry) { return !reported_ns_.contains(entry.first); });
+  });
+  for (auto& command : commands) {
+    const std::string name = command.has_agent_lost()
+                                 ? LostName(command.agent_lost().agent_id())
+                                 : "gone " + command.agent_disconnected().agent_id();
+    Propose(name, std::move(command));
+  }
+}
+
+void Scheduler::Propose(const std::string& what, control::v1::Command command) {
+  if (!proposed_.insert(what).second) return;
+  if (command.has_agent_lost()) {
+    FL_LOG(warn, "agent '{}' is lost: no node has heard of it for two leases",
+           command.agent_lost().agent_id());
+  }
+  plane_->Propose(std::move(command), UINT64_MAX,
+                  [this, what](const StatusOr<ControlPlane::Proposed>&) {
+                    strand_->Post([this, what] { proposed_.erase(what); });
+                  });
+}
+
+}  // namespace faultline::server

@@ -1,0 +1,82 @@
+// Reports: measured on one node, read on any, and kept through restarts.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/cluster/cluster.h"
+#include "tests/cluster/test_agent.h"
+
+namespace faultline::cluster {
+namespace {
+
+constexpr uint64_t kBatches = 20, kRequests = 10;
+constexpr uint32_t kBucket = 640;  // 1.05 ms
+
+StatusOr<chaos::v1::Report> GetReport(Cluster& cluster, int node, const std::string& id) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  chaos::v1::GetReportRequest request;
+  request.set_experiment_id(id);
+  request.set_include_histograms(true);
+  chaos::v1::GetReportResponse response;
+  const grpc::Status status = cluster.Stub(node)->GetReport(&context, request, &response);
+  if (!status.ok()) {
+    return Status(static_cast<StatusCode>(status.error_code()), ToAbsl(status.error_message()));
+  }
+  return response.report();
+}
+
+// An experiment on an agent of `node`, measured while it was active, and stopped.
+std::string RunExperiment(Cluster& cluster, TestAgent& agent, int node) {
+  EXPECT_TRUE(Eventually([&] { return agent.grants() > 0; }));
+  const auto started = cluster.StartExperiment(node, LatencyOn("service:checkout"));
+  if (!started.ok()) return "";
+  const std::string& id = started->experiment_id();
+  EXPECT_TRUE(cluster.WaitForPhase(node, id, chaos::v1::TARGET_PHASE_ACTIVE));
+  for (uint64_t sequence = 1; sequence <= kBatches; ++sequence) {
+    EXPECT_TRUE(agent.SendMetrics(sequence, id, kBucket, kRequests));
+  }
+  EXPECT_EQ(GetReport(cluster, node, id).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(cluster.Stop(node, id, 30).ok());
+  return id;
+}
+
+TEST(Reports, AreTheSameOnEveryNodeAndOutliveRestarts) {
+  Cluster cluster({.nodes = 3});
+  const int follower = cluster.Follower();
+  TestAgent agent({.controllers = {cluster.api_address(follower)}});
+  const std::string id = RunExperiment(cluster, agent, follower);
+  ASSERT_NE(id, "");
+  StatusOr<chaos::v1::Report> report;
+  const auto is_whole = [&](int node) {
+    report = GetReport(cluster, node, id);
+    return report.ok() && report->targets_size() == 1 && report->events_size() > 0;
+  };
+  for (int node = 0; node < cluster.size(); ++node) {
+    ASSERT_TRUE(Eventually([&] { return is_whole(node); })) << report.status();
+    const auto& target = report->targets(0);
+    EXPECT_EQ(target.target_id(), agent.target_id());
+    EXPECT_EQ(target.during().requests(), kBatches * kRequests);
+    EXPECT_EQ(target.during().latency().index(0), kBucket);
+    EXPECT_EQ(target.faults(0).counters().dropped(), kBatches);
+    EXPECT_EQ(target.batches(), kBatches);
+    EXPECT_EQ(target.node_ids_size(), 1);
+    std::set<std::string> words;
+    for (const auto& event : report->events()) words.insert(event.what());
+    EXPECT_TRUE(words.contains("active") && words.contains("completed"));
+    EXPECT_EQ(report->experiment().experiment_id(), id);
+  }
+  const std::string before = report->targets(0).SerializeAsString();
+  cluster.process(follower).Kill();
+  cluster.Start(follower);
+  ASSERT_TRUE(Eventually([&] { return is_whole(follower); })) << report.status();
+  EXPECT_EQ(report->targets(0).SerializeAsString(), before);
+}
+
+TEST(Reports, OfUnknownExperimentsAreNotFound) {
+  Cluster cluster({});
+  EXPECT_EQ(GetReport(cluster, 0, "exp-none").status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace faultline::cluster

@@ -1,0 +1,115 @@
+// Whatever happens to the agent or its control plane, the service heals.
+#include <gmock/gmock.h>
+
+#include "e2e/agent_fixture.h"
+
+namespace faultline::e2e {
+namespace {
+
+using chaos::v1::TARGET_PHASE_ACTIVE;
+using chaos::v1::TARGET_PHASE_REVERTED;
+
+class AgentHeal : public AgentFixture {};
+
+TEST_F(AgentHeal, WhatIsNoLongerDesiredIsGoneWhenItIsReported) {
+  StartSlowed();
+  Desire(3, {});
+  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "stopped");
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+}
+
+TEST_F(AgentHeal, AKilledAgentLeavesNothingBehind) {
+  StartSlowed();
+  const pid_t guardian = GuardianPid();
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+  while (Exists(guardian)) usleep(1'000);
+}
+
+TEST_F(AgentHeal, ARestartedAgentArmsOnlyWhatTimeIsLeft) {
+  StartSlowed();
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  ASSERT_TRUE(stream_->AwaitFast(20, 5));
+  StartAgent();
+  Desire(3, {"e1"}, 2);
+  AwaitPhase("e1", TARGET_PHASE_ACTIVE);
+  EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10));
+  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "its time is up");
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+}
+
+TEST_F(AgentHeal, AStoppedAgentsHeartbeatRunsOut) {
+  StartSlowed();
+  agent_->Signal(SIGSTOP);
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+  agent_->Signal(SIGCONT);
+  EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10)) << "it is still desired, and the lease held";
+}
+
+TEST_F(AgentHeal, WithoutAControllerTheLeaseRunsOut) {
+  Grant(2, 1);
+  StartSlowed();
+  node_->Kill();
+  EXPECT_TRUE(stream_->AwaitFast(20, 10));
+  while (agent::AskStatus(socket_path())->faults(0).armed()) usleep(10'000);
+  EXPECT_EQ(agent::AskStatus(socket_path())->faults(0).reason(), "lease ran out");
+}
+
+TEST_F(AgentHeal, AnAgentThatIsToldToEndRevertsFirst) {
+  StartSlowed();
+  const pid_t guardian = GuardianPid();
+  agent_->Signal(SIGTERM);
+  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "the agent was stopped");
+  EXPECT_EQ(agent_->Wait(), 0);
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+  EXPECT_FALSE(Exists(guardian));
+  EXPECT_FALSE(std::filesystem::exists(socket_path()));
+}
+
+TEST_F(AgentHeal, ALaneThatSomebodyTakesAwayIsReplaced) {
+  StartSlowed();
+  for (const char* deed : {" link del ", " link set down "}) {
+    const std::string lane =
+        Shell("ip -n " + net_->service() + " -o link | grep -o 'fl-lane[0-9]*'");
+    ASSERT_FALSE(lane.empty());
+    Shell("ip -n " + net_->service() + deed + lane);
+    sleep(1);
+    EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10)) << deed << Shell("cat " + log_path());
+  }
+}
+
+TEST_F(AgentHeal, AFaultWhoseInterfaceGoesForGoodIsReverted) {
+  StartSlowed();
+  Shell("ip -n " + net_->service() + " link del svc0");
+  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "there is no network interface 'svc0'");
+  EXPECT_THAT(Shell(program() + " --config " + config_ + " status"),
+              testing::HasSubstr("there is no network interface 'svc0'"));
+}
+
+TEST_F(AgentHeal, AFaultWhoseNamespaceGoesForGoodIsReverted) {
+  StartSlowed();
+  stream_.reset();
+  Shell("ip netns del " + net_->service());
+  EXPECT_THAT(AwaitPhase("e1", TARGET_PHASE_REVERTED), testing::HasSubstr("cannot be opened"));
+  Shell("ip netns add " + net_->service());  // for what TearDown looks at
+}
+
+TEST_F(AgentHeal, AKilledGuardianIsReplacedAndTheNewOneHeals) {
+  StartSlowed();
+  const pid_t first = GuardianPid();
+  kill(first, SIGKILL);
+  pid_t second = first;
+  while (second == first) {
+    usleep(20'000);
+    second = GuardianPid();
+  }
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+  while (Exists(second)) usleep(1'000);
+}
+
+}  // namespace
+}  // namespace faultline::e2e

@@ -1,0 +1,131 @@
+// What root on the host can ask and do without any controller, and how an agent refuses to begin.
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "agent/undo_journal.h"
+#include "bpf/attach.h"
+#include "bpf/tc_filter.h"
+#include "e2e/agent_fixture.h"
+
+namespace faultline::e2e {
+namespace {
+
+using testing::HasSubstr;
+
+class AgentLocal : public AgentFixture {
+ protected:
+  std::string Command(const std::string& command) {
+    return Shell(program() + " --config " + config_ + " " + command);
+  }
+};
+
+TEST_F(AgentLocal, StatusShowsWhatIsArmed) {
+  StartSlowed();
+  const std::string text = Command("status");
+  EXPECT_THAT(text, HasSubstr("agent       e2e"));
+  EXPECT_THAT(text, HasSubstr(node_->address() + " (connected)"));
+  EXPECT_THAT(text, HasSubstr("ACTIVE     NETWORK_LATENCY on e2e/checkout, experiment e1"));
+  EXPECT_THAT(Command("status --json"), HasSubstr("\"experiment_id\":\"e1\""));
+}
+
+TEST_F(AgentLocal, HaltHealsWithoutAControllerAndHoldsUntilResume) {
+  StartSlowed();
+  EXPECT_THAT(Command("halt"), HasSubstr("1 fault disarmed"));
+  EXPECT_TRUE(stream_->AwaitFast(20, 5));
+  EXPECT_EQ(AwaitPhase("e1", chaos::v1::TARGET_PHASE_REVERTED), "halted locally");
+  Desire(3, {"e1", "e2"});
+  EXPECT_EQ(AwaitPhase("e2", chaos::v1::TARGET_PHASE_REFUSED), "halted locally");
+  EXPECT_THAT(Command("resume"), HasSubstr("resumed"));
+  Desire(4, {"e3"});
+  AwaitPhase("e3", chaos::v1::TARGET_PHASE_ACTIVE);
+  EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10));
+}
+
+TEST_F(AgentLocal, ASecondAgentIsRefusedWithOneSentence) {
+  StartAgent();
+  const std::string log = folder_.path() + "/second.log";
+  Process second({program(), "--config", config_, "run"}, log);
+  EXPECT_EQ(second.Wait(), 2);
+  EXPECT_THAT(Shell("cat " + log), HasSubstr("another faultline-agent runs on this host"));
+  EXPECT_TRUE(agent_->Running());
+}
+
+TEST_F(AgentLocal, WhoIsNotRootIsToldSoInOneSentence) {
+  StartAgent();
+  // For all to reach, as the build's own folder may not be.
+  const std::string copy = folder_.path() + "/faultline-agent";
+  std::filesystem::copy_file(program(), copy);
+  Shell("chmod 755 " + folder_.path());
+  const std::string nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups " + copy;
+  const std::string ending = " 2>&1; echo $?";
+  for (const char* command : {"run", "probe"}) {
+    EXPECT_EQ(Shell(nobody + " " + command + ending),
+              "faultline-agent: must run as root: it loads kernel programs and enters network "
+              "namespaces\n2");
+  }
+  const std::string configured = nobody + " --config " + config_;
+  for (const char* command : {" status", " halt", " resume"}) {
+    EXPECT_THAT(
+        Shell(configured + command + ending),
+        testing::MatchesRegex("faultline-agent: only root may ask the agent \\(at [^\n]*\\)\n2"));
+  }
+}
+
+TEST_F(AgentLocal, AKernelWithoutBtfIsToldInOneSentence) {
+  const std::string without = "unshare --mount sh -c 'mount -t tmpfs none /sys/kernel/btf && " +
+                              program() + " run' 2>&1; echo $?";
+  EXPECT_EQ(Shell(without),
+            "faultline-agent: this kernel has no BTF (/sys/kernel/btf/vmlinux): it must be built "
+            "with CONFIG_DEBUG_INFO_BTF\n2");
+}
+
+TEST_F(AgentLocal, AWrongConfigurationIsRefusedWithItsLine) {
+  const std::string log = folder_.path() + "/wrong.log";
+  std::ofstream(config_, std::ios::app) << "metrics_rate_hz: 1000\n";
+  Process wrong({program(), "--config", config_, "run"}, log);
+  EXPECT_EQ(wrong.Wait(), 2);
+  EXPECT_THAT(Shell("cat " + log),
+              HasSubstr("metrics_rate_hz: '1000' is not allowed: a whole number from 1 to 50"));
+}
+
+TEST_F(AgentLocal, ADamagedJournalIsRefusedWithFileAndOffset) {
+  std::filesystem::create_directories(folder_.path() + "/state");
+  const std::string path = folder_.path() + "/state/undo.journal";
+  {
+    auto journal = *agent::UndoJournal::Open(path);
+    ASSERT_TRUE(journal->Record("a", {}).ok());
+    ASSERT_TRUE(journal->Record("b", {}).ok());
+  }
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(22).put('\xff');
+  const std::string log = folder_.path() + "/damaged.log";
+  Process refused({program(), "--config", config_, "run"}, log);
+  EXPECT_EQ(refused.Wait(), 2);
+  EXPECT_THAT(Shell("cat " + log), HasSubstr(path + ": damaged at offset 8"));
+}
+
+TEST_F(AgentLocal, WhatAnEarlierAgentLeftBehindIsUndoneAtTheStart) {
+  const std::string service = "ip netns exec " + net_->service() + " ";
+  Shell(service + "tc qdisc add dev svc0 clsact");
+  ASSERT_THAT(Shell(service + "tc qdisc show dev svc0"), HasSubstr("clsact"));
+  bpf::ClsactPlace place;
+  place.netns = net_->service();
+  place.interface = "svc0";
+  place.ifindex = std::stoi(Shell(service + "cat /sys/class/net/svc0/ifindex"));
+  std::filesystem::create_directories(folder_.path() + "/state");
+  const std::string path = folder_.path() + "/state/undo.journal";
+  ASSERT_TRUE(
+      (*agent::UndoJournal::Open(path))->Record(bpf::kUndoClsact, place.ToArguments()).ok());
+  StartAgent();
+  EXPECT_THAT(Shell(service + "tc qdisc show dev svc0"), testing::Not(HasSubstr("clsact")));
+  agent_->Signal(SIGTERM);
+  agent_->Wait();
+  EXPECT_EQ((*agent::UndoJournal::Open(path))->size(), 0u);
+}
+
+TEST_F(AgentLocal, ProbeTellsWhatTheKernelCanDo) {
+  EXPECT_THAT(Command("probe"), HasSubstr("tc "));
+}
+
+}  // namespace
+}  // namespace faultline::e2e

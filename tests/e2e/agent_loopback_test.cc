@@ -1,0 +1,135 @@
+// The settings that a delay on loopback needs go back, whoever is left to do it.
+#include <fstream>
+
+#include "e2e/agent_fixture.h"
+
+namespace faultline::e2e {
+namespace {
+
+using chaos::v1::TARGET_PHASE_ACTIVE;
+using chaos::v1::TARGET_PHASE_REVERTED;
+
+constexpr char kAsMade[] = "0\n0";
+constexpr char kOurs[] = "1\n1";
+
+class AgentLoopback : public AgentFixture {
+ protected:
+  void SetUp() override {
+    AgentFixture::SetUp();
+    if (!net_) return;
+    std::ofstream(config_, std::ios::app)
+        << "- name: local\n  interface: lo\n  netns: " << net_->service() << "\n";
+    target_id_ = "e2e/local";
+    ASSERT_EQ(Settings(), kAsMade);
+    StartAgent();
+    Desire(2, {"e1"});
+    AwaitPhase("e1", TARGET_PHASE_ACTIVE);
+    ASSERT_EQ(Settings(), kOurs);
+  }
+  std::string Settings() const {
+    return Shell("ip netns exec " + net_->service() +
+                 " sysctl -n net.ipv4.conf.lo.route_localnet net.ipv4.conf.lo.accept_local");
+  }
+  // An experiment that was never wanted before.
+  std::vector<std::string> Fresh() {
+    last_ = "fresh-" + std::to_string(++fresh_);
+    return {last_};
+  }
+  std::string last_;
+  int fresh_ = 0;
+
+  bool AwaitAsMade() const {
+    for (int i = 0; i < 250; ++i) {
+      if (Settings() == kAsMade) return true;
+      usleep(20'000);
+    }
+    return false;
+  }
+};
+
+TEST_F(AgentLoopback, AtTheRevert) {
+  Desire(3, {});
+  AwaitPhase("e1", TARGET_PHASE_REVERTED);
+  EXPECT_TRUE(AwaitAsMade());
+}
+
+TEST_F(AgentLoopback, WhenTheAgentIsToldToEnd) {
+  agent_->Signal(SIGTERM);
+  AwaitPhase("e1", TARGET_PHASE_REVERTED);
+  EXPECT_EQ(agent_->Wait(), 0);
+  EXPECT_EQ(Settings(), kAsMade);
+}
+
+TEST_F(AgentLoopback, ByTheGuardianOfAKilledAgent) {
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_TRUE(AwaitAsMade());
+}
+
+TEST_F(AgentLoopback, ByTheNextStartWhenTheGuardianWasKilledToo) {
+  kill(GuardianPid(), SIGKILL);
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_EQ(Settings(), kOurs) << "nobody is left to restore them";
+  StartAgent();
+  EXPECT_EQ(Settings(), kAsMade);
+}
+
+// The deed's undo is on a disk that is full when the agent dies.
+class AgentFullDisk : public AgentLoopback {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(state());
+    ASSERT_EQ(Shell("mount -t tmpfs -o size=64k tmpfs " + state() + " 2>&1"), "");
+    AgentLoopback::SetUp();
+  }
+  void TearDown() override {
+    AgentLoopback::TearDown();
+    Shell("umount -l " + state());
+  }
+  std::string state() const { return folder_.path() + "/state"; }
+  void Fill() const { Shell("cat /dev/zero > " + state() + "/rest 2>/dev/null"); }
+};
+
+TEST_F(AgentFullDisk, TheGuardianUndoesWhatIsThere) {
+  Fill();
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_TRUE(AwaitAsMade());
+}
+
+TEST_F(AgentFullDisk, TheNextStartUndoesWhatIsThere) {
+  Fill();
+  kill(GuardianPid(), SIGKILL);
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  EXPECT_EQ(Settings(), kOurs);
+  StartAgent();
+  EXPECT_EQ(Settings(), kAsMade);
+}
+
+// Kills at moments when something is being armed, reverted or written down.
+TEST_F(AgentLoopback, WhateverTheMomentOfTheKill) {
+  uint64_t revision = 3;
+  for (int round = 0; round < 12; ++round) {
+    const bool guardian_too = round % 3 == 2;
+    const pid_t guardian = GuardianPid();
+    for (int change = 0; change < 4; ++change) {
+      Desire(revision++, change % 2 == 0 ? std::vector<std::string>{} : Fresh());
+      usleep(static_cast<useconds_t>(round * 1'700 % 9'000));
+    }
+    if (guardian_too) kill(guardian, SIGKILL);
+    agent_->Signal(SIGKILL);
+    agent_->Wait();
+    const bool restored = guardian_too || AwaitAsMade();
+    EXPECT_TRUE(restored) << "round " << round;
+    StartAgent();
+    EXPECT_EQ(Settings(), kAsMade) << "round " << round;
+    Desire(revision++, Fresh());
+    AwaitPhase(last_, TARGET_PHASE_ACTIVE);
+    EXPECT_EQ(Settings(), kOurs) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace faultline::e2e

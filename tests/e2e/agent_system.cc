@@ -1,0 +1,98 @@
+#include "e2e/agent_system.h"
+
+#include <grpcpp/create_channel.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "agent/local_service.h"
+#include "chaos/v1/chaos.grpc.pb.h"
+#include "rpc/credentials.h"
+#include "rpc/status.h"
+#include "tests/ports/free_ports.h"
+
+namespace faultline::e2e {
+namespace {
+
+constexpr int kPatienceMs = 20'000;
+
+void SetPatience(grpc::ClientContext& context) {
+  context.set_wait_for_ready(true);
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(kPatienceMs));
+}
+
+}  // namespace
+
+struct AgentSystem::Api {
+  explicit Api(const std::string& address)
+      : stub(chaos::v1::ChaosController::NewStub(
+            grpc::CreateChannel(address, *rpc::ChannelCredentials({}, address)))) {}
+  const std::unique_ptr<chaos::v1::ChaosController::Stub> stub;
+};
+
+AgentSystem::AgentSystem(const NetPair& net, const std::string& lease) {
+  const std::string api = fmt::format("127.0.0.1:{}", FreePort());
+  const std::string peer = fmt::format("127.0.0.1:{}", FreePort());
+  controller_ = std::make_unique<Process>(
+      std::vector<std::string>{FAULTLINE_BIN_DIR "/faultline-controller", "--data-dir",
+                               folder_.path() + "/controller", "--api-listen", api, "--peer-listen",
+                               peer, "--lease", lease, "--http-listen", "off"},
+      folder_.path() + "/controller.log");
+  agent_config_ = WriteAgentConfig(folder_.path(), net, {api});
+  api_ = std::make_unique<Api>(api);
+  address_ = api;
+}
+
+AgentSystem::~AgentSystem() = default;
+
+void AgentSystem::AddToAgentConfig(const std::string& lines) const {
+  std::ofstream(agent_config_, std::ios::app) << lines;
+}
+
+uint64_t AgentSystem::ConnectedIncarnation() {
+  grpc::ClientContext context;
+  SetPatience(context);
+  chaos::v1::ListAgentsResponse response;
+  if (!api_->stub->ListAgents(&context, {}, &response).ok()) return 0;
+  for (const auto& agent : response.agents()) {
+    if (agent.connected()) return agent.incarnation();
+  }
+  return 0;
+}
+
+Status AgentSystem::StartAgent() {
+  agent_.reset();
+  agent_ = std::make_unique<Process>(std::vector<std::string>{FAULTLINE_BIN_DIR "/faultline-agent",
+                                                              "--config", agent_config_, "run"},
+                                     folder_.path() + "/agent.log");
+  const uint64_t before = incarnation_;
+  for (int waited_ms = 0; waited_ms < kPatienceMs; waited_ms += 20) {
+    incarnation_ = ConnectedIncarnation();
+    if (incarnation_ != 0 && incarnation_ != before) return absl::OkStatus();
+    if (!agent_->Running()) break;
+    usleep(20'000);
+  }
+  return MakeError(StatusCode::kUnavailable, "the agent does not connect:\n{}", Logs());
+}
+
+pid_t AgentSystem::GuardianPid() const {
+  const auto status = agent::AskStatus(agent_socket());
+  return status.ok() ? static_cast<pid_t>(status->guardian_pid()) : 0;
+}
+
+Status AgentSystem::StartExperiment(const std::string& kind,
+                                    const std::map<std::string, std::string>& parameters) {
+  chaos::v1::StartExperimentRequest request;
+  request.set_target("service:checkout,version:v1");
+  request.set_fault_type(kind);
+  request.mutable_parameters()->insert(parameters.begin(), parameters.end());
+  request.mutable_duration()->set_seconds(3'600);
+  grpc::ClientContext context;
+  SetPatience(context);
+  chaos::v1::StartExperimentResponse response;
+  return rpc::FromGrpc(api_->stub->StartExperiment(&context, request, &response));
+}
+
+std::string AgentSystem::Logs() const { return Shell("tail -n 20 " + folder_.path() + "/*.log"); }
+
+}  // namespace faultline::e2e

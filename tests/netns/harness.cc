@@ -1,0 +1,237 @@
+#include "netns/harness.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "bpf/probe.h"
+
+extern char** environ;
+
+namespace faultline::netns_test {
+namespace {
+
+constexpr char kPrefix[] = "fl-test-";
+constexpr uint64_t kHourNs = 3600 * kNanosPerSecond;
+
+void RemoveLeftovers() {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kPrefix)) continue;
+    const pid_t owner = std::atoi(name.c_str() + sizeof(kPrefix) - 1);
+    int exit_code = 0;
+    if (kill(owner, 0) != 0 && errno == ESRCH) RunAnyhow({"ip", "netns", "del", name}, &exit_code);
+  }
+}
+
+}  // namespace
+
+std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code) {
+  int out[2];
+  EXPECT_EQ(pipe(out), 0);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, out[0]);
+  std::vector<char*> arguments;
+  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  const int error = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(out[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got; (got = read(out[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, got);
+  close(out[0]);
+  int status = 0;
+  if (error == 0) waitpid(pid, &status, 0);
+  *exit_code = error != 0 ? 127 : WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  return text;
+}
+
+std::string RunProgram(const std::vector<std::string>& command) {
+  int exit_code = 0;
+  std::string text = RunAnyhow(command, &exit_code);
+  EXPECT_EQ(exit_code, 0) << testing::PrintToString(command);
+  return text;
+}
+
+Network::Network() {
+  static int number = 0;
+  RemoveLeftovers();
+  const std::string stem = kPrefix + std::to_string(getpid()) + "-" + std::to_string(++number);
+  server_ = stem + "-srv";
+  client_ = stem + "-cli";
+  RunProgram({"ip", "netns", "add", server_});
+  RunProgram({"ip", "netns", "add", client_});
+  RunProgram({"ip", "-n", server_, "link", "add", kInterface, "type", "veth", "peer", "name",
+              kInterface, "netns", client_});
+  const struct {
+    const std::string& netns;
+    const char* v4;
+    const char* v6;
+  } ends[] = {{server_, kServer4, kServer6}, {client_, kClient4, kClient6}};
+  for (const auto& end : ends) {
+    RunProgram(
+        {"ip", "-n", end.netns, "addr", "add", std::string(end.v4) + "/24", "dev", kInterface});
+    RunProgram({"ip", "-n", end.netns, "-6", "addr", "add", std::string(end.v6) + "/64", "dev",
+                kInterface, "nodad"});
+    RunProgram({"ip", "-n", end.netns, "link", "set", "lo", "up"});
+    RunProgram({"ip", "-n", end.netns, "link", "set", kInterface, "up"});
+  }
+}
+
+Network::~Network() {
+  int ignored = 0;
+  RunAnyhow({"ip", "netns", "del", server_}, &ignored);
+  RunAnyhow({"ip", "netns", "del", client_}, &ignored);
+}
+
+void Network::In(const std::string& netns, const std::function<void()>& work) const {
+  const auto fd = bpf::OpenNetns(netns);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  const Status status = bpf::InNetns(*fd, [&] {
+    work();
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(status.ok()) << status;
+}
+
+std::vector<std::string> Network::Links(const std::string& netns) const {
+  std::istringstream lines(RunProgram({"ip", "-n", netns, "-br", "link"}));
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);) {
+    names.push_back(line.substr(0, line.find_first_of(" @")));
+  }
+  return names;
+}
+
+StatusOr<uint64_t> MemoryUndoLog::Record(const std::string& kind,
+                                         const std::vector<std::string>& arguments) {
+  records_[++last_] = {kind, arguments};
+  return last_;
+}
+
+std::optional<std::string> WhyNot() {
+  for (const Status& status : {bpf::RequireRoot(), bpf::RequireFeature("btf"),
+                               bpf::RequireFeature("tc"), bpf::RequireFeature("tun")}) {
+    if (!status.ok()) return ToString(status.message());
+  }
+  return std::nullopt;
+}
+
+void DriverTest::SetUp() {
+  if (const auto reason = WhyNot()) GTEST_SKIP() << *reason;
+  network_ = std::make_unique<Network>();
+  MakeDriver();
+}
+
+void DriverTest::MakeDriver(const network::DriverOptions& options) {
+  driver_.reset();
+  faults::DriverContext context;
+  context.undo = &undo_;
+  context.on_lease_page = [this](int, faults::LeasePage* page) { lease_ = page; };
+  auto made = network::MakeNetworkDriver(context, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  driver_ = std::move(*made);
+  HoldLeases();
+}
+
+void DriverTest::HoldLeases() {
+  lease_->heartbeat_until_ns = BoottimeNowNs() + kHourNs;
+  lease_->control_until_ns = BoottimeNowNs() + kHourNs;
+}
+
+chaos::v1::Target DriverTest::ServerTarget(const std::vector<uint32_t>& ports) const {
+  chaos::v1::Target target;
+  target.set_target_id("t");
+  target.set_interface(Network::kInterface);
+  target.set_netns(network_->server_netns());
+  for (const uint32_t port : ports) target.add_ports(port);
+  return target;
+}
+
+chaos::v1::Target DriverTest::ClientTarget(const std::vector<uint32_t>& ports) const {
+  chaos::v1::Target target = ServerTarget(ports);
+  target.set_netns(network_->client_netns());
+  return target;
+}
+
+void DriverTest::SetTarget(const chaos::v1::Target& target) {
+  for (const Status& status : driver_->SetTargets({target})) ASSERT_TRUE(status.ok()) << status;
+}
+
+::network::v1::NetworkLatency DriverTest::Latency(double delay_ms,
+                                                  ::network::v1::Direction direction) {
+  ::network::v1::NetworkLatency latency;
+  latency.set_delay_ms(delay_ms);
+  latency.mutable_filter()->set_direction(direction);
+  return latency;
+}
+
+::network::v1::NetworkLoss DriverTest::Loss(double percent, ::network::v1::Direction direction) {
+  ::network::v1::NetworkLoss loss;
+  loss.set_loss_percent(percent);
+  loss.mutable_filter()->set_direction(direction);
+  return loss;
+}
+
+Status DriverTest::TryArm(const google::protobuf::Message& config, unsigned index, uint64_t seed) {
+  faults::ArmRequest request;
+  request.key = Key(index);
+  request.config.PackFrom(config);
+  request.seed = seed;
+  request.deadline_boottime_ns = BoottimeNowNs() + kHourNs;
+  return driver_->Arm(request);
+}
+
+void DriverTest::Arm(const google::protobuf::Message& config, unsigned index, uint64_t seed) {
+  const Status status = TryArm(config, index, seed);
+  ASSERT_TRUE(status.ok()) << status;
+}
+
+void DriverTest::Disarm(unsigned index) {
+  const Status status = driver_->Disarm(Key(index));
+  ASSERT_TRUE(status.ok()) << status;
+}
+
+chaos::v1::TargetSample DriverTest::Sample() {
+  std::vector<chaos::v1::TargetSample> samples;
+  driver_->ReadSamples(&samples);
+  EXPECT_EQ(samples.size(), 1u);
+  return samples.empty() ? chaos::v1::TargetSample() : samples[0];
+}
+
+chaos::v1::FaultCounters DriverTest::Counters(unsigned index) {
+  const chaos::v1::TargetSample sample = Sample();
+  for (const auto& counters : sample.faults()) {
+    if (counters.fault_index() == index) return counters;
+  }
+  ADD_FAILURE() << "no counters of fault " << index;
+  return {};
+}
+
+chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {
+  constexpr int kAttempts = 40;
+  auto counters = Counters(index);
+  for (int i = 0; i < kAttempts; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const auto again = Counters(index);
+    if (again.SerializeAsString() == counters.SerializeAsString()) break;
+    counters = again;
+  }
+  return counters;
+}
+
+}  // namespace faultline::netns_test

@@ -1,0 +1,112 @@
+// For tests with real packets: a server's and a client's network namespace joined by a veth pair,
+// gone when the object is, and what earlier, killed test runs left behind is removed first.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bpf/fd.h"
+#include "bpf/netns.h"
+#include "faults/driver.h"
+#include "faults/network/driver.h"
+#include "network/v1/parameters.pb.h"
+
+namespace faultline::netns_test {
+
+// Runs a program and waits; its standard output. Fails the test when it fails.
+std::string RunProgram(const std::vector<std::string>& command);
+// The same, with the exit code as by the shell, whatever it is.
+std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code);
+
+class Network {
+ public:
+  static constexpr char kServer4[] = "10.209.0.2";
+  static constexpr char kClient4[] = "10.209.0.1";
+  static constexpr char kServer6[] = "fd00:209::2";
+  static constexpr char kClient6[] = "fd00:209::1";
+  static constexpr char kInterface[] = "eth0";
+
+  Network();
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  const std::string& server_netns() const { return server_; }
+  const std::string& client_netns() const { return client_; }
+
+  // Run on the calling thread, inside; sockets made there stay there.
+  void In(const std::string& netns, const std::function<void()>& work) const;
+  void InServer(const std::function<void()>& work) const { In(server_, work); }
+  void InClient(const std::function<void()>& work) const { In(client_, work); }
+
+  // Names of the server's (client's) interfaces.
+  std::vector<std::string> Links(const std::string& netns) const;
+
+ private:
+  std::string server_;
+  std::string client_;
+};
+
+// An undo journal in memory.
+class MemoryUndoLog : public faults::UndoLog {
+ public:
+  struct Record_ {
+    std::string kind;
+    std::vector<std::string> arguments;
+  };
+  StatusOr<uint64_t> Record(const std::string& kind,
+                            const std::vector<std::string>& arguments) override;
+  void Erase(uint64_t handle) override { records_.erase(handle); }
+  const std::map<uint64_t, Record_>& records() const { return records_; }
+
+ private:
+  std::map<uint64_t, Record_> records_;
+  uint64_t last_ = 0;
+};
+
+// The reason why tests with real packets cannot run here; none when they can.
+std::optional<std::string> WhyNot();
+
+// A driver on the two namespaces, with leases that hold.
+class DriverTest : public testing::Test {
+ protected:
+  void SetUp() override;
+
+  // (Re)makes the driver; the lease page then holds for an hour.
+  void MakeDriver(const network::DriverOptions& options = {});
+  void HoldLeases();
+
+  // A target called "t" in the server's namespace.
+  chaos::v1::Target ServerTarget(const std::vector<uint32_t>& ports = {}) const;
+  chaos::v1::Target ClientTarget(const std::vector<uint32_t>& ports = {}) const;
+  void SetTarget(const chaos::v1::Target& target);
+
+  static ::network::v1::NetworkLatency Latency(
+      double delay_ms, ::network::v1::Direction direction = ::network::v1::DIRECTION_EGRESS);
+  static ::network::v1::NetworkLoss Loss(
+      double percent, ::network::v1::Direction direction = ::network::v1::DIRECTION_EGRESS);
+  // Arms fault number `index` of experiment "e" on target "t", for an hour.
+  Status TryArm(const google::protobuf::Message& config, unsigned index = 0, uint64_t seed = 7);
+  void Arm(const google::protobuf::Message& config, unsigned index = 0, uint64_t seed = 7);
+  void Disarm(unsigned index = 0);
+  faults::FaultKey Key(unsigned index = 0) const { return {"e", index, "t"}; }
+
+  chaos::v1::TargetSample Sample();
+  chaos::v1::FaultCounters Counters(unsigned index = 0);
+  // The same once no packet is on its way through the programs: they count one thing after another.
+  chaos::v1::FaultCounters SettledCounters(unsigned index = 0);
+
+  std::unique_ptr<Network> network_;
+  MemoryUndoLog undo_;
+  faults::LeasePage* lease_ = nullptr;
+  std::unique_ptr<faults::Driver> driver_;
+};
+
+}  // namespace faultline::netns_test

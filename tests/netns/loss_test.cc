@@ -1,0 +1,222 @@
+// NETWORK_LOSS, filters and leases with real packets.
+#include "base/clock.h"
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+namespace pb = ::network::v1;
+
+constexpr uint16_t kPort = 7001;
+constexpr uint16_t kOtherPort = 7002;
+// Long enough for an answer on this machine, short enough to wait for many that never come.
+constexpr auto kLost = 150ms;
+
+class LossTest : public DriverTest {
+ protected:
+  void SetUp() override {
+    DriverTest::SetUp();
+    if (!network_) return;
+    server_ = std::make_unique<EchoServer>(*network_, kPort);
+    other_ = std::make_unique<EchoServer>(*network_, kOtherPort);
+  }
+
+  // True when a fresh request of that kind gets its answer.
+  bool Answers(Protocol protocol, const std::string& address = Network::kServer4,
+               uint16_t port = kPort, uint16_t local_port = 0) {
+    Client client(*network_, protocol, address, port, local_port);
+    return client.RoundTrip(kLost).has_value();
+  }
+
+  std::unique_ptr<EchoServer> server_;
+  std::unique_ptr<EchoServer> other_;
+};
+
+TEST_F(LossTest, AHundredPercentLosesEverythingAndNothingIsLeftAfterwards) {
+  SetTarget(ServerTarget());
+  Arm(Loss(100));
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_FALSE(Answers(Protocol::kIcmp));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer6));
+  const auto counters = Counters();
+  EXPECT_GE(counters.dropped(), 3u);
+  EXPECT_EQ(counters.dropped(), counters.matched());
+  Disarm();
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+TEST_F(LossTest, TheShareAskedIsLostAndTheSameSeedLosesTheSamePackets) {
+  constexpr int kPackets = 4000;
+  SetTarget(ServerTarget({kPort}));
+  std::vector<uint64_t> dropped;
+  for (int run = 0; run < 2; ++run) {
+    Arm(Loss(20, pb::DIRECTION_INGRESS), 0, /*seed=*/42);
+    Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+    for (int i = 0; i < kPackets; ++i) client.Send("x");
+    const auto counters = Counters();
+    EXPECT_EQ(counters.matched(), static_cast<uint64_t>(kPackets));
+    dropped.push_back(counters.dropped());
+    Disarm();
+    (void)Sample();
+  }
+  // 800 +- 6 standard deviations of a binomial count (25.3).
+  EXPECT_NEAR(static_cast<double>(dropped[0]), 800, 152);
+  EXPECT_EQ(dropped[0], dropped[1]);
+}
+
+TEST_F(LossTest, SeveralFaultsOnOnePacketMultiplyTheirLosses) {
+  constexpr int kPackets = 4000;
+  SetTarget(ServerTarget({kPort}));
+  Arm(Loss(50, pb::DIRECTION_INGRESS), 0, 1);
+  Arm(Loss(50, pb::DIRECTION_INGRESS), 1, 2);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  for (int i = 0; i < kPackets; ++i) client.Send("x");
+  const double lost = static_cast<double>(Counters(0).dropped() + Counters(1).dropped());
+  EXPECT_NEAR(lost, 0.75 * kPackets, 170);
+}
+
+TEST_F(LossTest, OnlyTheTargetsPortsAreTouched) {
+  SetTarget(ServerTarget({kPort}));
+  Arm(Loss(100));
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kOtherPort));
+  EXPECT_TRUE(Answers(Protocol::kIcmp));
+  EXPECT_EQ(Counters().matched(), 1u);
+}
+
+TEST_F(LossTest, OnlyTheTargetsAddressesAreTouched) {
+  chaos::v1::Target target = ServerTarget();
+  target.add_addresses(Network::kServer6);
+  SetTarget(target);
+  Arm(Loss(100));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer6));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4));
+}
+
+TEST_F(LossTest, TheProtocolFilterHolds) {
+  SetTarget(ServerTarget());
+  auto loss = Loss(100);
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_UDP);
+  Arm(loss);
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kTcp));
+  EXPECT_TRUE(Answers(Protocol::kIcmp));
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_ICMP);
+  Arm(loss);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_FALSE(Answers(Protocol::kIcmp));
+}
+
+TEST_F(LossTest, TheLocalPortFilterHolds) {
+  SetTarget(ServerTarget({kPort, kOtherPort}));
+  auto loss = Loss(100);
+  loss.mutable_filter()->add_local_port(kOtherPort);
+  Arm(loss);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kOtherPort));
+}
+
+TEST_F(LossTest, ThePeerPortFilterHolds) {
+  SetTarget(ServerTarget());
+  auto loss = Loss(100);
+  loss.mutable_filter()->add_peer_port(9001);
+  loss.mutable_filter()->add_peer_port(9002);
+  Arm(loss);
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kPort, 9001));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kPort, 9002));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort, 9003));
+}
+
+TEST_F(LossTest, ThePeerNetworkFilterHoldsAlsoWhereNetworksNest) {
+  SetTarget(ServerTarget());
+  auto wide = Loss(100);
+  wide.mutable_filter()->add_peer_cidr("10.0.0.0/8");
+  Arm(wide, 0);
+  auto narrow = Loss(100);
+  narrow.mutable_filter()->add_peer_cidr("10.208.0.0/15");
+  narrow.mutable_filter()->add_peer_port(9001);
+  Arm(narrow, 1);
+  // The longest network that covers the peer names both filters.
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
+  EXPECT_EQ(Counters(0).dropped(), 1u);
+  Disarm(0);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kPort, 9001));
+  Disarm(1);
+  auto six = Loss(100);
+  six.mutable_filter()->add_peer_cidr("fd00:209::/64");
+  Arm(six);
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer6));
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+TEST_F(LossTest, WithoutHeartbeatPacketsPassUntouchedAndAreCounted) {
+  SetTarget(ServerTarget({kPort}));
+  Arm(Loss(100));
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  lease_->heartbeat_until_ns = 0;
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  const auto counters = Counters();
+  EXPECT_EQ(counters.dropped(), 1u);
+  EXPECT_EQ(counters.lease_expired(), 1u);
+  HoldLeases();
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+}
+
+TEST_F(LossTest, WithoutControlLeasePacketsPassUntouched) {
+  SetTarget(ServerTarget());
+  Arm(Loss(100));
+  lease_->control_until_ns = BoottimeNowNs();
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+TEST_F(LossTest, AFaultEndsAtItsDeadlineAndArmingAgainMovesIt) {
+  SetTarget(ServerTarget({kPort}));
+  faults::ArmRequest request;
+  request.key = Key();
+  request.config.PackFrom(Loss(100));
+  request.deadline_boottime_ns = BoottimeNowNs() - 1;
+  ASSERT_TRUE(driver_->Arm(request).ok());
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  request.deadline_boottime_ns = BoottimeNowNs() + 3600 * kNanosPerSecond;
+  ASSERT_TRUE(driver_->Arm(request).ok());
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  // The same rule went on: its counters were kept.
+  EXPECT_EQ(Counters().lease_expired(), 1u);
+}
+
+TEST_F(LossTest, LaterFragmentsFollowFaultsWithoutPortFilterOnly) {
+  const std::string big(3000, 'f');
+  SetTarget(ServerTarget({kPort}));
+  Arm(Loss(100, pb::DIRECTION_INGRESS));
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  client.Send(big);
+  EXPECT_EQ(Counters().matched(), 1u);  // of three fragments, the one that shows its ports
+  SetTarget(ServerTarget());
+  // The kernels' own neighbour discovery stays out of the count.
+  auto loss = Loss(100, pb::DIRECTION_INGRESS);
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_UDP);
+  Arm(loss);
+  client.Send(big);
+  EXPECT_EQ(Counters().matched(), 3u);
+}
+
+TEST_F(LossTest, WhatCannotBeDoneIsRefusedWithASentence) {
+  SetTarget(ServerTarget({kPort}));
+  auto loss = Loss(100);
+  loss.mutable_filter()->add_local_port(80);
+  const Status status = TryArm(loss);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(ToString(status.message()), testing::HasSubstr("local_port 80"));
+  EXPECT_TRUE(driver_->Armed().empty());
+
+  chaos::v1::Target missing = ServerTarget();
+  missing.set_interface("nope0");
+  EXPECT_EQ(driver_->SetTargets({missing})[0].code(), StatusCode::kNotFound);
+  EXPECT_EQ(TryArm(Loss(1)).code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace faultline::netns_test

@@ -1,0 +1,134 @@
+// Request-to-response times, and what is called not measurable.
+#include "base/histogram.h"
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+namespace pb = ::network::v1;
+using testing::HasSubstr;
+
+constexpr uint16_t kPort = 7001;
+constexpr int kRequests = 20;
+
+class MeasureTest : public DriverTest {
+ protected:
+  void SetUp() override {
+    DriverTest::SetUp();
+    if (network_) server_ = std::make_unique<EchoServer>(*network_, kPort);
+  }
+  void Ask(Client& client, int requests = kRequests) {
+    for (int i = 0; i < requests; ++i) ASSERT_TRUE(client.RoundTrip().has_value());
+  }
+  Histogram Measured(chaos::v1::TargetSample* sample) {
+    *sample = Sample();
+    Histogram histogram;
+    EXPECT_TRUE(histogram.Merge(sample->latency()).ok());
+    return histogram;
+  }
+
+  std::unique_ptr<EchoServer> server_;
+  chaos::v1::TargetSample sample_;
+};
+
+TEST_F(MeasureTest, AServersRequestsAreEachCountedOnce) {
+  SetTarget(ServerTarget({kPort}));
+  for (const auto protocol : {Protocol::kTcp, Protocol::kUdp}) {
+    for (const char* address : {Network::kServer4, Network::kServer6}) {
+      Client client(*network_, protocol, address, kPort);
+      Ask(client);
+      EXPECT_EQ(Measured(&sample_).count(), static_cast<uint64_t>(kRequests));
+      EXPECT_EQ(sample_.not_measurable(), 0u);
+      EXPECT_GE(sample_.packets(), 2u * kRequests);
+    }
+  }
+}
+
+TEST_F(MeasureTest, AServersDelayOnEitherDirectionIsInTheTime) {
+  SetTarget(ServerTarget({kPort}));
+  for (const auto direction : {pb::DIRECTION_EGRESS, pb::DIRECTION_INGRESS}) {
+    Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+    Arm(Latency(100, direction));
+    (void)Sample();
+    Ask(client, 3);
+    const Histogram histogram = Measured(&sample_);
+    EXPECT_EQ(histogram.count(), 3u);
+    EXPECT_GE(histogram.PercentileNs(1), 98e6);
+    Disarm();
+  }
+}
+
+TEST_F(MeasureTest, AClientsTimesIncludeItsDelaysBothWays) {
+  SetTarget(ClientTarget());
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  Ask(client);
+  EXPECT_EQ(Measured(&sample_).count(), static_cast<uint64_t>(kRequests));
+  Arm(Latency(100, pb::DIRECTION_BOTH));
+  Ask(client, 3);
+  const Histogram histogram = Measured(&sample_);
+  EXPECT_EQ(histogram.count(), 3u);
+  EXPECT_GE(histogram.PercentileNs(1), 196e6);
+  EXPECT_EQ(sample_.not_measurable(), 0u);
+}
+
+TEST_F(MeasureTest, ADelayedRequestThatIsSentAgainIsOneRequest) {
+  SetTarget(ClientTarget());
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  Ask(client, 1);
+  (void)Sample();
+  // Longer than the retransmission timeout: the client sends it again while the lane holds it.
+  Arm(Latency(900));
+  Ask(client, 1);
+  const Histogram histogram = Measured(&sample_);
+  EXPECT_EQ(histogram.count(), 1u);
+  EXPECT_GE(histogram.PercentileNs(50), 890e6);
+  EXPECT_EQ(sample_.not_measurable(), 0u);
+}
+
+TEST_F(MeasureTest, PipeliningIsNotMeasurableAndGivesNoNumber) {
+  SetTarget(ServerTarget({kPort}));
+  Arm(Latency(100));  // so that the second request surely comes before the first answer
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  (void)Sample();
+  for (int i = 0; i < 3; ++i) {
+    client.Send("first");
+    std::this_thread::sleep_for(5ms);
+    client.Send("second");
+    EXPECT_EQ(client.Receive(11).size(), 11u);
+  }
+  EXPECT_EQ(Measured(&sample_).count(), 0u);
+  EXPECT_GE(sample_.not_measurable(), 1u);
+  EXPECT_THAT(sample_.not_measurable_reason(), HasSubstr("overlap"));
+}
+
+TEST_F(MeasureTest, Http2IsRecognisedByItsPreface) {
+  SetTarget(ServerTarget({kPort}));
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  client.Send(preface);
+  EXPECT_EQ(client.Receive(preface.size()), preface);
+  EXPECT_EQ(Measured(&sample_).count(), 0u);
+  EXPECT_EQ(sample_.not_measurable(), 1u);
+  EXPECT_THAT(sample_.not_measurable_reason(), HasSubstr("HTTP/2"));
+}
+
+TEST_F(MeasureTest, AConnectionOlderThanTheTargetIsMeasuredFromItsSecondTurn) {
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  Ask(client, 1);
+  SetTarget(ServerTarget({kPort}));
+  Ask(client, 3);
+  EXPECT_EQ(Measured(&sample_).count(), 2u);
+  EXPECT_EQ(sample_.not_measurable(), 0u);
+}
+
+TEST_F(MeasureTest, OtherPortsAreNotCountedForATargetWithPorts) {
+  SetTarget(ServerTarget({kPort + 1}));
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  Ask(client);
+  EXPECT_EQ(Measured(&sample_).count(), 0u);
+  EXPECT_EQ(sample_.packets(), 0u);
+}
+
+}  // namespace
+}  // namespace faultline::netns_test

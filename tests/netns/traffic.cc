@@ -1,0 +1,206 @@
+#include "netns/traffic.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace faultline::netns_test {
+namespace {
+
+constexpr uint8_t kEchoRequest4 = 8, kEchoReply4 = 0, kEchoRequest6 = 128, kEchoReply6 = 129;
+
+sockaddr_in6 Address(const std::string& text, uint16_t port) {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(port);
+  const std::string mapped = text.find(':') == std::string::npos ? "::ffff:" + text : text;
+  EXPECT_EQ(inet_pton(AF_INET6, mapped.c_str(), &address.sin6_addr), 1) << text;
+  return address;
+}
+
+bpf::UniqueFd Listen(int type, uint16_t port) {
+  bpf::UniqueFd fd(socket(AF_INET6, type | SOCK_CLOEXEC, 0));
+  const int off = 0, on = 1;
+  setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  const sockaddr_in6 any = Address("::", port);
+  EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)), 0)
+      << std::strerror(errno);
+  if (type == SOCK_STREAM) listen(fd.get(), 64);
+  return fd;
+}
+
+bool WaitReadable(int fd, std::chrono::milliseconds patience) {
+  pollfd wait{fd, POLLIN, 0};
+  return poll(&wait, 1, static_cast<int>(patience.count())) > 0;
+}
+
+uint16_t Checksum(const std::string& bytes) {
+  uint32_t sum = 0;
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    sum += static_cast<uint8_t>(bytes[i]) |
+           static_cast<uint32_t>(static_cast<uint8_t>(bytes[i + 1])) << 8;
+  }
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
+
+}  // namespace
+
+EchoServer::EchoServer(const Network& network, uint16_t port) {
+  network.InServer([&] {
+    udp_ = Listen(SOCK_DGRAM, port);
+    tcp_ = Listen(SOCK_STREAM, port);
+  });
+  stop_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC));
+  thread_ = std::thread([this] { Serve(); });
+}
+
+EchoServer::~EchoServer() {
+  eventfd_write(stop_.get(), 1);
+  thread_.join();
+}
+
+void EchoServer::Serve() {
+  std::vector<bpf::UniqueFd> connections;
+  std::vector<char> buffer(256 * 1024);
+  while (true) {
+    std::vector<pollfd> waits{
+        {stop_.get(), POLLIN, 0}, {udp_.get(), POLLIN, 0}, {tcp_.get(), POLLIN, 0}};
+    for (const auto& connection : connections) waits.push_back({connection.get(), POLLIN, 0});
+    poll(waits.data(), waits.size(), -1);
+    if (waits[0].revents != 0) return;
+    if (waits[1].revents != 0) {
+      sockaddr_in6 peer{};
+      socklen_t size = sizeof(peer);
+      const ssize_t got = recvfrom(udp_.get(), buffer.data(), buffer.size(), 0,
+                                   reinterpret_cast<sockaddr*>(&peer), &size);
+      if (got >= 0) {
+        sendto(udp_.get(), buffer.data(), static_cast<size_t>(got), 0,
+               reinterpret_cast<sockaddr*>(&peer), size);
+      }
+    }
+    for (size_t i = waits.size(); i-- > 3;) {
+      if (waits[i].revents == 0) continue;
+      const ssize_t got = recv(waits[i].fd, buffer.data(), buffer.size(), 0);
+      if (got > 0) {
+        send(waits[i].fd, buffer.data(), static_cast<size_t>(got), MSG_NOSIGNAL);
+      } else {
+        connections.erase(connections.begin() + static_cast<long>(i) - 3);
+      }
+    }
+    if (waits[2].revents != 0) {
+      connections.emplace_back(accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const int on = 1;
+      setsockopt(connections.back().get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+  }
+}
+
+Client::Client(const Network& network, Protocol protocol, const std::string& address, uint16_t port,
+               uint16_t local_port, const std::string& netns)
+    : protocol_(protocol), ipv6_(address.find(':') != std::string::npos) {
+  network.In(netns.empty() ? network.client_netns() : netns, [&] {
+    const int type = protocol == Protocol::kTcp   ? SOCK_STREAM
+                     : protocol == Protocol::kUdp ? SOCK_DGRAM
+                                                  : SOCK_RAW;
+    const int family = protocol == Protocol::kIcmp && !ipv6_ ? AF_INET : AF_INET6;
+    const int echo = ipv6_ ? int{IPPROTO_ICMPV6} : int{IPPROTO_ICMP};
+    const int number = protocol == Protocol::kIcmp ? echo : 0;
+    socket_ = bpf::UniqueFd(socket(family, type | SOCK_CLOEXEC, number));
+    ASSERT_TRUE(socket_.valid()) << std::strerror(errno);
+    if (local_port != 0) {
+      const sockaddr_in6 local = Address("::", local_port);
+      ASSERT_EQ(bind(socket_.get(), reinterpret_cast<const sockaddr*>(&local), sizeof(local)), 0);
+    }
+    int result = 0;
+    if (family == AF_INET) {
+      sockaddr_in peer{};
+      peer.sin_family = AF_INET;
+      inet_pton(AF_INET, address.c_str(), &peer.sin_addr);
+      result = connect(socket_.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    } else {
+      const sockaddr_in6 peer = Address(address, protocol == Protocol::kIcmp ? uint16_t{0} : port);
+      result = connect(socket_.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    }
+    ASSERT_EQ(result, 0) << std::strerror(errno);
+  });
+  // Room for what a test sends before it reads.
+  const int on = 1, buffer = 8 << 20;
+  if (protocol == Protocol::kUdp) {
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
+  }
+  if (protocol == Protocol::kTcp) {
+    setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  }
+}
+
+std::string Client::Request() {
+  ++turn_;
+  std::string bytes(16, '\0');
+  std::memcpy(bytes.data() + 8, "payload!", 8);
+  std::memcpy(bytes.data() + 6, &turn_, sizeof(turn_));
+  if (protocol_ == Protocol::kIcmp) {
+    bytes[0] = static_cast<char>(ipv6_ ? kEchoRequest6 : kEchoRequest4);
+    // The kernel writes an ICMPv6 checksum itself.
+    const uint16_t checksum = Checksum(bytes);
+    if (!ipv6_) std::memcpy(bytes.data() + 2, &checksum, sizeof(checksum));
+  }
+  return bytes;
+}
+
+std::optional<Milliseconds> Client::RoundTrip(std::chrono::milliseconds patience) {
+  const auto began = std::chrono::steady_clock::now();
+  const std::string request = Request();
+  Send(request);
+  while (true) {
+    const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - began);
+    if (spent >= patience || !WaitReadable(socket_.get(), patience - spent)) return std::nullopt;
+    char buffer[2048];
+    const ssize_t got = recv(socket_.get(), buffer, sizeof(buffer), 0);
+    if (got < 16) continue;
+    const char* tail = buffer + got - 16;
+    const bool reply = protocol_ != Protocol::kIcmp ||
+                       static_cast<uint8_t>(tail[0]) == (ipv6_ ? kEchoReply6 : kEchoReply4);
+    if (reply && std::memcmp(tail + 6, request.data() + 6, 10) == 0) {
+      return std::chrono::steady_clock::now() - began;
+    }
+  }
+}
+
+bool Client::AnswersBefore(double limit_ms) {
+  constexpr int kAttempts = 10;
+  for (int i = 0; i < kAttempts; ++i) {
+    const auto time = RoundTrip();
+    if (time && time->count() < limit_ms) return true;
+  }
+  return false;
+}
+
+void Client::Send(const std::string& bytes) {
+  EXPECT_EQ(send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(bytes.size()))
+      << std::strerror(errno);
+}
+
+std::string Client::Receive(size_t bytes, std::chrono::milliseconds patience) {
+  std::string text;
+  char buffer[65536];
+  while (text.size() < bytes && WaitReadable(socket_.get(), patience)) {
+    const ssize_t got = recv(socket_.get(), buffer, sizeof(buffer), 0);
+    if (got <= 0) break;
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  return text;
+}
+
+}  // namespace faultline::netns_test

@@ -1,0 +1,64 @@
+// Small clients and servers for tests with real packets. Addresses are text, IPv4 or IPv6.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "bpf/fd.h"
+#include "netns/harness.h"
+
+namespace faultline::netns_test {
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+inline constexpr std::chrono::seconds kPatience{5};
+
+enum class Protocol { kTcp, kUdp, kIcmp };
+
+// Answers every UDP datagram and every burst of TCP bytes with the same bytes, on `port` of all
+// addresses of the server's namespace, until destroyed.
+class EchoServer {
+ public:
+  EchoServer(const Network& network, uint16_t port);
+  ~EchoServer();
+
+ private:
+  void Serve();
+
+  bpf::UniqueFd udp_;
+  bpf::UniqueFd tcp_;
+  bpf::UniqueFd stop_;
+  std::thread thread_;
+};
+
+// A socket that is connected to the server, in the client's namespace unless another is named.
+class Client {
+ public:
+  Client(const Network& network, Protocol protocol, const std::string& address, uint16_t port,
+         uint16_t local_port = 0, const std::string& netns = "");
+
+  // Time until the answer to one small request has come; none when it has not within `patience`.
+  std::optional<Milliseconds> RoundTrip(std::chrono::milliseconds patience = kPatience);
+  // Whether one of several requests is answered sooner than that: what is not delayed is, also on a
+  // machine that is slow now and then.
+  bool AnswersBefore(double limit_ms);
+  // Requests without waiting.
+  void Send(const std::string& bytes);
+  // Bytes that have come, at least `bytes` of them unless patience ends.
+  std::string Receive(size_t bytes, std::chrono::milliseconds patience = kPatience);
+  int fd() const { return socket_.get(); }
+
+ private:
+  std::string Request();
+
+  Protocol protocol_;
+  bool ipv6_;
+  bpf::UniqueFd socket_;
+  uint16_t turn_ = 0;
+};
+
+}  // namespace faultline::netns_test

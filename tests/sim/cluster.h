@@ -1,0 +1,93 @@
+// A whole simulated system, and what goes wrong in it: controllers, agents and clients, as one seed
+// decides.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/agent.h"
+#include "sim/client.h"
+#include "sim/disk.h"
+
+namespace faultline::sim {
+
+// What may go wrong, for a whole run; how much and when, the seed says.
+struct Faults {
+  NetworkFaults network;
+  bool partitions = false;  // links are cut and mended, in one direction too
+  bool crashes = false;     // controllers lose their power and come back
+  bool restarts = false;    // controllers end in order and come back
+  bool pauses = false;      // controllers and agents stand still for a while
+  bool agent_crashes = false;
+  bool clock_steps = false;  // Unix clocks jump
+  DiskFaults disk;
+  bool full_disks = false;
+  bool damaged_disk = false;  // one node finds its data unreadable at a restart
+
+  // A mix that the seed chooses.
+  static Faults Random(World* world);
+  std::string Text() const;
+};
+
+class Cluster {
+ public:
+  struct Options {
+    uint64_t seed = 1;
+    uint64_t nodes = 0;  // 0: the seed says, 3 or 5
+    uint64_t faulty_ns = 4 * kSecond;
+  };
+  explicit Cluster(const Options& options);
+  ~Cluster();
+
+  // Faults and clients; then the end of faults, after which everything must come to rest: every
+  // experiment ended, all nodes equal. Returns what went wrong, in words; empty when nothing did.
+  std::string Run();
+
+  World& world() { return world_; }
+  const Referee& referee() const { return referee_; }
+  const history::ExperimentHistory& history() const { return history_; }
+
+ private:
+  struct AgentPlace {
+    HostId host = kNowhere;
+    uint64_t incarnation = 0;
+    std::unique_ptr<Agent> agent;
+  };
+
+  std::string DataDir(uint64_t node) const;
+  void StartNode(uint64_t node);
+  void EndNode(uint64_t node, bool in_order);
+  void PowerLoss(uint64_t node, uint64_t after_ns, uint64_t down_ns);
+  void StartAgent(const std::string& id);
+  void FaultStep();
+  void FaultNodes();
+  void FaultAgents();
+  void Partition();
+  void EndFaults();
+  void Watchdog();
+
+  bool AtRest();
+  std::string Difference();
+  std::string CheckEnd();
+
+  const Options options_;
+  World world_;
+  Network network_;
+  Referee referee_;
+  history::ExperimentHistory history_;
+  Directory directory_;
+  Faults faults_;
+  std::vector<raft::Member> members_;
+  std::string folder_;  // of the nodes' snapshots
+  std::map<uint64_t, std::unique_ptr<Disk>> disks_;
+  std::map<std::string, AgentPlace> agents_;
+  ClientWorld shared_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  uint64_t snapshot_every_ = 0, snapshot_trailing_ = 0;
+  uint64_t damaged_ = 0;  // node that never comes back
+  bool faulty_ = true;
+};
+
+}  // namespace faultline::sim

@@ -1,0 +1,71 @@
+// A node's disk: what raft/log_store.h keeps, with what goes wrong on disks. What was synced is
+// there after a crash; a write that was under way is there as a whole or not at all (the real store
+// drops a torn record).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "raft/types.h"
+#include "sim/world.h"
+
+namespace faultline::sim {
+
+struct DiskFaults {
+  double slow = 0;             // a sync takes up to 100 ms
+  double crash = 0;            // the power goes during a write
+  double crash_vote = 0;       // ...during one with term or vote
+  double error = 0;            // a write fails, and may be there or not
+  uint64_t full_until_ns = 0;  // every write fails until then
+};
+
+class Disk {
+ public:
+  // A file system's directory for the store at `dir`: LogStore::Open finds it by that name.
+  Disk(World* world, HostId host, std::string dir);
+  ~Disk();
+  Disk(const Disk&) = delete;
+  Disk& operator=(const Disk&) = delete;
+  // nullptr when there is none.
+  static Disk* Find(const std::string& dir);
+
+  DiskFaults faults;
+  // A flipped bit: nothing can be read any more.
+  bool damaged = false;
+  // Told of each write as it begins.
+  std::function<void(const raft::LogWrite&)> on_write;
+  // The host's power goes after so long.
+  std::function<void(uint64_t after_ns)> on_power_loss;
+
+  Status Write(const raft::LogWrite& write);
+  raft::LoadedLog Load();
+  // Whether the disk works again, after a failed write.
+  Status Recover();
+  // The host lost its power: settles what was under way.
+  void PowerLost();
+
+  // Term of the durable entry at `index`; 0 when there is none.
+  uint64_t TermAt(uint64_t index);
+  // Whether the entry, or a snapshot that stands for it, is durable.
+  bool Holds(uint64_t index, uint64_t term);
+  uint64_t last_index();
+  uint64_t snapshot_index();
+
+ private:
+  void Apply(const raft::LogWrite& write);
+  void Settle();
+
+  World* const world_;
+  const HostId host_;
+  const std::string dir_;
+  raft::HardState hard_state_;
+  raft::SnapshotPtr snapshot_;
+  std::map<uint64_t, raft::EntryPtr> entries_;
+  std::optional<raft::LogWrite> under_way_;
+  uint64_t done_at_ns_ = 0;
+};
+
+}  // namespace faultline::sim

@@ -1,0 +1,160 @@
+// What goes wrong in a simulated system, and when.
+#include <algorithm>
+
+#include "sim/cluster.h"
+
+namespace faultline::sim {
+
+Faults Faults::Random(World* world) {
+  Faults faults;
+  const auto some = [world](double probability) { return world->Chance(probability); };
+  if (some(0.6)) faults.network.loss = static_cast<double>(world->Between(1, 8)) / 100;
+  if (some(0.5)) faults.network.duplicate = static_cast<double>(world->Between(1, 8)) / 100;
+  if (some(0.6)) faults.network.late = static_cast<double>(world->Between(1, 8)) / 100;
+  if (some(0.2)) faults.network.max_delay_ns = world->Between(2, 20) * kMs;
+  faults.partitions = some(0.5);
+  faults.crashes = some(0.5);
+  faults.restarts = some(0.3);
+  faults.pauses = some(0.4);
+  faults.agent_crashes = some(0.3);
+  faults.clock_steps = some(0.2);
+  if (some(0.4)) faults.disk.slow = 0.05;
+  if (faults.crashes) faults.disk.crash = 0.002;
+  if (faults.crashes) faults.disk.crash_vote = 0.1;
+  if (some(0.2)) faults.disk.error = 0.002;
+  faults.full_disks = some(0.15);
+  faults.damaged_disk = some(0.1);
+  return faults;
+}
+
+std::string Faults::Text() const {
+  std::string text =
+      fmt::format("loss {} %, doubled {} %, late {} %, delay up to {} ms", network.loss * 100,
+                  network.duplicate * 100, network.late * 100, network.max_delay_ns / kMs);
+  const std::pair<bool, const char*> named[] = {
+      {partitions, "partitions"},       {crashes, "power losses"},
+      {restarts, "restarts"},           {pauses, "pauses"},
+      {agent_crashes, "agents killed"}, {clock_steps, "clock steps"},
+      {disk.slow > 0, "slow disks"},    {disk.error > 0, "disk errors"},
+      {full_disks, "full disks"},       {damaged_disk, "a damaged disk"}};
+  for (const auto& [present, name] : named) {
+    if (present) text += fmt::format(", {}", name);
+  }
+  return text;
+}
+
+void Cluster::FaultStep() {
+  if (!faulty_) return;
+  FaultNodes();
+  FaultAgents();
+  if (faults_.partitions && world_.Chance(0.5)) {
+    Partition();
+  } else if (world_.Chance(0.5)) {
+    network_.MendAll();
+  }
+  world_.At(kNowhere, world_.now_ns() + world_.Between(50, 500) * kMs, [this] { FaultStep(); });
+}
+
+void Cluster::FaultNodes() {
+  const uint64_t one = world_.Between(1, members_.size());
+  const HostId host = directory_.nodes.at(one).host;
+  if (faults_.crashes && world_.Chance(0.3)) {
+    const bool all = world_.Chance(0.1);
+    for (uint64_t node = 1; node <= members_.size(); ++node) {
+      if (all || node == one) PowerLoss(node, 0, world_.Between(1, 800) * kMs);
+    }
+  }
+  if (faults_.restarts && world_.Chance(0.2)) {
+    EndNode(one, true);
+    world_.At(kNowhere, world_.now_ns() + world_.Between(1, 300) * kMs,
+              [this, one] { StartNode(one); });
+  }
+  if (faults_.pauses && world_.Chance(0.2)) {
+    const uint64_t for_ns = world_.Between(10, 3'000) * kMs;
+    world_.Note("n{} stands still for {} ms", one, for_ns / kMs);
+    world_.Pause(host, world_.now_ns() + for_ns);
+  }
+  if (faults_.clock_steps && world_.Chance(0.3)) {
+    const auto off_by_s = static_cast<int64_t>(world_.Between(0, 20)) - 10;
+    world_.Note("n{}'s clock is set wrong by {} s", one, off_by_s);
+    world_.StepUnixClock(host, off_by_s * static_cast<int64_t>(kSecond));
+  }
+  if (faults_.full_disks && world_.Chance(0.15)) {
+    world_.Note("n{}'s disk is full", one);
+    disks_.at(one)->faults.full_until_ns = world_.now_ns() + world_.Between(1, 1'000) * kMs;
+  }
+  if (faults_.damaged_disk && damaged_ == 0 && world_.Chance(0.1)) {
+    world_.Note("n{}'s disk is damaged", one);
+    disks_.at(one)->damaged = true;
+    faults_.damaged_disk = false;
+    PowerLoss(one, 0, kMs);
+  }
+}
+
+void Cluster::FaultAgents() {
+  auto agent = agents_.begin();
+  std::advance(agent, world_.Between(0, agents_.size() - 1));
+  AgentPlace& place = agent->second;
+  if (faults_.agent_crashes && place.agent && world_.Chance(0.15)) {
+    world_.On(place.host, [&] {
+      world_.Note("is killed");
+      world_.EndLife(place.host);
+      place.agent.reset();
+    });
+    world_.At(kNowhere, world_.now_ns() + world_.Between(1, 4'000) * kMs,
+              [this, id = agent->first] { StartAgent(id); });
+  }
+  if (faults_.pauses && world_.Chance(0.1)) {
+    const uint64_t for_ns = world_.Between(10, 3'000) * kMs;
+    world_.Note("{} stands still for {} ms", agent->first, for_ns / kMs);
+    world_.Pause(place.host, world_.now_ns() + for_ns);
+  }
+}
+
+void Cluster::Partition() {
+  network_.MendAll();
+  std::vector<HostId> hosts;
+  for (const auto& [node, place] : directory_.nodes) hosts.push_back(place.host);
+  for (const auto& [id, place] : agents_) hosts.push_back(place.host);
+  std::vector<bool> side(hosts.size());
+  for (size_t i = 0; i < hosts.size(); ++i) side[i] = world_.Chance(0.5);
+  const double thoroughness = world_.Chance(0.6) ? 1.0 : 0.7;  // else some links stay, one way
+  std::string apart;
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    if (side[i]) apart += " " + world_.NameOf(hosts[i]);
+    for (size_t j = 0; j < hosts.size(); ++j) {
+      if (side[i] != side[j] && world_.Chance(thoroughness)) network_.Cut(hosts[i], hosts[j]);
+    }
+  }
+  world_.Note("{} cut off:{}", thoroughness < 1.0 ? "partly" : "wholly", apart);
+}
+
+// Operators and supervisors bring everything back.
+void Cluster::EndFaults() {
+  world_.Note("faults end");
+  faulty_ = false;
+  network_.faults = {};
+  network_.MendAll();
+  for (auto& [node, disk] : disks_) disk->faults = {};
+  for (auto& [node, place] : directory_.nodes) {
+    world_.StepUnixClock(place.host, 0);
+    world_.Pause(place.host, 0);
+    StartNode(node);
+  }
+  for (auto& [id, place] : agents_) {
+    world_.Pause(place.host, 0);
+    StartAgent(id);
+  }
+}
+
+// A process that has given up is started anew.
+void Cluster::Watchdog() {
+  for (auto& [node, place] : directory_.nodes) {
+    if (!place.controller || place.controller->view().role != raft::Role::kUnavailable) continue;
+    EndNode(node, false);
+    StartNode(node);
+  }
+  world_.At(kNowhere, world_.now_ns() + 200 * kMs, [this] { Watchdog(); });
+}
+
+}  // namespace faultline::sim

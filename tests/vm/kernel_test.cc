@@ -1,0 +1,98 @@
+// What this kernel can do, and by which way. What a test finds out it also leaves as a property of
+// its report ("feature.tcx", "kind.NETWORK_LATENCY", "way.udp_segments"): empty means natively, a
+// sentence says what is done instead or why it is refused. docs/kernels.md is made of these.
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "bpf/probe.h"
+#include "chaos/v1/options.pb.h"
+#include "faults/registry.h"
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+namespace {
+
+constexpr uint16_t kPort = 7001;
+
+// A sentence for people: words, and no line end.
+bool IsSentence(const std::string& text) {
+  return text.find(' ') != std::string::npos && text.find('\n') == std::string::npos;
+}
+
+TEST(KernelTest, WhatIsMissingIsToldInASentence) {
+  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+    EXPECT_EQ(feature.available, feature.reason.empty()) << feature.name;
+    EXPECT_TRUE(feature.available || IsSentence(feature.reason)) << feature.reason;
+    RecordProperty("feature." + feature.name, feature.reason);
+  }
+}
+
+TEST(KernelTest, AFaultKindNeedsOnlyFeaturesThatTheProbeKnows) {
+  const auto& features = bpf::KernelFeatures();
+  for (const faults::Group& group : faults::Groups()) {
+    for (const faults::Kind& kind : group.kinds) {
+      const auto& option = kind.descriptor()->options().GetExtension(chaos::v1::fault_kind);
+      std::string refused;
+      for (const std::string& name : option.capabilities()) {
+        const auto known = std::find_if(features.begin(), features.end(),
+                                        [&](const bpf::Feature& f) { return f.name == name; });
+        ASSERT_NE(known, features.end()) << option.name() << " needs " << name;
+        if (refused.empty()) refused = known->reason;
+      }
+      RecordProperty("kind." + option.name(), refused);
+    }
+  }
+}
+
+// Offloads that came with kernel 6.2: Debian 12's headers do not have them.
+constexpr unsigned kTunFUso4 = 0x20;
+constexpr unsigned kTunFUso6 = 0x40;
+
+// Asked of a device of this test's own, gone when it returns.
+bool TapTakesUdpTrains() {
+  const bpf::UniqueFd tap(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  ifreq request{};
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+  std::strncpy(request.ifr_name, "fl-uso%d", IFNAMSIZ - 1);
+  EXPECT_EQ(ioctl(tap.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
+  return ioctl(tap.get(), TUNSETOFFLOAD,
+               TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | kTunFUso4 | kTunFUso6) == 0;
+}
+
+class SegmentsTest : public DriverTest {};
+
+TEST_F(SegmentsTest, ADatagramTrainForTheNetworkCardToCutArrivesWholeAndLate) {
+  constexpr int kSegments = 10, kSegmentBytes = 1000;
+  constexpr double kDelayMs = 300;
+  EchoServer server(*network_, kPort);
+  SetTarget(ClientTarget());
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  ASSERT_TRUE(client.RoundTrip().has_value());
+  Arm(Latency(kDelayMs));
+  const int bytes = kSegmentBytes;
+  ASSERT_EQ(setsockopt(client.fd(), IPPROTO_UDP, UDP_SEGMENT, &bytes, sizeof(bytes)), 0);
+  std::string train(size_t{kSegments} * kSegmentBytes, '\0');
+  for (size_t i = 0; i < train.size(); ++i) train[i] = static_cast<char>(i / kSegmentBytes + i % 7);
+  const auto began = std::chrono::steady_clock::now();
+  client.Send(train);
+  EXPECT_EQ(client.Receive(train.size()), train);
+  EXPECT_GE(Milliseconds(std::chrono::steady_clock::now() - began).count(), kDelayMs);
+  const auto counters = Counters();
+  EXPECT_EQ(counters.lane_dropped(), 0u);
+  RecordProperty("way.udp_segments",
+                 TapTakesUdpTrains()
+                     ? ""
+                     : "TAP devices have no USO (it came with 6.2): the train is cut "
+                       "before the lane holds it");
+}
+
+}  // namespace
+}  // namespace faultline::netns_test

@@ -1,0 +1,96 @@
+"""One run of a virtual machine: qemu without KVM, the console in a file, a shared folder for the
+job and its results, and a time limit."""
+import ctypes
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+QEMU = "qemu-system-x86_64"
+CONSOLE_TAIL_LINES = 30
+MEMORY_MIB = 2048
+PROCESSORS = 2
+
+
+class MachineError(Exception):
+    """What went wrong, in sentences, with the console's last lines."""
+
+
+def console_tail(console):
+    if not console.exists():
+        return "(the console stayed empty)"
+    text = console.read_text(errors="replace").replace("\r", "")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "\n".join(f"  | {line}" for line in lines[-CONSOLE_TAIL_LINES:]) or \
+        "(the console stayed empty)"
+
+
+def command_line(kernel, initrd, share, console):
+    return [
+        QEMU, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max",
+        "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config",
+        "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none",
+        "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",
+        "-fsdev", f"local,id=share,path={share},security_model=none",
+        "-device", "virtio-9p-pci,fsdev=share,mount_tag=share",
+        "-kernel", str(kernel.image), "-initrd", str(initrd),
+        # A panic ends the machine; a lock that is held for long is a panic.
+        "-append", "console=ttyS0 panic=-1 oops=panic loglevel=4 random.trust_cpu=on "
+                   "clocksource=hpet tsc=unstable nokaslr mitigations=off rdinit=/init",
+    ]
+
+
+def wait(process, limit_s, console, on_line):
+    """Passes what the guest says to on_line; False when the limit was reached first."""
+    deadline = time.monotonic() + limit_s
+    told = 0
+    while True:
+        ended = process.poll() is not None
+        text = console.read_text(errors="replace") if console.exists() else ""
+        complete = text.rfind("\n") + 1
+        for line in text[told:complete].splitlines():
+            on_line(line.rstrip("\r"))
+        told = max(told, complete)
+        if ended:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+
+
+def end_with_parent():
+    """The machine is not to outlive this process, however that ends."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def run(kernel, initrd, share, limit_s, on_line):
+    """Boots, and returns when the guest has finished its job, share/job. Results are in `share`.
+    Raises MachineError when there is no qemu, or the guest panics, hangs or ends early."""
+    share = pathlib.Path(share)
+    console = share / "console.log"
+    if shutil.which(QEMU) is None:
+        raise MachineError(f"kernel {kernel.name}: {QEMU} is missing (package qemu-system-x86)")
+    with subprocess.Popen(command_line(kernel, initrd, share, console), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True, preexec_fn=end_with_parent) as process:
+        try:
+            in_time = wait(process, limit_s, console, on_line)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+        complaints = process.stderr.read().strip()
+    where = f"kernel {kernel.name} ({kernel.version})"
+    if not in_time:
+        raise MachineError(f"{where}: not finished after {limit_s:g} s; the console's last lines:\n"
+                           f"{console_tail(console)}")
+    if not (share / "finished").exists():
+        panic = re.search(r"Kernel panic - (.*)", console.read_text(errors="replace")
+                          if console.exists() else "")
+        what = f"panicked: {panic[1].strip()}" if panic else "ended before its job was done"
+        qemu = f"; qemu says: {complaints}" if complaints else ""
+        raise MachineError(f"{where}: {what}{qemu}; the console's last lines:\n"
+                           f"{console_tail(console)}")

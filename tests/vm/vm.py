@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Runs test programs and benchmarks under other kernels, in virtual machines without KVM.
+Called by scripts/test.sh and scripts/bench.sh.
+
+  vm.py kernels                       names of tests/vm/kernels.txt; the short run's first
+  vm.py test [--short] [KERNEL...]    the list of tests/vm/tests.txt; results stand beside those of
+                                      other suites in $FAULTLINE_TEST_RESULTS, as suite vm-KERNEL
+  vm.py bench KERNEL NAME...          benchmarks of build/release; their figures go to stdout
+  vm.py table [--check]               writes (or compares) docs/kernels.md with the last results
+  vm.py prove                         a machine that panics or hangs, and a host without qemu, are
+                                      errors that name the kernel and show the console
+"""
+import argparse
+import contextlib
+import fnmatch
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+import image
+import kernels
+import machine
+import table
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import test_summary  # noqa: E402  (its folder is known only now)
+
+# Limits for the whole of a machine's run, boot included.
+SHORT_LIMIT_S = 600
+FULL_LIMIT_S = 5400
+BENCH_LIMIT_S = 1800
+# Of one program, by tools/test_summary.py in the guest.
+PROGRAM_LIMIT_S = 1200
+
+
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def chosen_tests(build, short):
+    """[(program, filter or None)] of tests.txt; raises when a line names nothing."""
+    chosen = []
+    for line in (HERE / "tests.txt").read_text().splitlines():
+        words = line.split("#")[0].split()
+        if not words or (words[0] == "short") != short:
+            continue
+        label, name = words[1].split("/")
+        folder = build / "tests" / label
+        found = sorted(path for path in folder.glob("*") if path.is_file()
+                       and os.access(path, os.X_OK) and fnmatch.fnmatch(path.name, name))
+        if not found:
+            raise image.ImageError(f"tests/vm/tests.txt names {words[1]}, which is not in {folder}")
+        chosen += [(path, words[2] if len(words) > 2 else None) for path in found]
+    return chosen
+
+
+def our_programs(build):
+    """The real programs, which some tests start."""
+    return sorted(path for path in (build / "bin").glob("*")
+                  if path.is_file() and os.access(path, os.X_OK))
+
+
+@contextlib.contextmanager
+def shared_folder():
+    with tempfile.TemporaryDirectory(prefix="faultline-vm-") as path:
+        (pathlib.Path(path) / "results").mkdir()
+        yield pathlib.Path(path)
+
+
+def boot(kernel, programs, job, limit_s, on_line, share):
+    (share / "job").write_text(job)
+    initrd = share.with_name(share.name + ".initrd")
+    try:
+        image.build(programs, kernel, initrd)
+        machine.run(kernel, initrd, share, limit_s, on_line)
+    finally:
+        initrd.unlink(missing_ok=True)
+
+
+def tell(line, file=sys.stdout):
+    """What the guest prints, but for its kernel's own messages."""
+    if line.strip() and not re.match(r"^(\x1b|\[ *\d+\.\d+\])", line):
+        print(line, file=file, flush=True)
+
+
+def collect(suite, share, tests, problem, seconds):
+    """Moves results to those of the other suites; what brought none counts as failed."""
+    for path in (share / "results").glob("*"):
+        shutil.copy(path, test_summary.RESULTS / path.name)
+    if (share / "console.log").exists():
+        shutil.copy(share / "console.log", test_summary.RESULTS / f"{suite}.console.log")
+    lost = [path.name for path, _ in tests
+            if not (test_summary.RESULTS / f"{suite}.{path.name}.json").exists()]
+    if problem or lost:
+        text = problem or "the machine ended without a result of every program"
+        names = f"\nwithout result: {', '.join(lost)}" if lost else ""
+        test_summary.keep(suite, "(the machine)", [
+            {"name": "boots, runs every program and ends", "outcome": "failed",
+             "text": text + names}], seconds)
+    else:
+        test_summary.keep(suite, "(the machine)", [
+            {"name": "boots, runs every program and ends", "outcome": "passed", "text": ""}],
+            seconds)
+
+
+def job_of(suite, tests):
+    lines = ["export FAULTLINE_TEST_RESULTS=/share/results START_SECONDS=$(date +%s)"]
+    for path, test_filter in tests:
+        prefix = f"--prefix {shlex.quote(f'env GTEST_FILTER={test_filter}')} " if test_filter else ""
+        lines.append(f"python3 /tools/test_summary.py run --suite {suite} "
+                     f"--limit {PROGRAM_LIMIT_S} {prefix}{shlex.quote(str(path))}")
+    return "\n".join(lines) + "\n"
+
+
+def test_kernel(name, build, short):
+    suite = f"vm-{name}"
+    began = time.monotonic()
+    tests, problem = [], ""
+    with shared_folder() as share:
+        try:
+            kernel = kernels.fetch(name, log)
+            if kernel.note:
+                log(f"kernel {name}: {kernel.note}")
+            log(f"kernel {name}: booting {kernel.version}")
+            tests = chosen_tests(build, short)
+            boot(kernel, [path for path, _ in tests] + our_programs(build), job_of(suite, tests),
+                 SHORT_LIMIT_S if short else FULL_LIMIT_S, tell, share)
+        except kernels.OtherRelease as error:
+            test_summary.keep(suite, "(the machine)", [
+                {"name": "", "outcome": "skipped", "text": str(error)}], 0.0)
+            return
+        except (kernels.KernelError, image.ImageError, machine.MachineError, OSError) as error:
+            problem = f"kernel {name}: {error}" if name not in str(error) else str(error)
+        collect(suite, share, tests, problem, time.monotonic() - began)
+
+
+def command_test(arguments):
+    listed, short_kernel = kernels.read_list()
+    names = arguments.kernels or ([short_kernel] if arguments.short else list(listed))
+    test_summary.RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        test_kernel(name, ROOT / arguments.build, arguments.short)
+    return 0
+
+
+def command_bench(arguments):
+    build = ROOT / arguments.build
+    programs = [build / "bench" / name for name in arguments.names]
+    for program in programs:
+        if not program.exists():
+            raise image.ImageError(f"there is no benchmark {program}")
+    kernel = kernels.fetch(arguments.kernel, log)
+    log(f"kernel {arguments.kernel}: booting {kernel.version}; software emulation: "
+        "only ratios mean something")
+    # Figures and the rest must not mix on the console.
+    job = "".join(f"echo 'bench {program.name}'\n{shlex.quote(str(program))} "
+                  f">>/share/figures 2>/share/complaints || echo {program.name} >>/share/failed\n"
+                  "cat /share/complaints\n" for program in programs)
+    with shared_folder() as share:
+        try:
+            boot(kernel, programs + our_programs(build), job, BENCH_LIMIT_S,
+                 lambda line: tell(line, sys.stderr), share)
+        finally:
+            if (share / "figures").exists():
+                print((share / "figures").read_text(), end="", flush=True)
+        if (share / "failed").exists():
+            log("failed: " + " ".join((share / "failed").read_text().split()))
+            return 1
+    return 0
+
+
+def told_error(kernel, job, limit_s):
+    with shared_folder() as share:
+        try:
+            boot(kernel, [], job, limit_s, lambda line: None, share)
+        except machine.MachineError as error:
+            return str(error)
+    return ""
+
+
+def command_prove(_):
+    name = kernels.read_list()[1]
+    kernel = kernels.fetch(name, log)
+    told = {
+        "panicked": told_error(kernel, "echo c >/proc/sysrq-trigger\n", SHORT_LIMIT_S),
+        "not finished after 5 s": told_error(kernel, "sleep 1000\n", 5),
+        "ended before its job was done": told_error(kernel, "poweroff -f\n", SHORT_LIMIT_S),
+    }
+    machine.QEMU = "qemu-of-a-host-that-has-none"
+    told["is missing"] = told_error(kernel, "true\n", SHORT_LIMIT_S)
+    wrong = [f"'{words}' is not in: {text or 'no error'}" for words, text in told.items()
+             if words not in text or f"kernel {name}" not in text]
+    if "\n  | " not in told["panicked"]:
+        wrong.append(f"no line of the console is in: {told['panicked']}")
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+def command_kernels(_):
+    listed, short_kernel = kernels.read_list()
+    print("\n".join([short_kernel] + [name for name in listed if name != short_kernel]))
+    return 0
+
+
+def command_table(arguments):
+    complaint = table.check(test_summary.RESULTS) if arguments.check else \
+        table.write(test_summary.RESULTS)
+    if complaint:
+        print(complaint)
+        return 1
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("kernels").set_defaults(function=command_kernels)
+    test = commands.add_parser("test")
+    test.add_argument("--short", action="store_true")
+    test.add_argument("--build", default="build/dev")
+    test.add_argument("kernels", nargs="*")
+    test.set_defaults(function=command_test)
+    bench = commands.add_parser("bench")
+    bench.add_argument("--build", default="build/release")
+    bench.add_argument("kernel")
+    bench.add_argument("names", nargs="+")
+    bench.set_defaults(function=command_bench)
+    commands.add_parser("prove").set_defaults(function=command_prove)
+    table_parser = commands.add_parser("table")
+    table_parser.add_argument("--check", action="store_true")
+    table_parser.set_defaults(function=command_table)
+    arguments = parser.parse_args()
+    # Folders are removed also when the run is called off.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return arguments.function(arguments)
+    except (kernels.KernelError, image.ImageError, machine.MachineError) as error:
+        log(f"error: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

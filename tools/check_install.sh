@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# What `cmake --install` puts where, compared with deploy/installed.txt; the units must be valid.
+# usage: tools/check_install.sh BUILD_DIR
+set -euo pipefail
+build=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cmake --install "$build" --prefix "$prefix" >/dev/null
+diff -u deploy/installed.txt <(cd "$prefix" && find . -type f -printf '%m %P\n' | LC_ALL=C sort -k 2)
+if command -v systemd-analyze >/dev/null; then
+  # Where the units will say the programs are must exist for the check: they are tried as installed.
+  for unit in "$prefix"/lib/systemd/system/*.service; do
+    sed -i "s|=[^ ]*/sbin/faultline|=$prefix/sbin/faultline|" "$unit"
+  done
+  systemd-analyze verify --man=no "$prefix"/lib/systemd/system/*.service
+fi
