@@ -23,13 +23,13 @@ if [ -n "$vm_kernel" ]; then
   shift
   [ $# -gt 0 ] || die "--vm needs the name of a benchmark"
   "$ROOT/scripts/bootstrap.sh"
-  build_preset release
+  build_preset release bench/all src/bin/all
   exec python3 "$ROOT/tests/vm/vm.py" bench "$vm_kernel" "$@"
 fi
 need_root
 need_btf
 "$ROOT/scripts/bootstrap.sh"
-build_preset release
+build_preset release bench/all src/bin/all
 
 dir=$ROOT/build/release/bench
 [ -d "$dir" ] || die "there are no benchmarks in build/release/bench"

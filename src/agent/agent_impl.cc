@@ -184,13 +184,16 @@ void Agent::Impl::SendReports() {
 void Agent::Impl::Measure(uint64_t now_ns) {
   auto samples = drivers.ReadSamples();
   totals.Add(samples, now_ns);
-  meters.batches.Add();
-  const auto& batch = metrics.Add(std::move(samples), UnixNowNs(), now_ns - measured_ns);
+  const size_t made = metrics.Add(std::move(samples), UnixNowNs(), now_ns - measured_ns);
+  meters.batches.Add(made);
   measured_ns = now_ns;
   if (!session || !session->welcomed()) return;
-  chaos::v1::ConnectRequest request;
-  *request.mutable_metrics() = batch;
-  session->Send(std::move(request));
+  const auto& kept = metrics.kept();
+  for (auto batch = kept.end() - static_cast<ptrdiff_t>(made); batch != kept.end(); ++batch) {
+    chaos::v1::ConnectRequest request;
+    *request.mutable_metrics() = *batch;
+    session->Send(std::move(request));
+  }
 }
 
 void Agent::Impl::End() {

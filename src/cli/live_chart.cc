@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <vector>
 
 #include "cli/format.h"
@@ -42,21 +41,9 @@ Axis AxisOf(const std::vector<double>& lows, const std::vector<double>& highs) {
   return axis;
 }
 
-std::string ClippedLines(const std::string& text, size_t columns) {
-  std::istringstream lines(text);
-  std::string clipped, line;
-  while (std::getline(lines, line)) clipped += Clipped(line, columns) + "\n";
-  return clipped;
-}
-
 std::string Label(const std::string& text) { return fmt::format("{:>8}  ", text); }
 
 }  // namespace
-
-void LiveChart::set_terminal(Terminal terminal) {
-  resized_ |= terminal.columns != terminal_.columns || terminal.rows != terminal_.rows;
-  terminal_ = terminal;
-}
 
 LiveChart::Series& LiveChart::SeriesOf(const std::string& target) {
   return series_[per_target_ ? target : "all targets"];
@@ -100,8 +87,8 @@ std::string LiveChart::Summary(const std::string& name, const Column& column) co
 }
 
 std::string LiveChart::Chart(const std::string& name, const Series& series, size_t rows) const {
-  const size_t width = static_cast<size_t>(terminal_.columns) > kLabelColumns + 1
-                           ? static_cast<size_t>(terminal_.columns) - kLabelColumns - 1
+  const size_t width = static_cast<size_t>(screen_.terminal().columns) > kLabelColumns + 1
+                           ? static_cast<size_t>(screen_.terminal().columns) - kLabelColumns - 1
                            : 1;
   const size_t from = series.columns.size() > width ? series.columns.size() - width : 0;
   std::vector<double> p50, p99, requests, drops;
@@ -137,7 +124,7 @@ std::string LiveChart::Chart(const std::string& name, const Series& series, size
 std::string LiveChart::Picture(uint64_t now_ns) {
   second_ = std::max(second_, now_ns / kColumnNs);
   if (series_.empty()) return "waiting for measurements...\n";
-  const auto lines = static_cast<size_t>(std::max(terminal_.rows - 2, 1));
+  const auto lines = static_cast<size_t>(std::max(screen_.terminal().rows - 2, 1));
   // As many charts as can be read.
   const size_t fit = std::max<size_t>(1, lines / (kLeastRows + kOtherLines));
   const size_t charts = std::min({series_.size(), fit, kMaxCharts});
@@ -154,17 +141,7 @@ std::string LiveChart::Picture(uint64_t now_ns) {
   text += Label("");
   if (series_.size() > charts) text += fmt::format("({} more targets)  ", series_.size() - charts);
   text += "█ up to p50  ░ up to p99, one column a second";
-  return ClippedLines(text + "\n", static_cast<size_t>(terminal_.columns));
-}
-
-std::string LiveChart::Redraw(uint64_t now_ns) {
-  const std::string picture = Picture(now_ns);
-  const std::string back = resized_           ? "\033[2J\033[H"
-                           : lines_drawn_ > 0 ? fmt::format("\r\033[{}A\033[J", lines_drawn_)
-                                              : "";
-  resized_ = false;
-  lines_drawn_ = static_cast<size_t>(std::count(picture.begin(), picture.end(), '\n'));
-  return back + picture;
+  return ClippedLines(text + "\n", static_cast<size_t>(screen_.terminal().columns));
 }
 
 std::string LiveChart::LinesUntil(uint64_t now_ns) {

@@ -9,7 +9,7 @@
 
 #include "base/histogram.h"
 #include "chaos/v1/metrics.pb.h"
-#include "cli/output.h"
+#include "cli/screen.h"
 
 namespace faultline::cli {
 
@@ -21,8 +21,8 @@ class LiveChart {
   static constexpr size_t kMaxColumns = 600;
   static constexpr size_t kMaxCharts = 16;
 
-  LiveChart(Terminal terminal, bool per_target) : terminal_(terminal), per_target_(per_target) {}
-  void set_terminal(Terminal terminal);
+  LiveChart(Terminal terminal, bool per_target) : screen_(terminal), per_target_(per_target) {}
+  void set_terminal(Terminal terminal) { screen_.set_terminal(terminal); }
 
   // Updates with histograms. Times do not go back.
   void Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns);
@@ -30,7 +30,7 @@ class LiveChart {
   // Within the terminal's columns and rows; each line is ended by a newline.
   std::string Picture(uint64_t now_ns);
   // What moves the cursor over the picture drawn before and draws this one.
-  std::string Redraw(uint64_t now_ns);
+  std::string Redraw(uint64_t now_ns) { return screen_.Redraw(Picture(now_ns)); }
 
   // For a pipe: a line for each second that is over since the last call, and each target or all.
   std::string LinesUntil(uint64_t now_ns);
@@ -53,10 +53,8 @@ class LiveChart {
   std::string Chart(const std::string& name, const Series& series, size_t rows) const;
   std::string Summary(const std::string& name, const Column& column) const;
 
-  Terminal terminal_;
+  Screen screen_;
   const bool per_target_;
-  bool resized_ = false;
-  size_t lines_drawn_ = 0;
   uint64_t second_ = 0;                   // the present one
   uint64_t printed_ = 0;                  // seconds before it are printed
   std::map<std::string, Series> series_;  // by target; "all targets" when they are merged

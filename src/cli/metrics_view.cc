@@ -29,13 +29,6 @@ bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
   return update.measurable() || update.not_measurable_reason().empty();
 }
 
-std::string ClippedLines(const std::string& text, size_t columns) {
-  std::istringstream lines(text);
-  std::string clipped, line;
-  while (std::getline(lines, line)) clipped += Clipped(line, columns) + "\n";
-  return clipped;
-}
-
 }  // namespace
 
 void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
@@ -45,11 +38,6 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
   notice_.clear();
-}
-
-void MetricsView::set_terminal(Terminal terminal) {
-  resized_ |= terminal.columns != terminal_.columns || terminal.rows != terminal_.rows;
-  terminal_ = terminal;
 }
 
 // All but the sparkline.
@@ -85,8 +73,8 @@ MetricsView::Left MetricsView::LeftOfSparkline(bool with_delay, uint64_t now_ns)
 
 std::string MetricsView::Picture(uint64_t now_ns) const {
   std::ostringstream text, unused;
-  Output out(text, unused, terminal_);
-  const auto columns = static_cast<size_t>(terminal_.columns);
+  Output out(text, unused, screen_.terminal());
+  const auto columns = static_cast<size_t>(screen_.terminal().columns);
   const bool delays = std::any_of(rows_.begin(), rows_.end(), [](const auto& row) {
     return !DelayText(row.second.last).empty();
   });
@@ -104,7 +92,7 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
     break;  // one tells enough
   }
   // Besides: the heading, how many more there are, and the line that the cursor is on.
-  const int room_left = terminal_.rows - 3 - static_cast<int>(notes.size());
+  const int room_left = screen_.terminal().rows - 3 - static_cast<int>(notes.size());
   const size_t room = static_cast<size_t>(std::max(room_left, 1));
   left.headings.push_back("P99 OVER TIME");
   Table table(left.headings);
@@ -124,17 +112,6 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   if (rows_.size() > room) notes.push_back(fmt::format("({} more lines)", rows_.size() - room));
   for (const auto& note : notes) out.Line(out.Styled(note, Style::kWarning));
   return ClippedLines(text.str(), columns);
-}
-
-std::string MetricsView::Redraw(uint64_t now_ns) {
-  const std::string picture = Picture(now_ns);
-  // A terminal that was resized has wrapped its lines anew: nobody knows where they are.
-  const std::string back = resized_           ? "\033[2J\033[H"
-                           : lines_drawn_ > 0 ? fmt::format("\r\033[{}A\033[J", lines_drawn_)
-                                              : "";
-  resized_ = false;
-  lines_drawn_ = static_cast<size_t>(std::count(picture.begin(), picture.end(), '\n'));
-  return back + picture;
 }
 
 }  // namespace faultline::cli

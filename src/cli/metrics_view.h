@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "chaos/v1/metrics.pb.h"
-#include "cli/output.h"
+#include "cli/screen.h"
 #include "cli/table.h"
 
 namespace faultline::cli {
@@ -21,9 +21,9 @@ class MetricsView {
   // Values of the sparkline kept per line.
   static constexpr size_t kHistory = 200;
 
-  explicit MetricsView(Terminal terminal) : terminal_(terminal) {}
+  explicit MetricsView(Terminal terminal) : screen_(terminal) {}
   // The terminal as it is now: it may be resized at any time.
-  void set_terminal(Terminal terminal);
+  void set_terminal(Terminal terminal) { screen_.set_terminal(terminal); }
 
   void Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns);
   // Shown in a line of its own below the table until the next update: "the stream broke ...".
@@ -32,7 +32,7 @@ class MetricsView {
   // The picture, within the terminal's columns and rows; each line is ended by a newline.
   std::string Picture(uint64_t now_ns) const;
   // What moves the cursor over the picture drawn before and draws this one.
-  std::string Redraw(uint64_t now_ns);
+  std::string Redraw(uint64_t now_ns) { return screen_.Redraw(Picture(now_ns)); }
 
  private:
   struct Row {
@@ -51,11 +51,9 @@ class MetricsView {
                                    uint64_t now_ns);
   Left LeftOfSparkline(bool with_delay, uint64_t now_ns) const;
 
-  Terminal terminal_;
-  bool resized_ = false;
+  Screen screen_;
   std::map<Key, Row> rows_;
   std::string notice_;
-  size_t lines_drawn_ = 0;
 };
 
 }  // namespace faultline::cli

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "raft/crc32c.h"
 #include "raft/v1/raft.grpc.pb.h"
+#include "rpc/credentials.h"
 
 namespace faultline::raft {
 namespace {
@@ -23,9 +24,6 @@ using ::raft::v1::RaftService;
 constexpr int kKeepaliveTimeoutMs = 1'000;
 constexpr int kMinReconnectMs = 100;
 constexpr int kMaxReconnectMs = 1'000;
-// What gRPC calls the least time between attempts is how long one may take: the handshakes of a
-// connection over TLS are three round trips.
-constexpr int kConnectMs = 2'000;
 constexpr std::chrono::milliseconds kRetryPause{50};
 // One that refuses us is asked again after so long; an address that takes so long to be reached,
 // and again so long each time, is looked up for the log.
@@ -66,9 +64,7 @@ std::shared_ptr<grpc::Channel> MakePeerChannel(
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kMinReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  rpc::SetReconnect(kMinReconnectMs, kMaxReconnectMs, &arguments);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxSendMessageSize(kMaxWireBytes);
   return grpc::CreateCustomChannel(address, credentials, arguments);

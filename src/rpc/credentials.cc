@@ -30,6 +30,15 @@ StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const Tls
   return grpc::SslCredentials({texts.ca, texts.key, texts.cert});
 }
 
+void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* arguments) {
+  // What gRPC calls the least time between attempts is how long one may take: the handshakes of a
+  // connection over TLS are three round trips.
+  constexpr int kConnectMs = 2'000;
+  arguments->SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, first_ms);
+  arguments->SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
+  arguments->SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, longest_ms);
+}
+
 Caller CallerOf(const grpc::ServerContextBase& context) {
   const auto auth = context.auth_context();
   if (auth && auth->IsPeerAuthenticated()) {

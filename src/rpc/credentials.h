@@ -5,6 +5,7 @@
 #include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <memory>
 #include <string>
@@ -24,6 +25,10 @@ StatusOr<std::shared_ptr<grpc::ServerCredentials>> ListenerCredentials(const Tls
                                                                        const std::string& address);
 StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const TlsFiles& tls,
                                                                        const std::string& address);
+
+// How a channel between controllers connects again: after `first_ms`, twice as long each time up to
+// `longest_ms`, and two seconds for each attempt.
+void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* arguments);
 
 // What every RPC handler begins with.
 Caller CallerOf(const grpc::ServerContextBase& context);

@@ -19,9 +19,6 @@ namespace {
 
 constexpr int kFirstReconnectMs = 100;
 constexpr int kLongestReconnectMs = 1'000;
-// What gRPC calls the least time between attempts is how long one may take: the handshakes of a
-// connection over TLS are three round trips.
-constexpr int kConnectMs = 2'000;
 // Channels that are kept: members of the present and of the last configurations.
 constexpr size_t kMaxChannels = 32;
 
@@ -62,9 +59,7 @@ class GrpcClusterPeers final : public ClusterPeers {
     if (found != stubs_.end()) return found->second;
     FL_ASSIGN_OR_RETURN(const auto credentials, rpc::ChannelCredentials(tls_, address));
     grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
+    rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     if (stubs_.size() >= kMaxChannels) stubs_.clear();
     std::shared_ptr<Stub> stub =

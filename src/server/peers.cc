@@ -22,9 +22,6 @@ namespace {
 
 constexpr int kFirstReconnectMs = 50;
 constexpr int kLongestReconnectMs = 500;
-// What gRPC calls the least time between attempts is how long one may take: the handshakes of a
-// connection over TLS are three round trips.
-constexpr int kConnectMs = 2'000;
 
 std::chrono::system_clock::time_point ToDeadline(uint64_t deadline_ns) {
   const uint64_t now_ns = MonotonicNowNs();
@@ -133,9 +130,7 @@ class GrpcPeers final : public Peers {
   Status Add(const raft::Member& member) {
     FL_ASSIGN_OR_RETURN(const auto credentials, rpc::ChannelCredentials(tls_, member.address));
     grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
+    rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     peers_[member.id] = {member.address, v1::PeerService::NewStub(grpc::CreateCustomChannel(
                                              member.address, credentials, arguments))};
