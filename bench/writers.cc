@@ -8,6 +8,7 @@
 #include "chaos/v1/chaos.grpc.pb.h"
 #include "etcd/rpc.grpc.pb.h"
 #include "idle_agents.h"
+#include "rpc/credentials.h"
 #include "rpc/status.h"
 #include "server/validation.h"
 
@@ -49,6 +50,7 @@ class UnaryClient : public LoadClient {
       Request request;
       Response response;
     };
+    rpc::KeepCallbackQueue(channel_);
     auto state = std::make_shared<State>();
     state->context.set_deadline(std::chrono::system_clock::now() + kCall);
     state->request = Next();

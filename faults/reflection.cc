@@ -137,6 +137,12 @@ std::map<std::string, std::string> ParametersToText(const google::protobuf::Any&
   return result;
 }
 
+std::vector<std::string> CapabilitiesOf(const Kind& kind) {
+  const auto& names =
+      kind.descriptor()->options().GetExtension(chaos::v1::fault_kind).capabilities();
+  return {names.begin(), names.end()};
+}
+
 chaos::v1::FaultKindInfo Describe(const Kind& kind) {
   const Descriptor* descriptor = kind.descriptor();
   const auto& options = descriptor->options().GetExtension(chaos::v1::fault_kind);

@@ -60,6 +60,9 @@ std::map<std::string, std::string> ParametersToText(const google::protobuf::Any&
 // The typed message inside, of the generated class; nullptr when the type is not a kind's.
 std::unique_ptr<google::protobuf::Message> Unpack(const google::protobuf::Any& config);
 
+// Names of the agent capabilities that the kind needs.
+std::vector<std::string> CapabilitiesOf(const Kind& kind);
+
 // For ListFaultKinds, flags, forms and docs.
 chaos::v1::FaultKindInfo Describe(const Kind& kind);
 std::vector<chaos::v1::FaultKindInfo> DescribeAll();

@@ -17,7 +17,7 @@ packages=(
   clang-19 clang-format-19 lld-19 llvm-19 bpftool linux-libc-dev
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   librocksdb-dev libzstd-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
-  libboost-dev libssl-dev libelf-dev zlib1g-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libboost-dev libjemalloc-dev libssl-dev libelf-dev zlib1g-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
   iproute2 iputils-ping procps openssl zsh redis-server redis-tools iperf3 ethtool etcd-server
   prometheus
   qemu-system-x86 busybox-static kmod xz-utils

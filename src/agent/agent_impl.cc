@@ -1,12 +1,11 @@
 #include "agent/agent_impl.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <filesystem>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 
 namespace faultline::agent {
 namespace {
@@ -21,7 +20,7 @@ constexpr uint64_t kTargetCheckNs = 5 * kNanosPerSecond;  // targets that are th
 uint64_t Agent::Impl::RandomIncarnation() {
   uint64_t value = 0;
   while (value == 0) {
-    if (getrandom(&value, sizeof value, 0) != sizeof value) value = 0;
+    value = RandomNumber();
   }
   return value;
 }

@@ -20,8 +20,8 @@ class MetricsBuffer {
   // Keeps `limit` batches; the oldest goes when another comes.
   MetricsBuffer(std::string agent_id, uint64_t incarnation, size_t limit);
 
-  // Takes in what was read over the last `interval_ns`, which end now. Result: how many batches that
-  // made, the last of those kept: none while all is quiet, two when a quiet time ends.
+  // Takes in what was read over the last `interval_ns`, which end now. Result: how many batches
+  // that made, the last of those kept: none while all is quiet, two when a quiet time ends.
   size_t Add(std::vector<chaos::v1::TargetSample> samples, int64_t unix_now_ns,
              uint64_t interval_ns);
 

@@ -19,8 +19,8 @@ class Screen {
   // The terminal as it is now.
   void set_terminal(Terminal terminal);
 
-  // What moves the cursor over the picture drawn before and draws this one, whose lines are ended by
-  // newlines and no wider than the terminal.
+  // What moves the cursor over the picture drawn before and draws this one, whose lines are ended
+  // by newlines and no wider than the terminal.
   std::string Redraw(const std::string& picture);
 
  private:

@@ -4,8 +4,8 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
-#include <random>
 
+#include "base/random.h"
 #include "client/addresses.h"
 #include "rpc/credentials.h"
 #include "rpc/status.h"
@@ -109,10 +109,7 @@ bool PauseBefore(const Node& next, std::chrono::nanoseconds pause,
   return !cancellation->cancelled();
 }
 
-uint64_t RandomSeed() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32) | device();
-}
+uint64_t RandomSeed() { return RandomNumber(); }
 
 std::string NewRequestId() { return fmt::format("{:016x}{:016x}", RandomSeed(), RandomSeed()); }
 

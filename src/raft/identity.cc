@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <sstream>
 
+#include "base/random.h"
 #include "raft/crc32c.h"
 
 namespace faultline::raft {
@@ -86,10 +86,9 @@ Status SaveIdentity(const std::string& dir, const Identity& identity) {
 }
 
 Identity NewIdentity(uint64_t node_id) {
-  std::random_device device;
   Identity identity;
   identity.node_id = node_id;
-  identity.store_id = (static_cast<uint64_t>(device()) << 32) | device();
+  identity.store_id = RandomNumber();
   return identity;
 }
 

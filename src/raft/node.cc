@@ -2,12 +2,12 @@
 
 #include <atomic>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/strand.h"
 #include "raft/driver.h"
 #include "raft/load_snapshot.h"
@@ -377,7 +377,7 @@ class NodeImpl final : public Node, private Driver::Host {
 StatusOr<std::unique_ptr<Node>> Node::Start(Options options, StateMachine* machine,
                                             Transport* transport) {
   FL_RETURN_IF_ERROR(CheckOptions(options));
-  if (options.seed == 0) options.seed = std::random_device{}();
+  if (options.seed == 0) options.seed = RandomNumber();
   FL_ASSIGN_OR_RETURN(auto store, LogStore::Open(options.data_dir));
   LoadedLog log = store->TakeLoaded();
   if (log.empty() && !options.join) {

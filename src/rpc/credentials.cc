@@ -39,6 +39,10 @@ void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* argument
   arguments->SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, longest_ms);
 }
 
+void KeepCallbackQueue(const std::shared_ptr<grpc::Channel>& channel) {
+  [[maybe_unused]] static const auto* const kept = new std::shared_ptr<grpc::Channel>(channel);
+}
+
 Caller CallerOf(const grpc::ServerContextBase& context) {
   const auto auth = context.auth_context();
   if (auth && auth->IsPeerAuthenticated()) {

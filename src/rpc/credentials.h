@@ -14,8 +14,9 @@
 #include "rpc/endpoint.h"
 
 namespace grpc {
+class Channel;
 class ServerContextBase;
-}
+}  // namespace grpc
 
 namespace faultline::rpc {
 
@@ -29,6 +30,12 @@ StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const Tls
 // How a channel between controllers connects again: after `first_ms`, twice as long each time up to
 // `longest_ms`, and two seconds for each attempt.
 void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* arguments);
+
+// To be called before a callback call (stub->async()) on the channel. gRPC 1.51 frees the queue of
+// all callback calls with the last channel that used it, also on that queue's own thread, in the
+// end of a call that outlived its stub; the thread then goes on with freed memory. So the first
+// channel that comes here stays for as long as the process. From any thread.
+void KeepCallbackQueue(const std::shared_ptr<grpc::Channel>& channel);
 
 // What every RPC handler begins with.
 Caller CallerOf(const grpc::ServerContextBase& context);

@@ -62,8 +62,9 @@ class GrpcClusterPeers final : public ClusterPeers {
     rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     if (stubs_.size() >= kMaxChannels) stubs_.clear();
-    std::shared_ptr<Stub> stub =
-        v1::ClusterPeerService::NewStub(grpc::CreateCustomChannel(address, credentials, arguments));
+    const auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
+    rpc::KeepCallbackQueue(channel);
+    std::shared_ptr<Stub> stub = v1::ClusterPeerService::NewStub(channel);
     stubs_[address] = stub;
     return stub;
   }

@@ -1,9 +1,8 @@
 #include "server/experiment_service.h"
 
-#include <random>
-
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -11,11 +10,6 @@ namespace {
 
 using chaos::v1::StartExperimentResponse;
 using chaos::v1::StopExperimentResponse;
-
-uint64_t RandomNumber() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32) | device();
-}
 
 // A seed that survives JSON readers, whose numbers are exact up to 2^53; never 0.
 uint64_t RandomSeed() { return (RandomNumber() >> 12) + 1; }

@@ -1,9 +1,9 @@
 #include "server/peer_gate.h"
 
 #include <algorithm>
-#include <random>
 
 #include "base/log.h"
+#include "base/random.h"
 
 namespace faultline::server {
 namespace {
@@ -15,14 +15,9 @@ Status Refusal(const std::string& reason, const std::string& sentence) {
   return MakeDetailedError(StatusCode::kFailedPrecondition, reason, sentence);
 }
 
-uint64_t RandomId() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32) | device();
-}
-
 }  // namespace
 
-PeerGate::PeerGate(raft::Identity own) : own_(std::move(own)), start_id_(RandomId()) {}
+PeerGate::PeerGate(raft::Identity own) : own_(std::move(own)), start_id_(RandomNumber()) {}
 
 raft::Hello PeerGate::Hello() const {
   const std::lock_guard lock(mutex_);

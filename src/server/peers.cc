@@ -132,8 +132,8 @@ class GrpcPeers final : public Peers {
     grpc::ChannelArguments arguments;
     rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    peers_[member.id] = {member.address, v1::PeerService::NewStub(grpc::CreateCustomChannel(
-                                             member.address, credentials, arguments))};
+    auto channel = grpc::CreateCustomChannel(member.address, credentials, arguments);
+    peers_[member.id] = {member.address, channel, v1::PeerService::NewStub(channel)};
     return absl::OkStatus();
   }
 
@@ -163,13 +163,17 @@ class GrpcPeers final : public Peers {
   using AsyncStub = v1::PeerService::StubInterface::async_interface;
   struct Peer {
     std::string address;
+    std::shared_ptr<grpc::Channel> channel;
     std::shared_ptr<v1::PeerService::Stub> stub;
   };
 
+  // For a call; nullptr when there is no such member.
   std::shared_ptr<v1::PeerService::Stub> StubOf(uint64_t node_id) {
     const std::lock_guard lock(mutex_);
     const auto peer = peers_.find(node_id);
-    return peer == peers_.end() ? nullptr : peer->second.stub;
+    if (peer == peers_.end()) return nullptr;
+    rpc::KeepCallbackQueue(peer->second.channel);
+    return peer->second.stub;
   }
 
   template <typename Request, typename Response>

@@ -1,21 +1,18 @@
 #include "server/scheduler.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 
 namespace faultline::server {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{50};
 
-std::string RandomClusterId() {
-  std::random_device device;
-  return fmt::format("{:08x}{:08x}", device(), device());
-}
+std::string RandomClusterId() { return fmt::format("{:016x}", RandomNumber()); }
 
 Status NotNow(std::string_view why) {
   return MakeDetailedError(StatusCode::kUnavailable, "NOT_LEADER", why);

@@ -67,7 +67,9 @@ Status ParseFault(const std::string& kind,
     (*planned->mutable_fault()->mutable_parameters())[name] = text;
   }
   for (auto& name : faults::Occupies(config)) planned->add_occupies(name);
-  *planned->mutable_capabilities() = faults::Describe(*faults::FindKind(kind)).capabilities();
+  for (auto& name : faults::CapabilitiesOf(*faults::FindKind(kind))) {
+    planned->add_capabilities(std::move(name));
+  }
   *planned->mutable_config() = std::move(config);
   return absl::OkStatus();
 }
