@@ -1,7 +1,7 @@
-// The same delay, jitter and loss by `tc netem` (a prio qdisc with a flower filter in front) and by
-// our datapath, on the same veth pair, in turns in one run: what matched packets get, and what the
-// others pay. Needs a kernel with netem: scripts/bench.sh --vm netem_peer runs it in a virtual
-// machine, where only the ratios mean something.
+// The same delay, jitter, loss and rate by `tc netem` (a prio qdisc with a flower filter in front)
+// and by our datapath, on the same veth pair, in turns in one run: what matched packets get, and
+// what the others pay. Needs a kernel with netem: scripts/bench.sh --vm netem_peer runs it in a
+// virtual machine, where only the ratios mean something.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -25,6 +25,11 @@ constexpr int kUnmatchedRequests = 400;
 constexpr int kLossPackets = 2000;
 constexpr double kLossPercent = 10;
 constexpr double kJitterMs = 10;
+// Slow enough that a busy machine is the faster one.
+constexpr double kRateBps = 2e6;
+constexpr int kRatePackets = 250;
+constexpr size_t kRatePacketBytes = 1000;
+constexpr size_t kHeaderBytes = 14 + 20 + 8;  // Ethernet, IPv4, UDP
 
 enum class Means { kNothing, kOurs, kNetem };
 
@@ -68,6 +73,7 @@ class Host : public netns_test::DriverTest {
       }
       CompareJitter();
       CompareLoss();
+      CompareRate();
       CompareUnmatched();
     }
     driver_.reset();
@@ -189,6 +195,36 @@ class Host : public netns_test::DriverTest {
       End(means);
     }
     report_.Beside("lost_percent_of_10", lost_percent[1], "%", "netem", lost_percent[2]);
+  }
+
+  // What comes through a slower link that is always busy, its queue never full.
+  void CompareRate() {
+    ::network::v1::NetworkBandwidth bandwidth;
+    bandwidth.set_rate_bps(kRateBps);
+    bandwidth.set_queue_bytes(1e6);
+    std::array<std::vector<double>, 3> rates_mbps;
+    for (int round = 0; round < kRounds; ++round) {
+      for (const Means means : {Means::kOurs, Means::kNetem}) {
+        Begin(means, bandwidth, {"rate", fmt::format("{}bit", kRateBps)});
+        rates_mbps[static_cast<size_t>(means)].push_back(RateMbps());
+        End(means);
+      }
+    }
+    report_.Beside("rate_mbps_of_2", Percentile(rates_mbps[1], 50), "Mbit/s", "netem",
+                   Percentile(rates_mbps[2], 50));
+  }
+
+  double RateMbps() {
+    netns_test::Client client(*network_, netns_test::Protocol::kUdp, Network::kServer4,
+                              kMatchedPort);
+    constexpr size_t kPayload = kRatePacketBytes - kHeaderBytes;
+    for (int i = 0; i < kRatePackets; ++i) client.Send(std::string(kPayload, 'x'));
+    (void)client.Receive(kPayload);
+    const auto began = std::chrono::steady_clock::now();
+    const auto rest = client.Receive(kPayload * (kRatePackets - 1), 1000ms).size();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    const auto packets = static_cast<double>(rest) / kPayload;
+    return packets * kRatePacketBytes * 8 / took.count() / 1e6;
   }
 
   void CompareUnmatched() {

@@ -2,10 +2,11 @@
 faultline_bpf(datapath network/datapath.bpf.c)
 faultline_library(network_driver SOURCES
     network/delay.cc network/driver.cc network/filter_plan.cc network/hold_queue.cc network/hooks.cc network/kernel.cc
-    network/lane.cc network/lane_frame.cc network/loopback.cc network/plan_delay.cc
-    network/plan_loss.cc network/rule.cc network/samples.cc
+    network/lane.cc network/lane_frame.cc network/lane_rule.cc network/loopback.cc
+    network/plan_delay.cc network/plan_loss.cc network/rate_limit.cc network/rule.cc network/samples.cc
     network/tables.cc network/tap.cc network/waiter.cc
   DEPS base bpf_util network_spec network_parameters datapath_bpf)
 faultline_library(fault_drivers SOURCES drivers.cc DEPS network_driver)
 faultline_library(undo_actions SOURCES undo.cc DEPS base bpf_util)
-faultline_test(network_lane_test SOURCES network/hold_queue_test.cc DEPS network_driver)
+faultline_test(network_lane_test SOURCES network/hold_queue_test.cc network/lane_rule_test.cc
+  DEPS network_driver)

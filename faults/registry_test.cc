@@ -71,10 +71,12 @@ TEST(Parameters, ComeBackAsTextThatParsesToTheSameMessage) {
 }
 
 TEST(Parameters, OfAnUnknownKindAreRefusedListingTheKinds) {
-  EXPECT_EQ(ErrorOf("DISK_FULL", {}),
-            "fault_type: 'DISK_FULL' is not allowed: one of NETWORK_LATENCY, NETWORK_LOSS");
+  std::vector<std::string> names;
+  for (const auto& kind : DescribeAll()) names.push_back(kind.name());
+  const std::string known = fmt::format("is not allowed: one of {}", fmt::join(names, ", "));
+  EXPECT_EQ(ErrorOf("DISK_FULL", {}), "fault_type: 'DISK_FULL' " + known);
   EXPECT_EQ(ErrorOf("DISK_FULL", {}, "faults[1].parameters."),
-            "faults[1].kind: 'DISK_FULL' is not allowed: one of NETWORK_LATENCY, NETWORK_LOSS");
+            "faults[1].kind: 'DISK_FULL' " + known);
   const auto status = ParseParameters("DISK_FULL", {}).status();
   EXPECT_EQ(DetailOf(status)->reason(), "UNKNOWN_FAULT_KIND");
 }

@@ -102,7 +102,8 @@ struct fl_counters {
   __u64 lane_dropped;
   __u64 delay_given_ns;
   __u64 delay_asked_ns;
-  __u64 reserved[2];
+  __u64 lane_acted; /* packets that the lane chose by itself and did the rule's part to */
+  __u64 reserved;
 };
 
 /* Why a connection cannot be measured. */

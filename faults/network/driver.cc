@@ -39,7 +39,7 @@ struct RuleState {
   std::string config;  // type and bytes, and the seed
   bool uses_lane = false;
   unsigned hook = 0;
-  void (chaos::v1::FaultCounters::*acted)(uint64_t) = nullptr;
+  ActedAs acted;
 };
 
 class NetworkDriver : public faults::Driver {

@@ -21,7 +21,7 @@ struct FlowKey {
   bool operator==(const FlowKey&) const = default;
 };
 
-// One delaying rule of a held frame.
+// One rule of a held frame, and how long it holds it.
 struct HeldRule {
   unsigned rule = 0;
   uint64_t delay_ns = 0;

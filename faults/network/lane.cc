@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "faults/network/lane_frame.h"
+#include "faults/network/tap.h"
 
 namespace faultline::network {
 namespace {
@@ -54,7 +55,7 @@ Lane::~Lane() {
 }
 
 StatusOr<unsigned> Lane::AddDevice(int fd) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const unsigned device = next_device_++;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -63,6 +64,8 @@ StatusOr<unsigned> Lane::AddDevice(int fd) {
     return MakeError(StatusCode::kInternal, "the lane cannot serve a device: {}", ErrnoText(errno));
   }
   devices_[device] = fd;
+  lock.unlock();
+  TellDevices();
   return device;
 }
 
@@ -87,8 +90,23 @@ void Lane::DropDevice(unsigned device) {
 }
 
 void Lane::SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns) {
-  const std::lock_guard lock(mutex_);
-  rules_[rule] = Rule{.active = true, .what = what, .deadline_ns = deadline_ns};
+  {
+    const std::lock_guard lock(mutex_);
+    rules_[rule] = Rule{.active = true, .what = what, .deadline_ns = deadline_ns};
+  }
+  TellDevices();
+}
+
+void Lane::TellDevices() {
+  std::map<unsigned, int> devices;
+  bool whole = true;
+  {
+    const std::lock_guard lock(mutex_);
+    devices = devices_;
+    for (const Rule& rule : rules_) whole &= !rule.active || !NeedsSinglePackets(rule.what);
+  }
+  // One that has gone needs nothing any more.
+  for (const auto& [device, fd] : devices) (void)SetWholeFrames(fd, whole);
 }
 
 void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
@@ -97,7 +115,7 @@ void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
 }
 
 void Lane::ClearRule(unsigned rule) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   rules_[rule].active = false;
   // What still waits in the devices was matched before: it goes out with the rest.
   const auto devices = devices_;
@@ -117,6 +135,8 @@ void Lane::ClearRule(unsigned rule) {
       queue_.Push(std::move(frame), release_ns - less_ns);
     }
   }
+  lock.unlock();
+  TellDevices();
 }
 
 faults::DriverLoad Lane::Load() {
@@ -205,7 +225,7 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
     Rule& rule = rules_[prefix.rule[i]];
     if (!rule.active) continue;
     ++rule.frames_read;
-    frame->rules[frame->rule_count++] = {prefix.rule[i], std::get<DelayModel>(rule.what).Draw()};
+    frame->rules[frame->rule_count++] = {prefix.rule[i], 0};
   }
   if (queue_.held_bytes() + size > kMaxHeldBytes) {
     CountDropped(*frame);
@@ -214,13 +234,29 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
   ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
   frame->bytes = std::move(rebuilt.bytes);
   frame->size_bytes = rebuilt.size_bytes;
-  Schedule(std::move(frame));
+  if (Obey(frame.get())) Schedule(std::move(frame));
+}
+
+bool Lane::Obey(Frame* frame) {
+  const std::span rules(frame->rules.data(), frame->rule_count);
+  std::ranges::stable_sort(rules, {},
+                           [&](const HeldRule& held) { return rules_[held.rule].what.index(); });
+  for (HeldRule& held : rules) {
+    const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
+                          .direction = frame->flow.direction,
+                          .bytes = {frame->bytes.get(), frame->size_bytes}};
+    const Treatment treatment = Treat(&rules_[held.rule].what, passing);
+    if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
+    if (treatment.drop) return false;
+    held.delay_ns = treatment.delay_ns;
+    frame->asked_ns += treatment.delay_ns;
+  }
+  return true;
 }
 
 void Lane::Schedule(std::unique_ptr<Frame> frame) {
   uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
   for (unsigned i = 0; i < frame->rule_count; ++i) {
-    frame->asked_ns += frame->rules[i].delay_ns;
     deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
   }
   const uint64_t release_ns = std::min(frame->t0_ns + frame->asked_ns, deadline_ns);

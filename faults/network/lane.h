@@ -68,10 +68,14 @@ class Lane {
   Lane(fl_counters* counters, const fl_lane_prefix* parked)
       : counters_(counters), parked_(parked) {}
   void Run();
+  // Asks the devices for what the active rules can treat. Not with mutex_: the kernel may be slow.
+  void TellDevices();
   // The following hold mutex_. Returns false when `limit` frames were read and there may be more.
   bool ReadFrames(unsigned device, unsigned limit);
   void DropDevice(unsigned device);
   void Admit(unsigned device, const uint8_t* bytes, size_t size);
+  // Asks the frame's rules one after another. False when one of them drops it.
+  bool Obey(Frame* frame);
   void Schedule(std::unique_ptr<Frame> frame);
   void ReleaseDue();
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);

@@ -5,18 +5,6 @@
 namespace faultline::network {
 namespace {
 
-// struct virtio_net_hdr, whose own header is not C++.
-struct VnetHeader {
-  uint8_t flags;
-  uint8_t gso_type;
-  uint16_t hdr_len;
-  uint16_t gso_size;
-  uint16_t csum_start;
-  uint16_t csum_offset;
-};
-constexpr uint8_t kNeedsChecksum = 1;
-constexpr uint8_t kNoGso = 0;
-
 constexpr size_t kMacsBytes = 12;
 constexpr size_t kTagBytes = 4;
 constexpr int kEthertypeIpv4 = 0x0800;
@@ -49,10 +37,11 @@ ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& pre
   VnetHeader header;
   std::memcpy(&header, bytes, sizeof(header));
   constexpr int kMoved = static_cast<int>(kTagBytes) - static_cast<int>(kPrefixBytes);
-  if ((header.flags & kNeedsChecksum) != 0) {
+  if ((header.flags & VnetHeader::kNeedsChecksum) != 0) {
     header.csum_start = static_cast<uint16_t>(header.csum_start + kMoved);
   }
-  if (header.gso_type != kNoGso) header.hdr_len = static_cast<uint16_t>(header.hdr_len + kMoved);
+  if (header.gso_type != VnetHeader::kNoGso)
+    header.hdr_len = static_cast<uint16_t>(header.hdr_len + kMoved);
   uint8_t* to = out.bytes.get();
   std::memcpy(to, &header, sizeof(header));
   to += sizeof(header);
@@ -87,6 +76,23 @@ ReturnFrame RebuildParked(const uint8_t* bytes, size_t size, const fl_lane_prefi
   std::memcpy(out.bytes.get(), bytes, size);
   PutReturnTag(prefix, out.bytes.get() + sizeof(VnetHeader) + kMacsBytes);
   return out;
+}
+
+size_t WireBytes(std::span<const uint8_t> frame) {
+  VnetHeader header;
+  std::memcpy(&header, frame.data(), sizeof(header));
+  const auto packet = frame.subspan(sizeof(header));
+  const size_t bytes = packet.size() - kTagBytes;
+  if (header.gso_type == VnetHeader::kNoGso || header.gso_size == 0) return bytes;
+  constexpr size_t kUdpHeader = 8, kTcpLengthAt = 12;
+  size_t headers = header.csum_start;
+  if (headers + kTcpLengthAt >= packet.size()) return bytes;
+  headers += header.gso_type == VnetHeader::kGsoUdp
+                 ? kUdpHeader
+                 : size_t{packet[headers + kTcpLengthAt] >> 4u} * 4;
+  if (headers >= packet.size()) return bytes;
+  const size_t more_segments = (packet.size() - headers - 1) / header.gso_size;
+  return bytes + more_segments * (headers - kTagBytes);
 }
 
 // An IP packet behind the tag: what stands there cannot be taken for a prefix that a packet

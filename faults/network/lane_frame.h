@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "faults/network/datapath.h"
 
@@ -27,5 +28,23 @@ struct ReturnFrame {
 ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix);
 // `prefix` is what ReadParked found: the return tag takes the place of the tag that led there.
 ReturnFrame RebuildParked(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix);
+
+// What stands before each frame: struct virtio_net_hdr, whose own header is not C++.
+struct VnetHeader {
+  static constexpr uint8_t kNeedsChecksum = 1;
+  static constexpr uint8_t kNoGso = 0;
+  static constexpr uint8_t kGsoUdp = 5;
+
+  uint8_t flags;
+  uint8_t gso_type;
+  uint16_t hdr_len;
+  uint16_t gso_size;
+  uint16_t csum_start;
+  uint16_t csum_offset;
+};
+
+// Bytes that a frame, as Rebuild made it, has on a wire: without the return tag, with the headers
+// that each segment of a train will have.
+size_t WireBytes(std::span<const uint8_t> frame);
 
 }  // namespace faultline::network

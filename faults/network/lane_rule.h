@@ -1,13 +1,38 @@
-// What a rule does to the frames that it sends through the lane.
+// What a rule does to the frames that it sends through the lane. Pure.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <variant>
 
 #include "faults/network/delay.h"
+#include "faults/network/rate_limit.h"
 
 namespace faultline::network {
 
-// One alternative for each thing that the lane can do to a frame.
-using LaneRule = std::variant<DelayModel>;
+// One alternative for each thing that the lane can do to a frame, in the order in which a frame
+// meets them, whatever its rules' own numbers.
+using LaneRule = std::variant<RateLimit, DelayModel>;
+
+// A frame on its way past its rules.
+struct Passing {
+  uint64_t at_ns = 0;  // when it comes to this rule: its arrival plus the delays before
+  unsigned direction = 0;
+  std::span<uint8_t> bytes;  // as Rebuild made them
+};
+
+// What one rule makes of it.
+struct Treatment {
+  uint64_t delay_ns = 0;
+  bool acted = false;  // the lane chose this frame by itself: counts as lane_acted
+  bool drop = false;
+};
+
+Treatment Treat(LaneRule* rule, const Passing& frame);
+
+// Whether the rule needs every packet by itself, checksums complete: no trains of segments that a
+// network card would cut.
+bool NeedsSinglePackets(const LaneRule& rule);
 
 }  // namespace faultline::network

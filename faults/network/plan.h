@@ -11,16 +11,23 @@
 
 namespace faultline::network {
 
+// Which counters of the API tell on how many packets a rule acted; nullptr: none.
+struct ActedAs {
+  using Setter = void (chaos::v1::FaultCounters::*)(uint64_t);
+  Setter in_kernel = nullptr;  // fl_counters::acted
+  Setter in_lane = nullptr;    // fl_counters::lane_acted
+};
+
 // What a kind does to the packets that its filter matches.
 struct ActionPlan {
   uint64_t action = FL_ACT_LOSE;  // FL_ACT_
   fl_choice choice{};             // of the matched packets
   std::optional<LaneRule> lane;   // with FL_ACT_LANE: what is done there
-  // Which counter of the API tells on how many packets the rule acted.
-  void (chaos::v1::FaultCounters::*acted)(uint64_t) = nullptr;
+  ActedAs acted;
 };
 
 ActionPlan Plan(const ::network::v1::NetworkLatency& latency, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkLoss& loss, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkBandwidth& bandwidth, uint64_t seed);
 
 }  // namespace faultline::network

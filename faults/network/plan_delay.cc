@@ -1,4 +1,6 @@
 // Kinds whose packets come later.
+#include <algorithm>
+
 #include "faults/network/plan.h"
 #include "faults/network/plan_units.h"
 
@@ -15,7 +17,23 @@ ActionPlan Plan(const pb::NetworkLatency& latency, uint64_t seed) {
   plan.choice.chance_of_2_32 = FL_ALWAYS;
   plan.lane = DelayModel(MillisToNanos(latency.delay_ms()), MillisToNanos(latency.jitter_ms()),
                          shape, seed);
-  plan.acted = &chaos::v1::FaultCounters::set_delayed;
+  plan.acted.in_kernel = &chaos::v1::FaultCounters::set_delayed;
+  return plan;
+}
+
+ActionPlan Plan(const pb::NetworkBandwidth& bandwidth, uint64_t /*seed*/) {
+  constexpr double kDefaultQueueSeconds = 0.1, kLeastQueueBytes = 65'536, kMostQueueBytes = 1 << 26;
+  const double automatic = std::clamp(bandwidth.rate_bps() / 8 * kDefaultQueueSeconds,
+                                      kLeastQueueBytes, kMostQueueBytes);
+  const double queue_bytes = bandwidth.queue_bytes() > 0 ? bandwidth.queue_bytes() : automatic;
+  ActionPlan plan;
+  plan.action = FL_ACT_LANE;
+  plan.choice.chance_of_2_32 = FL_ALWAYS;
+  plan.lane =
+      RateLimit(static_cast<uint64_t>(bandwidth.rate_bps()),
+                static_cast<uint64_t>(bandwidth.burst_bytes()), static_cast<uint64_t>(queue_bytes));
+  plan.acted = {.in_kernel = &chaos::v1::FaultCounters::set_queued,
+                .in_lane = &chaos::v1::FaultCounters::set_dropped};
   return plan;
 }
 

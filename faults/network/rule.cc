@@ -22,6 +22,7 @@ StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64
 constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,
     PlanAs<pb::NetworkLoss>,
+    PlanAs<pb::NetworkBandwidth>,
 };
 
 }  // namespace

@@ -49,12 +49,13 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
 void ClearSample(Kernel* kernel, unsigned target) { (void)TakeSample(kernel, target); }
 
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
-                                    void (chaos::v1::FaultCounters::*set_acted)(uint64_t)) {
+                                    const ActedAs& acted) {
   chaos::v1::FaultCounters out;
   out.set_experiment_id(key.experiment_id);
   out.set_fault_index(key.fault_index);
   out.set_matched(Read(counters.matched));
-  (out.*set_acted)(Read(counters.acted));
+  if (acted.in_kernel != nullptr) (out.*acted.in_kernel)(Read(counters.acted));
+  if (acted.in_lane != nullptr) (out.*acted.in_lane)(Read(counters.lane_acted));
   out.set_lease_expired(Read(counters.lease_expired));
   out.set_lane_dropped(Read(counters.lane_dropped));
   out.set_delay_given_ns(Read(counters.delay_given_ns));

@@ -4,6 +4,7 @@
 #include "chaos/v1/metrics.pb.h"
 #include "faults/driver.h"
 #include "faults/network/kernel.h"
+#include "faults/network/plan.h"
 
 namespace faultline::network {
 
@@ -12,8 +13,7 @@ namespace faultline::network {
 chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target);
 void ClearSample(Kernel* kernel, unsigned target);
 
-// `set_acted` is of the counter that tells on how many packets the fault's kind acted.
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
-                                    void (chaos::v1::FaultCounters::*set_acted)(uint64_t));
+                                    const ActedAs& acted);
 
 }  // namespace faultline::network

@@ -59,6 +59,20 @@ Status ValidateLoss(const Message& message, std::string_view prefix) {
   return ValidateFilter(static_cast<const v1::NetworkLoss&>(message).filter(), prefix);
 }
 
+Status ValidateBandwidth(const Message& message, std::string_view prefix) {
+  constexpr double kPacketBytes = 1514, kLongestSeconds = 60;
+  const auto& bandwidth = static_cast<const v1::NetworkBandwidth&>(message);
+  const double longest = bandwidth.rate_bps() / 8 * kLongestSeconds;
+  const double queue = bandwidth.queue_bytes();
+  if ((queue > 0 && queue < kPacketBytes) || queue > longest) {
+    return FieldError(
+        Field(prefix, "queue_bytes"), fmt::format("{}", queue),
+        fmt::format("0, or {} (one packet) to {:.0f} bytes (what {} bps send in {} s)",
+                    kPacketBytes, longest, bandwidth.rate_bps(), kLongestSeconds));
+  }
+  return ValidateFilter(bandwidth.filter(), prefix);
+}
+
 template <typename Parameters>
 std::vector<std::string> Occupies(const Message& message) {
   switch (static_cast<const Parameters&>(message).filter().direction()) {
@@ -74,6 +88,7 @@ std::vector<std::string> Occupies(const Message& message) {
 constexpr faults::Kind kKinds[] = {
     {&v1::NetworkLatency::descriptor, ValidateLatency, Occupies<v1::NetworkLatency>},
     {&v1::NetworkLoss::descriptor, ValidateLoss, Occupies<v1::NetworkLoss>},
+    {&v1::NetworkBandwidth::descriptor, ValidateBandwidth, Occupies<v1::NetworkBandwidth>},
 };
 
 }  // namespace

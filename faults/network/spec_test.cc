@@ -10,11 +10,21 @@ namespace {
 
 using Parameters = std::map<std::string, std::string>;
 
-std::string ErrorOf(Parameters parameters) {
-  parameters.emplace("delay_ms", "10");
-  const auto config = faults::ParseParameters("NETWORK_LATENCY", parameters);
+std::string ErrorOf(const std::string& kind, const Parameters& parameters) {
+  const auto config = faults::ParseParameters(kind, parameters);
   EXPECT_EQ(config.status().code(), StatusCode::kInvalidArgument);
   return ToString(config.status().message());
+}
+
+std::string ErrorOf(Parameters parameters) {
+  parameters.emplace("delay_ms", "10");
+  return ErrorOf("NETWORK_LATENCY", parameters);
+}
+
+bool IsAllowed(const std::string& kind, const Parameters& parameters) {
+  const auto config = faults::ParseParameters(kind, parameters);
+  EXPECT_TRUE(config.ok()) << config.status();
+  return config.ok();
 }
 
 std::vector<std::string> OccupiedBy(const std::string& direction) {
@@ -63,6 +73,22 @@ TEST(NetworkParameters, PortsDoNotGoWithIcmp) {
   EXPECT_EQ(
       ErrorOf({{"protocol", "icmp"}, {"peer_port", "80"}}),
       "parameters.peer_port: '80' is not allowed: no ports with protocol icmp, which has none");
+}
+
+TEST(NetworkParameters, ARateIsAtLeastAPacketASecond) {
+  EXPECT_EQ(ErrorOf("NETWORK_BANDWIDTH", {{"rate_bps", "11999"}}),
+            "parameters.rate_bps: '11999' is not allowed: 12000 to 10000000000 bps");
+  EXPECT_TRUE(IsAllowed("NETWORK_BANDWIDTH", {{"rate_bps", "12kbps"}}));
+}
+
+TEST(NetworkParameters, AQueueHoldsAPacketAndAtMostAMinute) {
+  const std::string allowed =
+      "' is not allowed: 0, or 1514 (one packet) to 90000 bytes (what 12000 bps send in 60 s)";
+  for (const char* wrong : {"1513", "90001"}) {
+    EXPECT_EQ(ErrorOf("NETWORK_BANDWIDTH", {{"rate_bps", "12kbps"}, {"queue_bytes", wrong}}),
+              std::string("parameters.queue_bytes: '") + wrong + allowed);
+  }
+  EXPECT_TRUE(IsAllowed("NETWORK_BANDWIDTH", {{"rate_bps", "12kbps"}, {"queue_bytes", "1514"}}));
 }
 
 TEST(NetworkFaults, OccupyTheirDirection) {

@@ -32,10 +32,7 @@ Status MakeDevice(Tap* tap) {
   std::strncpy(request.ifr_name, "fl-lane%d", IFNAMSIZ - 1);
   if (ioctl(tap->fd.get(), TUNSETIFF, &request) != 0) return Failed("making a TAP device");
   tap->name = request.ifr_name;
-  if (ioctl(tap->fd.get(), TUNSETOFFLOAD, kOffloads | kTunFUso4 | kTunFUso6) != 0 &&
-      ioctl(tap->fd.get(), TUNSETOFFLOAD, kOffloads) != 0) {
-    return Failed("setting a TAP device's offloads");
-  }
+  FL_RETURN_IF_ERROR(SetWholeFrames(tap->fd.get(), true));
   FL_RETURN_IF_ERROR(bpf::BringUpRaw(tap->name, kQueuePackets));
   FL_ASSIGN_OR_RETURN(const bpf::Interface found, bpf::FindInterface(tap->name));
   tap->ifindex = found.index;
@@ -43,6 +40,14 @@ Status MakeDevice(Tap* tap) {
 }
 
 }  // namespace
+
+Status SetWholeFrames(int fd, bool whole) {
+  if (ioctl(fd, TUNSETOFFLOAD, whole ? kOffloads | kTunFUso4 | kTunFUso6 : 0u) != 0 &&
+      ioctl(fd, TUNSETOFFLOAD, whole ? kOffloads : 0u) != 0) {
+    return Failed("setting a TAP device's offloads");
+  }
+  return absl::OkStatus();
+}
 
 StatusOr<Tap> MakeTap(const std::string& netns, int program_fd, bpf::AttachMode mode) {
   FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns));

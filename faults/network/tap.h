@@ -22,4 +22,9 @@ struct Tap {
 // without ARP and IPv6, and `program_fd` on its ingress. Gone when closed.
 StatusOr<Tap> MakeTap(const std::string& netns, int program_fd, bpf::AttachMode mode);
 
+// Whether frames of the device come as the host's stack made them (trains of segments, checksums to
+// be completed), or each packet by itself and complete. FAILED_PRECONDITION when the device has
+// gone.
+Status SetWholeFrames(int fd, bool whole);
+
 }  // namespace faultline::network

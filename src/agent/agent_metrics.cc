@@ -47,6 +47,14 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             counters.delayed());
     packets("faultline_fault_packets_dropped_total", "Of them, those that were dropped.",
             counters.dropped());
+    packets("faultline_fault_packets_queued_total",
+            "Of them, those that came to a slower link, dropped ones included.", counters.queued());
+    packets("faultline_fault_packets_duplicated_total", "Of them, those that came twice.",
+            counters.duplicated());
+    packets("faultline_fault_packets_corrupted_total", "Of them, those whose bits were flipped.",
+            counters.corrupted());
+    packets("faultline_fault_packets_reordered_total", "Of them, those held back to be overtaken.",
+            counters.reordered());
     packets("faultline_fault_packets_lease_expired_total",
             "Packets that passed untouched because a lease had run out.", counters.lease_expired());
     packets("faultline_fault_packets_lane_dropped_total",

@@ -88,19 +88,39 @@ Section RequestsOf(const Report& report) {
   return section;
 }
 
+// A column for each counter that says something in this report; the first few always stand there.
 Section PacketsOf(const Report& report) {
-  Section section{"Packets",
-                  "What each fault did to the packets of each target.",
-                  {"TARGET", "FAULT", "MATCHED", "DELAYED", "DROPPED", "LEASE OVER", "LANE FULL"},
-                  {}};
+  using Counters = chaos::v1::FaultCounters;
+  constexpr struct {
+    const char* heading;
+    uint64_t (Counters::*value)() const;
+    bool always;
+  } kColumns[] = {
+      {"MATCHED", &Counters::matched, true},        {"DELAYED", &Counters::delayed, true},
+      {"DROPPED", &Counters::dropped, true},        {"QUEUED", &Counters::queued, false},
+      {"DUPLICATED", &Counters::duplicated, false}, {"CORRUPTED", &Counters::corrupted, false},
+      {"REORDERED", &Counters::reordered, false},   {"LEASE OVER", &Counters::lease_expired, true},
+      {"LANE FULL", &Counters::lane_dropped, true},
+  };
+  Section section{
+      "Packets", "What each fault did to the packets of each target.", {"TARGET", "FAULT"}, {}};
   for (const auto& target : report.targets()) {
     for (const auto& fault : target.faults()) {
-      const auto& counters = fault.counters();
-      section.rows.push_back(
-          {target.target_id(), KindOf(report, fault.fault_index()),
-           fmt::format("{}", counters.matched()), fmt::format("{}", counters.delayed()),
-           fmt::format("{}", counters.dropped()), fmt::format("{}", counters.lease_expired()),
-           fmt::format("{}", counters.lane_dropped())});
+      section.rows.push_back({target.target_id(), KindOf(report, fault.fault_index())});
+    }
+  }
+  for (const auto& column : kColumns) {
+    std::vector<uint64_t> values;
+    for (const auto& target : report.targets()) {
+      for (const auto& fault : target.faults()) {
+        values.push_back((fault.counters().*column.value)());
+      }
+    }
+    const bool says = std::any_of(values.begin(), values.end(), [](uint64_t v) { return v > 0; });
+    if (!says && !column.always) continue;
+    section.headings.push_back(column.heading);
+    for (size_t i = 0; i < values.size(); ++i) {
+      section.rows[i].push_back(fmt::format("{}", values[i]));
     }
   }
   return section;

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "bpf/probe.h"
+#include "faults/registry.h"
 
 extern char** environ;
 
@@ -117,6 +118,18 @@ std::vector<std::string> Network::Links(const std::string& netns) const {
   return names;
 }
 
+std::string Network::KernelState(const std::string& netns) const {
+  std::string state = RunProgram({"ip", "-n", netns, "-br", "link"});
+  state += RunProgram({"tc", "-n", netns, "qdisc", "show"});
+  for (const char* side : {"ingress", "egress"}) {
+    int no_clsact = 0;
+    state += RunAnyhow({"tc", "-n", netns, "filter", "show", "dev", kInterface, side}, &no_clsact);
+  }
+  int no_bpftool = 0;
+  state += RunAnyhow({"ip", "netns", "exec", netns, "bpftool", "net", "show"}, &no_bpftool);
+  return state;
+}
+
 StatusOr<uint64_t> MemoryUndoLog::Record(const std::string& kind,
                                          const std::vector<std::string>& arguments) {
   records_[++last_] = {kind, arguments};
@@ -187,13 +200,39 @@ void DriverTest::SetTarget(const chaos::v1::Target& target) {
   return loss;
 }
 
+void DriverTest::ExpectNothingLeft(const std::string& before) {
+  driver_.reset();
+  EXPECT_EQ(network_->KernelState(network_->server_netns()), before);
+  EXPECT_TRUE(undo_.records().empty());
+}
+
 Status DriverTest::TryArm(const google::protobuf::Message& config, unsigned index, uint64_t seed) {
+  google::protobuf::Any any;
+  any.PackFrom(config);
+  return TryArmAny(any, index, seed);
+}
+
+Status DriverTest::TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed) {
   faults::ArmRequest request;
   request.key = Key(index);
-  request.config.PackFrom(config);
+  request.config = config;
   request.seed = seed;
   request.deadline_boottime_ns = BoottimeNowNs() + kHourNs;
   return driver_->Arm(request);
+}
+
+Status DriverTest::TryArmKind(const std::string& kind,
+                              const std::map<std::string, std::string>& parameters, unsigned index,
+                              uint64_t seed) {
+  FL_ASSIGN_OR_RETURN(const auto config, faults::ParseParameters(kind, parameters));
+  return TryArmAny(config, index, seed);
+}
+
+void DriverTest::ArmKind(const std::string& kind,
+                         const std::map<std::string, std::string>& parameters, unsigned index,
+                         uint64_t seed) {
+  const Status status = TryArmKind(kind, parameters, index, seed);
+  ASSERT_TRUE(status.ok()) << status;
 }
 
 void DriverTest::Arm(const google::protobuf::Message& config, unsigned index, uint64_t seed) {

@@ -46,6 +46,10 @@ class Network {
   void InServer(const std::function<void()>& work) const { In(server_, work); }
   void InClient(const std::function<void()>& work) const { In(client_, work); }
 
+  // What `ip`, `tc` and `bpftool` show of a namespace: devices, queueing disciplines, filters and
+  // attached programs.
+  std::string KernelState(const std::string& netns) const;
+
   // Names of the server's (client's) interfaces.
   std::vector<std::string> Links(const std::string& netns) const;
 
@@ -88,6 +92,9 @@ class DriverTest : public testing::Test {
   chaos::v1::Target ClientTarget(const std::vector<uint32_t>& ports = {}) const;
   void SetTarget(const chaos::v1::Target& target);
 
+  // After the driver is gone, `ip`, `tc` and `bpftool` must show what they showed before.
+  void ExpectNothingLeft(const std::string& before);
+
   static ::network::v1::NetworkLatency Latency(
       double delay_ms, ::network::v1::Direction direction = ::network::v1::DIRECTION_EGRESS);
   static ::network::v1::NetworkLoss Loss(
@@ -95,6 +102,11 @@ class DriverTest : public testing::Test {
   // Arms fault number `index` of experiment "e" on target "t", for an hour.
   Status TryArm(const google::protobuf::Message& config, unsigned index = 0, uint64_t seed = 7);
   void Arm(const google::protobuf::Message& config, unsigned index = 0, uint64_t seed = 7);
+  // The same from a kind's name and parameters, as users give them.
+  Status TryArmKind(const std::string& kind, const std::map<std::string, std::string>& parameters,
+                    unsigned index = 0, uint64_t seed = 7);
+  void ArmKind(const std::string& kind, const std::map<std::string, std::string>& parameters,
+               unsigned index = 0, uint64_t seed = 7);
   void Disarm(unsigned index = 0);
   faults::FaultKey Key(unsigned index = 0) const { return {"e", index, "t"}; }
 
@@ -102,6 +114,8 @@ class DriverTest : public testing::Test {
   chaos::v1::FaultCounters Counters(unsigned index = 0);
   // The same once no packet is on its way through the programs: they count one thing after another.
   chaos::v1::FaultCounters SettledCounters(unsigned index = 0);
+
+  Status TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed);
 
   std::unique_ptr<Network> network_;
   MemoryUndoLog undo_;

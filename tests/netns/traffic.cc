@@ -105,6 +105,22 @@ void EchoServer::Serve() {
   }
 }
 
+Sink::Sink(const Network& network, uint16_t port) {
+  network.InServer([&] { socket_ = Listen(SOCK_DGRAM, port); });
+  constexpr int kBuffer = 32 << 20;
+  setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBuffer, sizeof(kBuffer));
+}
+
+std::vector<std::string> Sink::Take(size_t most, std::chrono::milliseconds quiet) {
+  std::vector<std::string> datagrams;
+  std::string buffer(65536, '\0');
+  while (datagrams.size() < most && WaitReadable(socket_.get(), quiet)) {
+    const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (got >= 0) datagrams.push_back(buffer.substr(0, static_cast<size_t>(got)));
+  }
+  return datagrams;
+}
+
 Client::Client(const Network& network, Protocol protocol, const std::string& address, uint16_t port,
                uint16_t local_port, const std::string& netns)
     : protocol_(protocol), ipv6_(address.find(':') != std::string::npos) {

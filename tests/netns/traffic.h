@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "bpf/fd.h"
 #include "netns/harness.h"
@@ -33,6 +34,19 @@ class EchoServer {
   bpf::UniqueFd tcp_;
   bpf::UniqueFd stop_;
   std::thread thread_;
+};
+
+// Takes datagrams on a port of the server and keeps them, in the order in which they came.
+class Sink {
+ public:
+  Sink(const Network& network, uint16_t port);
+
+  // What has come, once nothing has for `quiet`, or `most` are there.
+  std::vector<std::string> Take(size_t most,
+                                std::chrono::milliseconds quiet = std::chrono::milliseconds{700});
+
+ private:
+  bpf::UniqueFd socket_;
 };
 
 // A socket that is connected to the server, in the client's namespace unless another is named.

@@ -1,0 +1,96 @@
+#include "faults/network/lane_rule.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "faults/network/lane_frame.h"
+
+namespace faultline::network {
+namespace {
+
+constexpr uint64_t kSecondNs = 1'000'000'000;
+
+TEST(RateLimitTest, EachFrameTakesItsTimeAndWaitsForThoseBefore) {
+  RateLimit limit(8'000'000, 0, 1'000'000);  // a byte a microsecond
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000), 1'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000), 2'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs + 500'000, 500), 2'000'000u);
+  EXPECT_EQ(limit.Pass(0, 2 * kSecondNs, 100), 100'000u);
+}
+
+TEST(RateLimitTest, ABurstPassesAtOnceAndItsCreditComesBackWithTime) {
+  RateLimit limit(8'000'000, 3000, 1'000'000);
+  for (const uint64_t at_ns : {kSecondNs, 2 * kSecondNs}) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(limit.Pass(0, at_ns, 1000), 0u);
+    EXPECT_EQ(limit.Pass(0, at_ns, 1000), 1'000'000u);
+  }
+}
+
+TEST(RateLimitTest, AFullQueueTakesNothingUntilItHasRoom) {
+  RateLimit limit(8'000'000, 0, 3000);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(limit.Pass(0, kSecondNs, 1000));
+  EXPECT_FALSE(limit.Pass(0, kSecondNs, 1000));
+  EXPECT_FALSE(limit.Pass(0, kSecondNs + 999'999, 1000));
+  EXPECT_EQ(limit.Pass(0, kSecondNs + 1'000'000, 1000), 3'000'000u);
+}
+
+TEST(RateLimitTest, AnIdleLinkTakesAFrameThatIsLargerThanTheQueue) {
+  RateLimit limit(8'000'000, 0, 1514);
+  EXPECT_TRUE(limit.Pass(0, kSecondNs, 9000));
+  EXPECT_FALSE(limit.Pass(0, kSecondNs, 100));
+}
+
+TEST(RateLimitTest, TheDirectionsAreTwoLinks) {
+  RateLimit limit(8'000'000, 0, 2000);
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 2000), 2'000'000u);
+  EXPECT_EQ(limit.Pass(1, kSecondNs, 1000), 1'000'000u);
+}
+
+TEST(RateLimitTest, HoldsTheRateToAThousandthWhateverTheSizes) {
+  for (const uint64_t rate_bps : {12'000ull, 1'000'000ull, 10'000'000'000ull}) {
+    RateLimit limit(rate_bps, 0, 1 << 26);
+    uint64_t last_ns = 0;
+    double bytes = 0;
+    for (size_t size = 60; size <= 1514; ++size) {
+      const auto wait_ns = limit.Pass(0, kSecondNs, size);
+      if (!wait_ns) break;
+      last_ns = *wait_ns;
+      bytes += static_cast<double>(size);
+    }
+    const double got_bps = bytes * 8 * 1e9 / static_cast<double>(last_ns);
+    EXPECT_NEAR(got_bps / static_cast<double>(rate_bps), 1, 1e-3) << rate_bps;
+  }
+}
+
+TEST(LaneRules, OnlyRatesThatTrainsWouldClogNeedSinglePackets) {
+  EXPECT_TRUE(NeedsSinglePackets(RateLimit(10'000'000, 0, 1 << 20)));
+  EXPECT_TRUE(NeedsSinglePackets(RateLimit(1'000'000'000, 0, 65'536)));
+  EXPECT_FALSE(NeedsSinglePackets(RateLimit(1'000'000'000, 0, 1 << 20)));
+  EXPECT_FALSE(NeedsSinglePackets(DelayModel()));
+}
+
+// A frame as the lane has it: header, 16 bytes up to the network header, IPv4, TCP.
+std::vector<uint8_t> TcpTrain(size_t payload_bytes, uint16_t segment_bytes) {
+  VnetHeader header{};
+  constexpr uint16_t kTransportAt = 4 + 14 + 20;
+  if (segment_bytes != 0) {
+    header = {.flags = VnetHeader::kNeedsChecksum, .gso_type = 1, .hdr_len = 0,
+              .gso_size = segment_bytes, .csum_start = kTransportAt, .csum_offset = 16};
+  }
+  std::vector<uint8_t> frame(sizeof(header) + kTransportAt + 32 + payload_bytes);
+  std::memcpy(frame.data(), &header, sizeof(header));
+  frame[sizeof(header) + kTransportAt + 12] = 8 << 4;  // header of 32 bytes
+  return frame;
+}
+
+TEST(WireBytesTest, CountsTheHeadersOfEachSegment) {
+  constexpr size_t kHeaders = 14 + 20 + 32;
+  EXPECT_EQ(WireBytes(TcpTrain(1448, 0)), kHeaders + 1448);
+  EXPECT_EQ(WireBytes(TcpTrain(1448, 1448)), kHeaders + 1448);
+  EXPECT_EQ(WireBytes(TcpTrain(10 * 1448, 1448)), 10 * (kHeaders + 1448));
+  EXPECT_EQ(WireBytes(TcpTrain(10 * 1448 + 1, 1448)), 10 * (kHeaders + 1448) + kHeaders + 1);
+}
+
+}  // namespace
+}  // namespace faultline::network

@@ -1,0 +1,124 @@
+// NETWORK_BANDWIDTH with real packets.
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint16_t kPort = 7001;
+constexpr size_t kHeaderBytes = 14 + 20 + 8;  // Ethernet, IPv4, UDP
+
+class BandwidthTest : public DriverTest {};
+
+double SecondsSince(uint64_t began_ns) {
+  return static_cast<double>(BoottimeNowNs() - began_ns) / 1e9;
+}
+
+TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
+  constexpr int kPackets = 100;
+  constexpr double kRateBps = 1e6;
+  Sink sink(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  ArmKind("NETWORK_BANDWIDTH",
+          {{"rate_bps", "1mbps"}, {"queue_bytes", "1MB"}, {"direction", "ingress"}});
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  const uint64_t began_ns = BoottimeNowNs();
+  for (int i = 0; i < kPackets; ++i) client.Send(std::string(1000 - kHeaderBytes, 'x'));
+  EXPECT_EQ(sink.Take(kPackets, kPatience).size(), size_t{kPackets});
+  // Of 100 packets of 1000 bytes each takes 8 ms.
+  EXPECT_GE(SecondsSince(began_ns), kPackets * 8000 / kRateBps);
+  const auto counters = Counters();
+  EXPECT_EQ(counters.queued(), static_cast<uint64_t>(kPackets));
+  EXPECT_EQ(counters.dropped(), 0u);
+  EXPECT_EQ(counters.lane_dropped(), 0u);
+}
+
+TEST_F(BandwidthTest, AFullQueueDropsWhatFindsNoRoomAndCountsIt) {
+  constexpr int kPackets = 200;
+  constexpr double kBytesPerSecond = 2500;
+  Sink sink(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  ArmKind("NETWORK_BANDWIDTH",
+          {{"rate_bps", "20kbps"}, {"queue_bytes", "20000"}, {"direction", "ingress"}});
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  const uint64_t began_ns = BoottimeNowNs();
+  for (int i = 0; i < kPackets; ++i) client.Send(std::string(1000 - kHeaderBytes, 'x'));
+  const auto counters = SettledCounters();
+  const double drained = SecondsSince(began_ns) * kBytesPerSecond / 1000 + 1;
+  EXPECT_EQ(counters.matched(), static_cast<uint64_t>(kPackets));
+  const double taken = kPackets - static_cast<double>(counters.dropped());
+  // Room for 20 packets, and for as many more as the link has sent meanwhile.
+  EXPECT_GE(taken, 20);
+  EXPECT_LE(taken, 20 + drained);
+  // Healed, the queue goes out at once: nothing waits out its eight seconds.
+  Disarm();
+  EXPECT_EQ(sink.Take(kPackets).size(), static_cast<size_t>(taken));
+}
+
+TEST_F(BandwidthTest, TrainsOfSegmentsWaitPacketByPacketAndArriveWhole) {
+  constexpr size_t kBytes = 1 << 20;
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  ArmKind("NETWORK_BANDWIDTH",
+          {{"rate_bps", "40mbps"}, {"queue_bytes", "30000"}, {"direction", "ingress"}});
+  for (const char* address : {Network::kServer4, Network::kServer6}) {
+    Client client(*network_, Protocol::kTcp, address, kPort);
+    const auto before = Counters();
+    const std::string data(kBytes, 'd');
+    std::thread sender([&] { client.Send(data); });
+    const uint64_t began_ns = BoottimeNowNs();
+    EXPECT_EQ(client.Receive(kBytes), data);
+    sender.join();
+    // The queue was empty at the beginning, so all bytes took their time: 8 Mbit of 40.
+    EXPECT_GE(SecondsSince(began_ns), 0.2);
+    const auto counters = SettledCounters();
+    EXPECT_GE(counters.queued() - before.queued(), kBytes / 1448);
+    // A sender that is not told of the rate fills a queue of 30 kB sooner or later.
+    EXPECT_GT(counters.dropped(), before.dropped());
+  }
+}
+
+TEST_F(BandwidthTest, AFastLinkTakesTrainsWhole) {
+  constexpr size_t kBytes = 8 << 20;
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  ArmKind("NETWORK_BANDWIDTH",
+          {{"rate_bps", "2gbps"}, {"queue_bytes", "16MiB"}, {"direction", "ingress"}});
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  const std::string data(kBytes, 'd');
+  std::thread sender([&] { client.Send(data); });
+  EXPECT_EQ(client.Receive(kBytes), data);
+  sender.join();
+  EXPECT_LT(SettledCounters().queued(), kBytes / 1448);
+}
+
+TEST_F(BandwidthTest, WhatIsNotMatchedDoesNotWait) {
+  EchoServer server(*network_, kPort), other(*network_, kPort + 1);
+  SetTarget(ServerTarget());
+  ArmKind("NETWORK_BANDWIDTH",
+          {{"rate_bps", "12kbps"}, {"direction", "both"}, {"local_port", std::to_string(kPort)}});
+  Client slow(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  slow.Send(std::string(1400, 'x'));  // the link is busy for a second, each way
+  Client fast(*network_, Protocol::kUdp, Network::kServer4, kPort + 1);
+  EXPECT_TRUE(fast.AnswersBefore(250));
+}
+
+TEST_F(BandwidthTest, HealsAndLeavesNothing) {
+  const std::string before = network_->KernelState(network_->server_netns());
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  ArmKind("NETWORK_BANDWIDTH", {{"rate_bps", "12kbps"}, {"direction", "both"}});
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  client.Send(std::string(1400, 'x'));
+  EXPECT_GE(client.RoundTrip()->count(), 900);
+  Disarm();
+  EXPECT_TRUE(client.AnswersBefore(250));
+  ExpectNothingLeft(before);
+}
+
+}  // namespace
+}  // namespace faultline::netns_test
