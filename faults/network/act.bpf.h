@@ -58,34 +58,35 @@ __noinline __u32 fl_take_rule(struct fl_bits* set) {
   return FL_MAX_RULES;
 }
 
-/* Asks one rule. Returns 1 when it loses the packet; one of the lane is added to `prefix`. */
-__noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_hold) {
-  __u32 zero = 0, count;
+/* Asks one rule about a packet that counts as `count`. Returns 1 when it loses the packet; one of
+ * the lane is added to `prefix`. */
+__noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_hold, __u32 count) {
+  __u32 zero = 0, place;
   struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_rule* rule;
   if (!prefix || !counters || !t) return 0;
   rule = &t->rule[id & (FL_MAX_RULES - 1)];
   if (!leases_hold || prefix->t0_ns >= rule->deadline_ns) {
-    __sync_fetch_and_add(&counters->lease_expired, 1);
+    __sync_fetch_and_add(&counters->lease_expired, count);
     return 0;
   }
-  if (!fl_chooses(rule, __sync_fetch_and_add(&counters->matched, 1))) return 0;
+  if (!fl_chooses(rule, __sync_fetch_and_add(&counters->matched, count), count)) return 0;
   if (rule->action == FL_ACT_LOSE) {
-    __sync_fetch_and_add(&counters->acted, 1);
+    __sync_fetch_and_add(&counters->acted, count);
     return 1;
   }
-  count = prefix->rule_count;
-  if (count < FL_MAX_RULES_PER_PACKET) {
-    prefix->rule[count & (FL_MAX_RULES_PER_PACKET - 1)] = id;
-    prefix->rule_count = count + 1;
+  place = prefix->rule_count;
+  if (place < FL_MAX_RULES_PER_PACKET) {
+    prefix->rule[place & (FL_MAX_RULES_PER_PACKET - 1)] = id;
+    prefix->rule_count = place + 1;
   }
   return 0;
 }
 
 /* Asks those of `rules` that have this action. Returns 1 when one of them loses the packet. */
 __noinline int fl_ask_action(struct fl_bits* rules, __u32 action, struct fl_lane_prefix* prefix,
-                             int leases_hold) {
+                             int leases_hold, __u32 count) {
   struct fl_bits mine = {};
   __u32 zero = 0;
   __u64 found = 0;
@@ -98,21 +99,22 @@ __noinline int fl_ask_action(struct fl_bits* rules, __u32 action, struct fl_lane
   for (int i = 0; found && i < FL_MAX_RULES_PER_PACKET; i++) {
     __u32 id = fl_take_rule(&mine);
     if (id >= FL_MAX_RULES) break;
-    if (fl_ask_rule(prefix, id, leases_hold)) return 1;
+    if (fl_ask_rule(prefix, id, leases_hold, count)) return 1;
   }
   return 0;
 }
 
 /* Asks every rule that the packet matched, action by action. Returns 1 when one of them loses it;
  * else those of the lane are listed in `prefix`. */
-static __always_inline int fl_ask(struct fl_bits* rules, struct fl_lane_prefix* prefix) {
+static __always_inline int fl_ask(struct fl_bits* rules, struct fl_lane_prefix* prefix,
+                                  __u32 count) {
   __u32 zero = 0;
   __u64 now = prefix->t0_ns;
   struct fl_lease* lease = bpf_map_lookup_elem(&fl_lease, &zero);
   int leases_hold = lease && now < *(volatile __u64*)&lease->heartbeat_until_ns &&
                     now < *(volatile __u64*)&lease->control_until_ns;
   for (__u32 action = 0; action < FL_ACTS; action++)
-    if (fl_ask_action(rules, action, prefix, leases_hold)) return 1;
+    if (fl_ask_action(rules, action, prefix, leases_hold, count)) return 1;
   return 0;
 }
 

@@ -79,7 +79,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_bits set;
   struct fl_turn turn = {};
   struct fl_lane_prefix prefix = {.hook = fl_hook_id, .direction = direction};
-  __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
+  __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len, count = 1;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
   int again, lost = 0;
@@ -93,7 +93,8 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     return FL_PASS;
   prefix.t0_ns = bpf_ktime_get_boot_ns();
   targets = set.word[FL_TARGET_WORD];
-  if (!again) lost = fl_ask(&set, &prefix);
+  if (t->lane_cuts && skb->gso_segs) count = skb->gso_segs;
+  if (!again) lost = fl_ask(&set, &prefix, count);
   if (!hook->lane_ifindex) prefix.rule_count = 0;
   /* A request counts from its first sight, whatever its rules do to it; an answer counts when it
    * goes on its way. */
@@ -112,7 +113,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (lost) return bpf_redirect(FL_NOWHERE, 0);
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
-  return fl_to_lane(skb, hook->lane_ifindex, &prefix);
+  return fl_to_lane(skb, hook->lane_ifindex, &prefix, count);
 }
 
 SEC("tc")

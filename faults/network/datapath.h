@@ -56,9 +56,15 @@ struct fl_hook {
 
 #define FL_ALWAYS (1ull << 32)
 
-/* Which of the packets that a rule matches it acts on. */
+/* Which of the packets that a rule matches it acts on: every n-th, or each by a chance that depends
+ * on a state, good or bad, which changes by chance before each packet. Chances are in 2^-32. */
 struct fl_choice {
-  __u64 chance_of_2_32; /* each with this probability, in 2^-32 */
+  __u64 chance_of_2_32;     /* in the good state, the first */
+  __u64 bad_chance_of_2_32; /* in the bad state */
+  __u64 to_bad_of_2_32;     /* from good to bad */
+  __u64 to_good_of_2_32;    /* from bad to good */
+  __u64 every;              /* not 0: packets n, 2n, 3n, ... and nothing of the above */
+  __u64 in_bad;             /* the programs' own */
 };
 
 struct fl_rule {
@@ -82,6 +88,7 @@ struct fl_tables {
   struct fl_bits by_action[FL_ACTS]; /* which rules these are */
   __u64 cgroup_levels;               /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                      /* prefixes parked so far; the programs' own */
+  __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
 };
 
 /* LPM trie of the prefixes that filters name; the value holds the bits of every filter that covers

@@ -2,39 +2,48 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
+
+#include "faults/network/chance.h"
 
 namespace faultline::network {
 
-// splitmix64: the kernel side draws with the same function.
-constexpr uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
+// The form of the jitter around a delay. All keep the delay as their mean.
+struct Jitter {
+  enum class Shape { kUniform, kNormal, kPareto, kTable };
+
+  Shape shape = Shape::kUniform;
+  uint64_t width_ns = 0;  // half width (uniform) or standard deviation (all others)
+  // Of one packet's place in the distribution with the next one's, in [0, 1).
+  double correlation = 0;
+  // kTable: measured delays of any unit and mean, two different ones at least.
+  std::vector<double> sample{};
+};
 
 // The same seed draws the same delays in every run.
 class DelayModel {
  public:
-  enum class Shape { kUniform, kNormal };
+  static constexpr uint64_t kMaxDelayNs = 60'000'000'000;
 
   DelayModel() = default;
-  // `jitter_ns`: half width (uniform) or standard deviation (normal).
-  DelayModel(uint64_t delay_ns, uint64_t jitter_ns, Shape shape, uint64_t seed)
-      : delay_ns_(delay_ns), jitter_ns_(jitter_ns), shape_(shape), seed_(seed) {}
+  DelayModel(uint64_t delay_ns, Jitter jitter, uint64_t seed);
 
-  // Never negative: what the shape would put below 0 is 0.
+  // What the shape would put below 0 is 0, what it would put above kMaxDelayNs is that.
   uint64_t Draw();
 
  private:
   // In (0, 1).
   double DrawUnit();
+  double DrawNormal();
+  // Where the distribution has `normal` as many standard deviations from the middle as a normal
+  // one: in multiples of the width.
+  double Deviation(double normal) const;
 
   uint64_t delay_ns_ = 0;
-  uint64_t jitter_ns_ = 0;
-  Shape shape_ = Shape::kUniform;
+  Jitter jitter_;  // its sample sorted, with mean 0 and standard deviation 1
   uint64_t seed_ = 0;
   uint64_t turn_ = 0;
+  double last_normal_ = 0;
 };
 
 }  // namespace faultline::network

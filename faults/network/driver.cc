@@ -282,8 +282,9 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   FL_RETURN_IF_ERROR(bpf::RequireRoot());
   for (const char* feature : {"btf", "tc"}) FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
-  FL_ASSIGN_OR_RETURN(std::unique_ptr<Lane> lane,
-                      Lane::Start(&kernel->counters(0), kernel->parked()));
+  FL_ASSIGN_OR_RETURN(
+      std::unique_ptr<Lane> lane,
+      Lane::Start(&kernel->counters(0), kernel->parked(), &kernel->tables()->lane_cuts));
   if (context.on_lease_page) {
     context.on_lease_page(kernel->map_fd("fl_lease"),
                           reinterpret_cast<faults::LeasePage*>(kernel->lease()));

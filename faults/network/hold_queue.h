@@ -18,6 +18,7 @@ struct FlowKey {
   uint32_t hash = 0;
   uint8_t hook = 0;
   uint8_t direction = 0;
+  bool overtaken = false;  // those of the flow that the rest may overtake
   bool operator==(const FlowKey&) const = default;
 };
 
@@ -32,6 +33,7 @@ struct Frame {
   unsigned lane = 0;      // which device it came from, and goes back to
   uint64_t t0_ns = 0;     // CLOCK_BOOTTIME, when the kernel matched it
   uint64_t asked_ns = 0;  // sum of its rules' delays
+  bool is_copy = false;   // of a frame that is accounted for already
   uint8_t rule_count = 0;
   std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;
   std::unique_ptr<uint8_t[]> bytes;  // virtio_net_hdr, frame as it goes back
@@ -74,7 +76,8 @@ class HoldQueue {
   };
   struct HashFlow {
     size_t operator()(const FlowKey& key) const {
-      return (size_t{key.hash} << 16) ^ (size_t{key.hook} << 1) ^ key.direction;
+      return (size_t{key.hash} << 16) ^ (size_t{key.hook} << 2) ^ (size_t{key.overtaken} << 1) ^
+             key.direction;
     }
   };
   using Flows = std::unordered_map<FlowKey, Flow, HashFlow>;

@@ -34,7 +34,7 @@ static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix*
 }
 
 static __always_inline int fl_to_lane(struct __sk_buff* skb, __u32 lane_ifindex,
-                                      struct fl_lane_prefix* prefix) {
+                                      struct fl_lane_prefix* prefix, __u32 count) {
   prefix->tagged = skb->vlan_present != 0;
   if (bpf_skb_change_head(skb, sizeof(*prefix), 0)) {
     if (fl_park(skb, prefix)) return FL_PASS;
@@ -44,7 +44,7 @@ static __always_inline int fl_to_lane(struct __sk_buff* skb, __u32 lane_ifindex,
   for (int i = 0; i < prefix->rule_count && i < FL_MAX_RULES_PER_PACKET; i++) {
     __u32 id = prefix->rule[i];
     struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
-    if (counters) __sync_fetch_and_add(&counters->acted, 1);
+    if (counters) __sync_fetch_and_add(&counters->acted, count);
   }
   return bpf_redirect(lane_ifindex, 0);
 }

@@ -9,11 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <limits>
 
 #include "base/clock.h"
-#include "faults/network/lane_frame.h"
 #include "faults/network/tap.h"
 
 namespace faultline::network {
@@ -30,8 +27,9 @@ void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, 
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, const fl_lane_prefix* parked) {
-  std::unique_ptr<Lane> lane(new Lane(counters, parked));
+StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, const fl_lane_prefix* parked,
+                                            __u64* cuts) {
+  std::unique_ptr<Lane> lane(new Lane(counters, parked, cuts));
   lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   lane->stop_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event{};
@@ -55,7 +53,8 @@ Lane::~Lane() {
 }
 
 StatusOr<unsigned> Lane::AddDevice(int fd) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
+  if (*cuts_ != 0) FL_RETURN_IF_ERROR(SetWholeFrames(fd, false));
   const unsigned device = next_device_++;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -64,8 +63,6 @@ StatusOr<unsigned> Lane::AddDevice(int fd) {
     return MakeError(StatusCode::kInternal, "the lane cannot serve a device: {}", ErrnoText(errno));
   }
   devices_[device] = fd;
-  lock.unlock();
-  TellDevices();
   return device;
 }
 
@@ -99,14 +96,16 @@ void Lane::SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns) {
 
 void Lane::TellDevices() {
   std::map<unsigned, int> devices;
-  bool whole = true;
+  bool cut = false;
   {
     const std::lock_guard lock(mutex_);
+    for (const Rule& rule : rules_) cut |= rule.active && NeedsSinglePackets(rule.what);
+    if (cut == (*cuts_ != 0)) return;
+    __atomic_store_n(cuts_, cut ? 1 : 0, __ATOMIC_RELEASE);
     devices = devices_;
-    for (const Rule& rule : rules_) whole &= !rule.active || !NeedsSinglePackets(rule.what);
   }
   // One that has gone needs nothing any more.
-  for (const auto& [device, fd] : devices) (void)SetWholeFrames(fd, whole);
+  for (const auto& [device, fd] : devices) (void)SetWholeFrames(fd, !cut);
 }
 
 void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
@@ -211,85 +210,6 @@ bool Lane::ReadFrames(unsigned device, unsigned limit) {
     }
   }
   return false;
-}
-
-void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
-  fl_lane_prefix prefix;
-  const bool carried = ReadPrefix(bytes, size, &prefix);
-  if (!carried && !ReadParked(bytes, size, parked_, &prefix)) return;
-  auto frame = std::make_unique<Frame>();
-  frame->flow = {prefix.flow, prefix.hook, prefix.direction};
-  frame->lane = device;
-  frame->t0_ns = prefix.t0_ns;
-  for (unsigned i = 0; i < prefix.rule_count; ++i) {
-    Rule& rule = rules_[prefix.rule[i]];
-    if (!rule.active) continue;
-    ++rule.frames_read;
-    frame->rules[frame->rule_count++] = {prefix.rule[i], 0};
-  }
-  if (queue_.held_bytes() + size > kMaxHeldBytes) {
-    CountDropped(*frame);
-    return;
-  }
-  ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
-  frame->bytes = std::move(rebuilt.bytes);
-  frame->size_bytes = rebuilt.size_bytes;
-  if (Obey(frame.get())) Schedule(std::move(frame));
-}
-
-bool Lane::Obey(Frame* frame) {
-  const std::span rules(frame->rules.data(), frame->rule_count);
-  std::ranges::stable_sort(rules, {},
-                           [&](const HeldRule& held) { return rules_[held.rule].what.index(); });
-  for (HeldRule& held : rules) {
-    const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
-                          .direction = frame->flow.direction,
-                          .bytes = {frame->bytes.get(), frame->size_bytes}};
-    const Treatment treatment = Treat(&rules_[held.rule].what, passing);
-    if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
-    if (treatment.drop) return false;
-    held.delay_ns = treatment.delay_ns;
-    frame->asked_ns += treatment.delay_ns;
-  }
-  return true;
-}
-
-void Lane::Schedule(std::unique_ptr<Frame> frame) {
-  uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
-  for (unsigned i = 0; i < frame->rule_count; ++i) {
-    deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
-  }
-  const uint64_t release_ns = std::min(frame->t0_ns + frame->asked_ns, deadline_ns);
-  queue_.Push(std::move(frame), release_ns);
-}
-
-void Lane::ReleaseDue() {
-  while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop(), /*in_time=*/true);
-}
-
-void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
-  const auto device = devices_.find(frame->lane);
-  const uint64_t now_ns = BoottimeNowNs();
-  if (device == devices_.end() ||
-      write(device->second, frame->bytes.get(), frame->size_bytes) < 0) {
-    CountDropped(*frame);
-    return;
-  }
-  if (!in_time) return;
-  // How much later than asked is the lane's doing, whichever rule asked.
-  const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
-  for (unsigned i = 0; i < frame->rule_count; ++i) {
-    const auto [rule, asked_ns] = frame->rules[i];
-    const int64_t given_ns = static_cast<int64_t>(asked_ns) + late_ns;
-    Add(&counters_[rule].delay_asked_ns, asked_ns);
-    Add(&counters_[rule].delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
-  }
-}
-
-void Lane::CountDropped(const Frame& frame) {
-  for (unsigned i = 0; i < frame.rule_count; ++i) {
-    Add(&counters_[frame.rules[i].rule].lane_dropped, 1);
-  }
 }
 
 }  // namespace faultline::network

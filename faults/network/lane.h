@@ -29,8 +29,9 @@ class Lane {
   static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
 
   // Starts the thread. `counters` is the shared array of all rules' counters, `parked` that of the
-  // prefixes of large packets; both outlive the lane.
-  static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, const fl_lane_prefix* parked);
+  // prefixes of large packets; `cuts` is fl_tables::lane_cuts. All outlive the lane.
+  static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, const fl_lane_prefix* parked,
+                                               __u64* cuts);
   // Lets out everything, ends the thread, closes the devices.
   ~Lane();
   Lane(const Lane&) = delete;
@@ -65,8 +66,8 @@ class Lane {
     uint64_t losses = 0;   // counted so far
   };
 
-  Lane(fl_counters* counters, const fl_lane_prefix* parked)
-      : counters_(counters), parked_(parked) {}
+  Lane(fl_counters* counters, const fl_lane_prefix* parked, __u64* cuts)
+      : counters_(counters), parked_(parked), cuts_(cuts) {}
   void Run();
   // Asks the devices for what the active rules can treat. Not with mutex_: the kernel may be slow.
   void TellDevices();
@@ -74,8 +75,9 @@ class Lane {
   bool ReadFrames(unsigned device, unsigned limit);
   void DropDevice(unsigned device);
   void Admit(unsigned device, const uint8_t* bytes, size_t size);
-  // Asks the frame's rules one after another. False when one of them drops it.
-  bool Obey(Frame* frame);
+  // Asks the frame's rules one after another. False when one of them drops it; `copies` says how
+  // often it is to go out besides.
+  bool Obey(Frame* frame, unsigned* copies);
   void Schedule(std::unique_ptr<Frame> frame);
   void ReleaseDue();
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
@@ -83,6 +85,7 @@ class Lane {
 
   fl_counters* const counters_;
   const fl_lane_prefix* const parked_;
+  __u64* const cuts_;
   bpf::UniqueFd epoll_;
   bpf::UniqueFd stop_event_;
   std::mutex mutex_;

@@ -89,7 +89,7 @@ size_t WireBytes(std::span<const uint8_t> frame) {
   if (headers + kTcpLengthAt >= packet.size()) return bytes;
   headers += header.gso_type == VnetHeader::kGsoUdp
                  ? kUdpHeader
-                 : size_t{packet[headers + kTcpLengthAt] >> 4u} * 4;
+                 : (packet[headers + kTcpLengthAt] >> 4u) * size_t{4};
   if (headers >= packet.size()) return bytes;
   const size_t more_segments = (packet.size() - headers - 1) / header.gso_size;
   return bytes + more_segments * (headers - kTagBytes);

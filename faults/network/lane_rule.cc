@@ -11,10 +11,27 @@ Treatment TreatBy(RateLimit& limit, const Passing& frame) {
   return {.delay_ns = *delay_ns};
 }
 
+Treatment TreatBy(Duplicator& duplicator, const Passing&) {
+  const bool chosen = duplicator.chance.Draw().has_value();
+  return {.acted = chosen, .twice = chosen};
+}
+
+Treatment TreatBy(Corrupter& corrupter, const Passing& frame) {
+  return {.acted = corrupter.Corrupt(frame.bytes)};
+}
+
+Treatment TreatBy(const HoldBack& back, const Passing&) {
+  return {.delay_ns = back.hold_ns, .overtaken = true};
+}
+
 Treatment TreatBy(DelayModel& model, const Passing&) { return {.delay_ns = model.Draw()}; }
 
 bool Needs(const RateLimit& limit) { return !limit.takes_trains(); }
-bool Needs(const DelayModel&) { return false; }
+bool Needs(const Corrupter&) { return true; }
+template <typename Other>
+bool Needs(const Other&) {
+  return false;
+}
 
 }  // namespace
 

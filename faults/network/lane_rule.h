@@ -6,14 +6,26 @@
 #include <span>
 #include <variant>
 
+#include "faults/network/chance.h"
+#include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
 #include "faults/network/rate_limit.h"
 
 namespace faultline::network {
 
+// Sends a frame twice.
+struct Duplicator {
+  Chance chance;
+};
+
+// Holds every frame that it is given, and lets those behind overtake it.
+struct HoldBack {
+  uint64_t hold_ns = 0;
+};
+
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
 // meets them, whatever its rules' own numbers.
-using LaneRule = std::variant<RateLimit, DelayModel>;
+using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel>;
 
 // A frame on its way past its rules.
 struct Passing {
@@ -27,6 +39,8 @@ struct Treatment {
   uint64_t delay_ns = 0;
   bool acted = false;  // the lane chose this frame by itself: counts as lane_acted
   bool drop = false;
+  bool twice = false;
+  bool overtaken = false;  // the frame is in no order with its flow
 };
 
 Treatment Treat(LaneRule* rule, const Passing& frame);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <vector>
 
 #include "faults/network/lane_frame.h"
@@ -75,8 +76,12 @@ std::vector<uint8_t> TcpTrain(size_t payload_bytes, uint16_t segment_bytes) {
   VnetHeader header{};
   constexpr uint16_t kTransportAt = 4 + 14 + 20;
   if (segment_bytes != 0) {
-    header = {.flags = VnetHeader::kNeedsChecksum, .gso_type = 1, .hdr_len = 0,
-              .gso_size = segment_bytes, .csum_start = kTransportAt, .csum_offset = 16};
+    header = {.flags = VnetHeader::kNeedsChecksum,
+              .gso_type = 1,
+              .hdr_len = 0,
+              .gso_size = segment_bytes,
+              .csum_start = kTransportAt,
+              .csum_offset = 16};
   }
   std::vector<uint8_t> frame(sizeof(header) + kTransportAt + 32 + payload_bytes);
   std::memcpy(frame.data(), &header, sizeof(header));

@@ -29,5 +29,10 @@ struct ActionPlan {
 ActionPlan Plan(const ::network::v1::NetworkLatency& latency, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkLoss& loss, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkBandwidth& bandwidth, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkBlackhole& blackhole, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkPartition& partition, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkDuplicate& duplicate, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkCorrupt& corrupt, uint64_t seed);
+ActionPlan Plan(const ::network::v1::NetworkReorder& reorder, uint64_t seed);
 
 }  // namespace faultline::network

@@ -5,18 +5,34 @@
 #include "faults/network/plan_units.h"
 
 namespace faultline::network {
+namespace {
 
 namespace pb = ::network::v1;
 
+Jitter::Shape ShapeOf(pb::Distribution distribution) {
+  switch (distribution) {
+    case pb::DISTRIBUTION_NORMAL:
+      return Jitter::Shape::kNormal;
+    case pb::DISTRIBUTION_PARETO:
+      return Jitter::Shape::kPareto;
+    case pb::DISTRIBUTION_TABLE:
+      return Jitter::Shape::kTable;
+    default:
+      return Jitter::Shape::kUniform;
+  }
+}
+
+}  // namespace
+
 ActionPlan Plan(const pb::NetworkLatency& latency, uint64_t seed) {
-  const auto shape = latency.distribution() == pb::DISTRIBUTION_NORMAL
-                         ? DelayModel::Shape::kNormal
-                         : DelayModel::Shape::kUniform;
+  Jitter jitter{.shape = ShapeOf(latency.distribution()),
+                .width_ns = MillisToNanos(latency.jitter_ms()),
+                .correlation = latency.correlation_percent() / 100,
+                .sample = {latency.table_us().begin(), latency.table_us().end()}};
   ActionPlan plan;
   plan.action = FL_ACT_LANE;
   plan.choice.chance_of_2_32 = FL_ALWAYS;
-  plan.lane = DelayModel(MillisToNanos(latency.delay_ms()), MillisToNanos(latency.jitter_ms()),
-                         shape, seed);
+  plan.lane = DelayModel(MillisToNanos(latency.delay_ms()), std::move(jitter), seed);
   plan.acted.in_kernel = &chaos::v1::FaultCounters::set_delayed;
   return plan;
 }
@@ -34,6 +50,15 @@ ActionPlan Plan(const pb::NetworkBandwidth& bandwidth, uint64_t /*seed*/) {
                 static_cast<uint64_t>(bandwidth.burst_bytes()), static_cast<uint64_t>(queue_bytes));
   plan.acted = {.in_kernel = &chaos::v1::FaultCounters::set_queued,
                 .in_lane = &chaos::v1::FaultCounters::set_dropped};
+  return plan;
+}
+
+ActionPlan Plan(const pb::NetworkReorder& reorder, uint64_t /*seed*/) {
+  ActionPlan plan;
+  plan.action = FL_ACT_LANE;
+  plan.choice.chance_of_2_32 = OfTwoTo32(reorder.reorder_percent());
+  plan.lane = HoldBack{MillisToNanos(reorder.hold_ms())};
+  plan.acted.in_kernel = &chaos::v1::FaultCounters::set_reordered;
   return plan;
 }
 

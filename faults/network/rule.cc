@@ -1,6 +1,7 @@
 #include "faults/network/rule.h"
 
 #include "faults/network/filter_plan.h"
+#include "faults/network/partition.h"
 
 namespace faultline::network {
 namespace {
@@ -8,21 +9,31 @@ namespace {
 namespace pb = ::network::v1;
 using google::protobuf::Any;
 
+template <typename Parameters>
+Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, Filter* filter) {
+  return NarrowToFilter(parameters.filter(), target, filter);
+}
+
+Status Narrow(const pb::NetworkPartition& partition, const chaos::v1::Target& target,
+              Filter* filter) {
+  return NarrowToPartition(partition, target, filter);
+}
+
 // Fills `plan` when the message is of that kind.
 template <typename Parameters>
 StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64_t seed,
                       RulePlan* plan) {
   Parameters parameters;
   if (!config.UnpackTo(&parameters)) return false;
-  FL_RETURN_IF_ERROR(NarrowToFilter(parameters.filter(), target, &plan->filter));
+  FL_RETURN_IF_ERROR(Narrow(parameters, target, &plan->filter));
   plan->action = Plan(parameters, seed);
   return true;
 }
 
 constexpr auto kPlans = {
-    PlanAs<pb::NetworkLatency>,
-    PlanAs<pb::NetworkLoss>,
-    PlanAs<pb::NetworkBandwidth>,
+    PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
+    PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
+    PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,
 };
 
 }  // namespace

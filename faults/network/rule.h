@@ -16,7 +16,8 @@ struct RulePlan {
   ActionPlan action;
 };
 
-// FAILED_PRECONDITION with a sentence when the target cannot have this fault: NarrowToFilter.
+// FAILED_PRECONDITION with a sentence when the target cannot have this fault: NarrowToFilter,
+// NarrowToPartition.
 // INVALID_ARGUMENT for a message that is not of this group.
 StatusOr<RulePlan> PlanRule(const google::protobuf::Any& config, const chaos::v1::Target& target,
                             uint64_t seed);

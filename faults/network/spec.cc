@@ -1,8 +1,7 @@
 #include "faults/network/spec.h"
 
-#include <arpa/inet.h>
-
-#include <charconv>
+#include <cmath>
+#include <set>
 #include <string>
 
 #include "network/v1/parameters.pb.h"
@@ -46,17 +45,69 @@ Status ValidateFilter(const v1::TrafficFilter& filter, std::string_view prefix) 
   return ValidatePorts(filter.peer_port(), filter, prefix, "peer_port");
 }
 
+Status ValidateTable(const v1::NetworkLatency& latency, std::string_view prefix) {
+  const std::set<uint32_t> values(latency.table_us().begin(), latency.table_us().end());
+  const bool wanted = latency.distribution() == v1::DISTRIBUTION_TABLE;
+  const bool sound = values.size() >= 2 && latency.table_us_size() <= kMaxTableValues;
+  if (wanted ? sound : values.empty()) return absl::OkStatus();
+  return FieldError(Field(prefix, "table_us"),
+                    fmt::format("{}", fmt::join(latency.table_us(), ",")),
+                    wanted ? fmt::format("2 to {} values, not all the same", kMaxTableValues)
+                           : "nothing unless distribution is table");
+}
+
 Status ValidateLatency(const Message& message, std::string_view prefix) {
   const auto& latency = static_cast<const v1::NetworkLatency&>(message);
   if (latency.jitter_ms() > latency.delay_ms()) {
     return FieldError(Field(prefix, "jitter_ms"), fmt::format("{}", latency.jitter_ms()),
                       fmt::format("at most the delay, {} ms", latency.delay_ms()));
   }
+  FL_RETURN_IF_ERROR(ValidateTable(latency, prefix));
   return ValidateFilter(latency.filter(), prefix);
 }
 
+// Good and bad periods that make the share asked.
+Status ValidatePeriods(const v1::NetworkLoss& loss, std::string_view prefix) {
+  const double share = loss.loss_percent();
+  const double good = loss.good_loss_percent(), bad = loss.bad_loss_percent();
+  if (good >= bad) {
+    return FieldError(Field(prefix, "good_loss_percent"), fmt::format("{}", good),
+                      fmt::format("less than bad_loss_percent, {} %", bad));
+  }
+  if (share < good || share >= bad) {
+    return FieldError(
+        Field(prefix, "loss_percent"), fmt::format("{}", share),
+        fmt::format("{} to less than {} %, the shares lost in good and in bad periods", good, bad));
+  }
+  // A good period lasts a packet at least, and so a bad one this long.
+  const double shortest = (share - good) / (bad - share);
+  if (loss.burst_packets() < shortest) {
+    return FieldError(Field(prefix, "burst_packets"), fmt::format("{}", loss.burst_packets()),
+                      fmt::format("at least {:.3f}, or the share asked is out of reach", shortest));
+  }
+  return absl::OkStatus();
+}
+
 Status ValidateLoss(const Message& message, std::string_view prefix) {
-  return ValidateFilter(static_cast<const v1::NetworkLoss&>(message).filter(), prefix);
+  const auto& loss = static_cast<const v1::NetworkLoss&>(message);
+  if (loss.correlation_percent() > 0 && loss.model() != v1::LOSS_MODEL_RANDOM) {
+    return FieldError(Field(prefix, "correlation_percent"),
+                      fmt::format("{}", loss.correlation_percent()), "0 unless model is random");
+  }
+  if (loss.model() == v1::LOSS_MODEL_GILBERT_ELLIOTT) {
+    FL_RETURN_IF_ERROR(ValidatePeriods(loss, prefix));
+  }
+  if (loss.model() == v1::LOSS_MODEL_EVERY_NTH) {
+    constexpr double kRounding = 0.005;
+    const double distance = 100 / loss.loss_percent();
+    if (!std::isfinite(distance) ||
+        std::abs(distance - std::round(distance)) > kRounding * distance) {
+      return FieldError(Field(prefix, "loss_percent"), fmt::format("{}", loss.loss_percent()),
+                        "100 divided by a whole number, such as 50, 33.3, 25, 20 or 1, with model "
+                        "every_nth");
+    }
+  }
+  return ValidateFilter(loss.filter(), prefix);
 }
 
 Status ValidateBandwidth(const Message& message, std::string_view prefix) {
@@ -71,6 +122,29 @@ Status ValidateBandwidth(const Message& message, std::string_view prefix) {
                     kPacketBytes, longest, bandwidth.rate_bps(), kLongestSeconds));
   }
   return ValidateFilter(bandwidth.filter(), prefix);
+}
+
+Status ValidatePartition(const Message& message, std::string_view prefix) {
+  const auto& partition = static_cast<const v1::NetworkPartition&>(message);
+  const auto groups = ParseGroups(partition.groups());
+  if (!groups.ok()) {
+    return FieldError(Field(prefix, "groups"),
+                      fmt::format("{}", fmt::join(partition.groups(), ",")),
+                      ToString(groups.status().message()));
+  }
+  if (partition.ways() == v1::PARTITION_WAYS_FORWARD && groups->size() != 2) {
+    return FieldError(Field(prefix, "ways"), "forward", "both, or else two groups exactly");
+  }
+  return absl::OkStatus();
+}
+
+template <typename Parameters>
+Status ValidateFilterOf(const Message& message, std::string_view prefix) {
+  return ValidateFilter(static_cast<const Parameters&>(message).filter(), prefix);
+}
+
+std::vector<std::string> OccupiesBoth(const Message&) {
+  return {"network/egress", "network/ingress"};
 }
 
 template <typename Parameters>
@@ -89,33 +163,19 @@ constexpr faults::Kind kKinds[] = {
     {&v1::NetworkLatency::descriptor, ValidateLatency, Occupies<v1::NetworkLatency>},
     {&v1::NetworkLoss::descriptor, ValidateLoss, Occupies<v1::NetworkLoss>},
     {&v1::NetworkBandwidth::descriptor, ValidateBandwidth, Occupies<v1::NetworkBandwidth>},
+    {&v1::NetworkBlackhole::descriptor, ValidateFilterOf<v1::NetworkBlackhole>,
+     Occupies<v1::NetworkBlackhole>},
+    {&v1::NetworkPartition::descriptor, ValidatePartition, OccupiesBoth},
+    {&v1::NetworkDuplicate::descriptor, ValidateFilterOf<v1::NetworkDuplicate>,
+     Occupies<v1::NetworkDuplicate>},
+    {&v1::NetworkCorrupt::descriptor, ValidateFilterOf<v1::NetworkCorrupt>,
+     Occupies<v1::NetworkCorrupt>},
+    {&v1::NetworkReorder::descriptor, ValidateFilterOf<v1::NetworkReorder>,
+     Occupies<v1::NetworkReorder>},
 };
 
 }  // namespace
 
 std::span<const faults::Kind> Kinds() { return kKinds; }
-
-StatusOr<Cidr> ParseCidr(std::string_view text) {
-  const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is not a network", text);
-  const size_t slash = text.find('/');
-  const std::string address(text.substr(0, slash));
-  Cidr cidr;
-  if (inet_pton(AF_INET, address.c_str(), cidr.address.data()) != 1) {
-    if (inet_pton(AF_INET6, address.c_str(), cidr.address.data()) != 1) return wrong;
-    cidr.ipv6 = true;
-  }
-  const unsigned address_bits = cidr.ipv6 ? 128 : 32;
-  unsigned bits = address_bits;
-  if (slash != std::string_view::npos) {
-    const std::string_view digits = text.substr(slash + 1);
-    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), bits);
-    if (error != std::errc() || end != digits.end() || bits > address_bits) return wrong;
-  }
-  cidr.prefix_bits = static_cast<uint8_t>(bits);
-  for (unsigned bit = bits; bit < 128; ++bit) {
-    cidr.address[bit / 8] &= static_cast<uint8_t>(~(0x80u >> (bit % 8)));
-  }
-  return cidr;
-}
 
 }  // namespace faultline::network

@@ -1,10 +1,14 @@
 // The network group's rows of the registry, and what its parameters mean. Pure.
 #pragma once
 
+#include <google/protobuf/repeated_ptr_field.h>
+
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "faults/registry.h"
@@ -13,6 +17,9 @@ namespace faultline::network {
 
 // Most peer networks, local ports and peer ports that one filter may name, each.
 inline constexpr int kMaxFilterItems = 16;
+
+// Most values of a table of measured delays.
+inline constexpr int kMaxTableValues = 512;
 
 // The group's kinds, in the order in which they are shown.
 std::span<const faults::Kind> Kinds();
@@ -26,5 +33,17 @@ struct Cidr {
 
 // "10.0.0.0/8", "2001:db8::/32", or an address alone (all its bits). INVALID_ARGUMENT otherwise.
 StatusOr<Cidr> ParseCidr(std::string_view text);
+
+// Whether every address of `inner` is one of `outer`.
+bool Covers(const Cidr& outer, const Cidr& inner);
+
+// Most networks that the groups of a partition may name together.
+inline constexpr size_t kMaxGroupItems = 64;
+
+// Groups of networks, those of one joined by '+': "10.0.0.1+10.0.0.2". INVALID_ARGUMENT with what
+// is allowed as its message when that is no network, or when there are fewer than two groups, too
+// many networks, or one that is in two groups.
+StatusOr<std::vector<std::vector<Cidr>>> ParseGroups(
+    const google::protobuf::RepeatedPtrField<std::string>& groups);
 
 }  // namespace faultline::network

@@ -91,6 +91,90 @@ TEST(NetworkParameters, AQueueHoldsAPacketAndAtMostAMinute) {
   EXPECT_TRUE(IsAllowed("NETWORK_BANDWIDTH", {{"rate_bps", "12kbps"}, {"queue_bytes", "1514"}}));
 }
 
+TEST(NetworkParameters, ATableGoesWithItsDistributionAndHasTwoDifferentValues) {
+  const std::string few = "' is not allowed: 2 to 512 values, not all the same";
+  for (const char* wrong : {"", "7", "7,7,7"}) {
+    EXPECT_EQ(ErrorOf({{"distribution", "table"}, {"table_us", wrong}}),
+              std::string("parameters.table_us: '") + wrong + few);
+  }
+  EXPECT_EQ(ErrorOf({{"table_us", "1,2"}}),
+            "parameters.table_us: '1,2' is not allowed: nothing unless distribution is table");
+  std::string many = "1";
+  for (int i = 2; i <= 512; ++i) many += fmt::format(",{}", i);
+  EXPECT_TRUE(IsAllowed("NETWORK_LATENCY",
+                        {{"delay_ms", "1"}, {"distribution", "table"}, {"table_us", many}}));
+  EXPECT_EQ(ErrorOf({{"distribution", "table"}, {"table_us", many + ",513"}}),
+            "parameters.table_us: '" + Shown(many + ",513") + few);
+}
+
+TEST(NetworkParameters, LossEveryNthIsAHundredDividedByAWholeNumber) {
+  for (const char* right : {"100", "50", "33.3", "14.28", "0.01"}) {
+    EXPECT_TRUE(IsAllowed("NETWORK_LOSS", {{"loss_percent", right}, {"model", "every_nth"}}));
+  }
+  for (const char* wrong : {"0", "30", "67"}) {
+    EXPECT_EQ(ErrorOf("NETWORK_LOSS", {{"loss_percent", wrong}, {"model", "every_nth"}}),
+              std::string("parameters.loss_percent: '") + wrong +
+                  "' is not allowed: 100 divided by a whole number, such as 50, 33.3, 25, 20 or 1, "
+                  "with model every_nth");
+  }
+}
+
+TEST(NetworkParameters, LossInPeriodsMustBeWithinReach) {
+  const auto with = [](Parameters more) {
+    more.emplace("loss_percent", "20");
+    more.emplace("model", "gilbert_elliott");
+    return more;
+  };
+  EXPECT_TRUE(IsAllowed("NETWORK_LOSS", with({})));
+  EXPECT_EQ(ErrorOf("NETWORK_LOSS", with({{"bad_loss_percent", "20"}})),
+            "parameters.loss_percent: '20' is not allowed: 0 to less than 20 %, the shares lost in "
+            "good and in bad periods");
+  EXPECT_EQ(ErrorOf("NETWORK_LOSS", with({{"good_loss_percent", "21"}})),
+            "parameters.loss_percent: '20' is not allowed: 21 to less than 100 %, the shares lost "
+            "in good and in bad periods");
+  EXPECT_EQ(ErrorOf("NETWORK_LOSS", with({{"good_loss_percent", "9"}, {"bad_loss_percent", "9"}})),
+            "parameters.good_loss_percent: '9' is not allowed: less than bad_loss_percent, 9 %");
+  EXPECT_EQ(
+      ErrorOf("NETWORK_LOSS", with({{"bad_loss_percent", "25"}, {"burst_packets", "3.9"}})),
+      "parameters.burst_packets: '3.9' is not allowed: at least 4.000, or the share asked is out "
+      "of reach");
+  EXPECT_EQ(ErrorOf("NETWORK_LOSS", with({{"correlation_percent", "5"}})),
+            "parameters.correlation_percent: '5' is not allowed: 0 unless model is random");
+}
+
+TEST(NetworkParameters, APartitionHasTwoGroupsApart) {
+  const auto error = [](const std::string& groups) {
+    return ErrorOf("NETWORK_PARTITION", {{"groups", groups}});
+  };
+  EXPECT_TRUE(
+      IsAllowed("NETWORK_PARTITION", {{"groups", "10.0.0.1+fd00::1,10.0.0.2,10.1.0.0/16"}}));
+  EXPECT_EQ(
+      error("10.0.0.1"),
+      "parameters.groups: '10.0.0.1' is not allowed: two groups or more, separated by commas");
+  EXPECT_EQ(
+      error("10.0.0.1+,10.0.0.2"),
+      "parameters.groups: '10.0.0.1+,10.0.0.2' is not allowed: groups of addresses or networks "
+      "joined by '+', such as 10.0.0.1+10.0.0.2,10.0.1.0/24");
+  EXPECT_EQ(error("10.0.0.0/8,10.0.0.2"),
+            "parameters.groups: '10.0.0.0/8,10.0.0.2' is not allowed: groups without an address in "
+            "common");
+  std::string many = "10.1.0.0";
+  for (int i = 1; i < 64; ++i) many += fmt::format("+10.1.0.{}", i);
+  EXPECT_EQ(error(many + ",10.0.0.1"), "parameters.groups: '" + Shown(many + ",10.0.0.1") +
+                                           "' is not allowed: at most 64 networks");
+  EXPECT_EQ(
+      ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2,10.0.0.3"}, {"ways", "forward"}}),
+      "parameters.ways: 'forward' is not allowed: both, or else two groups exactly");
+}
+
+TEST(NetworkFaults, APartitionOccupiesBothDirections) {
+  const auto config = faults::ParseParameters(
+      "NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}, {"ways", "forward"}});
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(faults::Occupies(*config),
+            (std::vector<std::string>{"network/egress", "network/ingress"}));
+}
+
 TEST(NetworkFaults, OccupyTheirDirection) {
   EXPECT_EQ(OccupiedBy("egress"), std::vector<std::string>{"network/egress"});
   EXPECT_EQ(OccupiedBy("ingress"), std::vector<std::string>{"network/ingress"});

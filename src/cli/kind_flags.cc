@@ -26,11 +26,21 @@ std::string Range(const chaos::v1::ParameterInfo& parameter) {
   return parameter.unit().empty() ? "" : "in " + parameter.unit();
 }
 
+// The help of a text that must be given ends with an example: "..., as in 10.0.0.1,10.0.0.2."
+std::string ExampleIn(std::string_view help) {
+  constexpr std::string_view kBefore = "as in ";
+  const size_t found = help.rfind(kBefore);
+  if (found == std::string_view::npos) return {};
+  help.remove_prefix(found + kBefore.size());
+  help.remove_suffix(help.ends_with('.') ? 1 : 0);
+  return std::string(help);
+}
+
 // A value within the range that does little.
 std::string ExampleValue(const chaos::v1::ParameterInfo& parameter) {
   if (!parameter.choices().empty()) return parameter.choices(0);
   if (parameter.type() == "flag") return "true";
-  if (parameter.type().starts_with("text")) return parameter.name();
+  if (parameter.type().starts_with("text")) return ExampleIn(parameter.help());
   double value = 10;
   if (parameter.has_min()) value = std::max(value, parameter.min());
   if (parameter.has_max()) value = std::min(value, parameter.max());

@@ -73,6 +73,17 @@ TEST(ReportText, IsMarkdownThatCellsCannotBreak) {
   EXPECT_THAT(text, HasSubstr("- **note**: a/x: 3 of 100 measurements never came\n"));
 }
 
+TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
+  auto report = Example();
+  auto* counters = report.mutable_targets(0)->add_faults()->mutable_counters();
+  counters->set_matched(40);
+  counters->set_corrupted(4);
+  const std::string text = ToMarkdown(report, 0);
+  EXPECT_THAT(text, HasSubstr("| TARGET | FAULT | MATCHED | DELAYED | DROPPED | CORRUPTED | LEASE "
+                              "OVER | LANE FULL |\n"));
+  EXPECT_THAT(text, HasSubstr("| a/x | NETWORK_LATENCY | 40 | 0 | 0 | 4 | 0 | 0 |\n"));
+}
+
 TEST(ReportText, IsOnePageOfHtmlThatNeedsNothingElse) {
   const std::string html = ToHtml(Example(), 0);
   EXPECT_TRUE(html.starts_with("<!doctype html>"));

@@ -1,4 +1,7 @@
 // NETWORK_LOSS, filters and leases with real packets.
+#include <cmath>
+#include <tuple>
+
 #include "base/clock.h"
 #include "netns/traffic.h"
 
@@ -79,6 +82,50 @@ TEST_F(LossTest, SeveralFaultsOnOnePacketMultiplyTheirLosses) {
   for (int i = 0; i < kPackets; ++i) client.Send("x");
   const double lost = static_cast<double>(Counters(0).dropped() + Counters(1).dropped());
   EXPECT_NEAR(lost, 0.75 * kPackets, 170);
+}
+
+// Which of the numbered datagrams that a client sends do not arrive.
+std::vector<bool> LostOf(const Network& network, int packets) {
+  Sink sink(network, kPort + 2);
+  Client client(network, Protocol::kUdp, Network::kServer4, kPort + 2);
+  for (int i = 0; i < packets; ++i) client.Send(fmt::format("{}", i));
+  std::vector<bool> lost(static_cast<size_t>(packets), true);
+  for (const auto& text : sink.Take(lost.size()))
+    lost[static_cast<size_t>(std::stoi(text))] = false;
+  return lost;
+}
+
+TEST_F(LossTest, EveryNthPacketIsLostExactly) {
+  SetTarget(ServerTarget({kPort + 2}));
+  ArmKind("NETWORK_LOSS",
+          {{"loss_percent", "20"}, {"model", "every_nth"}, {"direction", "ingress"}});
+  const auto lost = LostOf(*network_, 1000);
+  for (size_t i = 0; i < lost.size(); ++i) ASSERT_EQ(lost[i], i % 5 == 4) << i;
+}
+
+TEST_F(LossTest, LossInBurstsAndCorrelatedLossHaveTheirShareAndTheirRuns) {
+  constexpr int kPackets = 20'000;
+  SetTarget(ServerTarget({kPort + 2}));
+  // With 20 % lost, the mean run is that of the bad periods, and 1 / ((1 - 0.2) (1 - 0.75)).
+  const std::tuple<std::map<std::string, std::string>, double> models[] = {
+      {{{"model", "gilbert_elliott"}, {"burst_packets", "8"}}, 8.0},
+      {{{"correlation_percent", "75"}}, 5.0}};
+  for (auto [parameters, run] : models) {
+    parameters.insert({{"loss_percent", "20"}, {"direction", "ingress"}});
+    ArmKind("NETWORK_LOSS", parameters);
+    const auto lost = LostOf(*network_, kPackets);
+    double count = 0, runs = 0;
+    for (size_t i = 0; i < lost.size(); ++i) {
+      count += lost[i];
+      runs += lost[i] && (i == 0 || !lost[i - 1]);
+    }
+    EXPECT_EQ(static_cast<double>(Counters().dropped()), count);
+    // Five standard errors, about 2 run packets sharing a fate; lengths of runs are geometric.
+    EXPECT_NEAR(count / kPackets, 0.2, 5 * std::sqrt(0.2 * 0.8 * 2 * run / kPackets));
+    EXPECT_NEAR(count / runs, run, 5 * run / std::sqrt(0.2 * kPackets / run));
+    Disarm();
+    (void)Sample();
+  }
 }
 
 TEST_F(LossTest, OnlyTheTargetsPortsAreTouched) {

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace faultline::netns_test {
 namespace {
 
@@ -35,6 +37,11 @@ bpf::UniqueFd Listen(int type, uint16_t port) {
   EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)), 0)
       << std::strerror(errno);
   if (type == SOCK_STREAM) listen(fd.get(), 64);
+  // A server that is slow to read for a while loses nothing.
+  constexpr int kBuffer = 32 << 20;
+  if (type == SOCK_DGRAM) {
+    setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBuffer, sizeof(kBuffer));
+  }
   return fd;
 }
 
@@ -107,8 +114,6 @@ void EchoServer::Serve() {
 
 Sink::Sink(const Network& network, uint16_t port) {
   network.InServer([&] { socket_ = Listen(SOCK_DGRAM, port); });
-  constexpr int kBuffer = 32 << 20;
-  setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBuffer, sizeof(kBuffer));
 }
 
 std::vector<std::string> Sink::Take(size_t most, std::chrono::milliseconds quiet) {
@@ -116,7 +121,9 @@ std::vector<std::string> Sink::Take(size_t most, std::chrono::milliseconds quiet
   std::string buffer(65536, '\0');
   while (datagrams.size() < most && WaitReadable(socket_.get(), quiet)) {
     const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (got >= 0) datagrams.push_back(buffer.substr(0, static_cast<size_t>(got)));
+    if (got < 0) continue;
+    datagrams.push_back(buffer.substr(0, static_cast<size_t>(got)));
+    last_ns_ = BoottimeNowNs();
   }
   return datagrams;
 }

@@ -45,8 +45,12 @@ class Sink {
   std::vector<std::string> Take(size_t most,
                                 std::chrono::milliseconds quiet = std::chrono::milliseconds{700});
 
+  // When the last of them was taken, CLOCK_BOOTTIME.
+  uint64_t last_ns() const { return last_ns_; }
+
  private:
   bpf::UniqueFd socket_;
+  uint64_t last_ns_ = 0;
 };
 
 // A socket that is connected to the server, in the client's namespace unless another is named.

@@ -1,0 +1,120 @@
+// A frame's way through the lane: read, treated by its rules, held, written back.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <span>
+
+#include "base/clock.h"
+#include "faults/network/lane.h"
+#include "faults/network/lane_frame.h"
+
+namespace faultline::network {
+namespace {
+
+void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
+
+std::unique_ptr<Frame> CopyOf(const Frame& frame) {
+  auto copy = std::make_unique<Frame>();
+  copy->flow = frame.flow;
+  copy->lane = frame.lane;
+  copy->t0_ns = frame.t0_ns;
+  copy->asked_ns = frame.asked_ns;
+  copy->is_copy = true;
+  copy->rule_count = frame.rule_count;
+  copy->rules = frame.rules;
+  copy->bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.size_bytes);
+  copy->size_bytes = frame.size_bytes;
+  std::memcpy(copy->bytes.get(), frame.bytes.get(), frame.size_bytes);
+  return copy;
+}
+
+}  // namespace
+
+void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
+  fl_lane_prefix prefix;
+  const bool carried = ReadPrefix(bytes, size, &prefix);
+  if (!carried && !ReadParked(bytes, size, parked_, &prefix)) return;
+  auto frame = std::make_unique<Frame>();
+  frame->flow = {prefix.flow, prefix.hook, prefix.direction};
+  frame->lane = device;
+  frame->t0_ns = prefix.t0_ns;
+  for (unsigned i = 0; i < prefix.rule_count; ++i) {
+    Rule& rule = rules_[prefix.rule[i]];
+    if (!rule.active) continue;
+    ++rule.frames_read;
+    frame->rules[frame->rule_count++] = {prefix.rule[i], 0};
+  }
+  if (queue_.held_bytes() + size > kMaxHeldBytes) {
+    CountDropped(*frame);
+    return;
+  }
+  ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
+  frame->bytes = std::move(rebuilt.bytes);
+  frame->size_bytes = rebuilt.size_bytes;
+  unsigned copies = 0;
+  if (!Obey(frame.get(), &copies)) return;
+  for (; copies > 0; --copies) Schedule(CopyOf(*frame));
+  Schedule(std::move(frame));
+}
+
+bool Lane::Obey(Frame* frame, unsigned* copies) {
+  const std::span rules(frame->rules.data(), frame->rule_count);
+  std::ranges::stable_sort(rules, {},
+                           [&](const HeldRule& held) { return rules_[held.rule].what.index(); });
+  for (HeldRule& held : rules) {
+    const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
+                          .direction = frame->flow.direction,
+                          .bytes = {frame->bytes.get(), frame->size_bytes}};
+    const Treatment treatment = Treat(&rules_[held.rule].what, passing);
+    if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
+    if (treatment.drop) return false;
+    *copies += treatment.twice ? 1 : 0;
+    frame->flow.overtaken |= treatment.overtaken;
+    held.delay_ns = treatment.delay_ns;
+    frame->asked_ns += treatment.delay_ns;
+  }
+  return true;
+}
+
+void Lane::Schedule(std::unique_ptr<Frame> frame) {
+  uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
+  for (unsigned i = 0; i < frame->rule_count; ++i) {
+    deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
+  }
+  const uint64_t release_ns = std::min(frame->t0_ns + frame->asked_ns, deadline_ns);
+  queue_.Push(std::move(frame), release_ns);
+}
+
+void Lane::ReleaseDue() {
+  while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop(), /*in_time=*/true);
+}
+
+void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
+  const auto device = devices_.find(frame->lane);
+  const uint64_t now_ns = BoottimeNowNs();
+  if (device == devices_.end() ||
+      write(device->second, frame->bytes.get(), frame->size_bytes) < 0) {
+    CountDropped(*frame);
+    return;
+  }
+  if (!in_time || frame->is_copy) return;
+  // How much later than asked is the lane's doing, whichever rule asked.
+  const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
+  for (unsigned i = 0; i < frame->rule_count; ++i) {
+    const auto [rule, asked_ns] = frame->rules[i];
+    const int64_t given_ns = static_cast<int64_t>(asked_ns) + late_ns;
+    Add(&counters_[rule].delay_asked_ns, asked_ns);
+    Add(&counters_[rule].delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
+  }
+}
+
+void Lane::CountDropped(const Frame& frame) {
+  if (frame.is_copy) return;
+  for (unsigned i = 0; i < frame.rule_count; ++i) {
+    Add(&counters_[frame.rules[i].rule].lane_dropped, 1);
+  }
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,126 @@
+// NETWORK_BLACKHOLE and NETWORK_PARTITION with real packets.
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+constexpr uint16_t kPort = 7001;
+constexpr auto kLost = 150ms;
+
+class PartitionTest : public DriverTest {
+ protected:
+  void SetUp() override {
+    DriverTest::SetUp();
+    if (!network_) return;
+    server_ = std::make_unique<EchoServer>(*network_, kPort);
+    SetTarget(ServerTarget());
+  }
+  bool Answers(Protocol protocol, const char* address = Network::kServer4,
+               std::chrono::milliseconds patience = kPatience) {
+    Client client(*network_, protocol, address, kPort);
+    return client.RoundTrip(patience).has_value();
+  }
+  bool IsLost(Protocol protocol, const char* address = Network::kServer4) {
+    return !Answers(protocol, address, kLost);
+  }
+  void ArmPartition(const std::string& groups, const std::string& ways = "both") {
+    ArmKind("NETWORK_PARTITION", {{"groups", groups}, {"ways", ways}});
+  }
+  // Whether one datagram of the client arrives.
+  bool Arrives() {
+    Sink sink(*network_, kPort + 1);
+    Client client(*network_, Protocol::kUdp, Network::kServer4, kPort + 1);
+    client.Send("x");
+    return !sink.Take(1).empty();
+  }
+
+  std::unique_ptr<EchoServer> server_;
+};
+
+TEST_F(PartitionTest, ABlackholeSwallowsEachWayAskedOfEveryProtocolAndHeals) {
+  for (const char* direction : {"egress", "ingress", "both"}) {
+    ArmKind("NETWORK_BLACKHOLE", {{"direction", direction}});
+    for (const char* address : {Network::kServer4, Network::kServer6}) {
+      EXPECT_TRUE(IsLost(Protocol::kUdp, address)) << direction;
+      EXPECT_TRUE(IsLost(Protocol::kIcmp, address)) << direction;
+    }
+    EXPECT_EQ(Arrives(), direction == std::string("egress"));
+    const auto counters = SettledCounters();
+    // Without its neighbour discovery IPv6 may send nothing else.
+    EXPECT_GE(counters.dropped(), 2u);
+    EXPECT_EQ(counters.dropped(), counters.matched());
+    Disarm();
+    EXPECT_TRUE(Answers(Protocol::kUdp));
+    EXPECT_TRUE(Answers(Protocol::kTcp, Network::kServer6));
+    (void)Sample();
+  }
+}
+
+TEST_F(PartitionTest, ABlackholeHasFilters) {
+  ArmKind("NETWORK_BLACKHOLE", {{"protocol", "udp"}});
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kTcp));
+  EXPECT_TRUE(Answers(Protocol::kIcmp));
+}
+
+TEST_F(PartitionTest, GroupsArePartedBothWaysAndOnlyThey) {
+  ArmPartition("10.209.0.2+fd00:209::2,10.209.0.1");
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+  EXPECT_TRUE(IsLost(Protocol::kIcmp));
+  EXPECT_FALSE(Arrives());
+  // The client's IPv6 address is in no group.
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
+  Disarm();
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+TEST_F(PartitionTest, MoreGroupsAreAllPartedFromTheTargets) {
+  ArmPartition("10.9.0.0/16,fd00:209::1,10.209.0.2+fd00:209::2,10.209.0.0/31");
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+  EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer6));
+}
+
+TEST_F(PartitionTest, ForwardLosesWhatTheFirstGroupSendsToTheSecond) {
+  ArmPartition("10.209.0.1,10.209.0.2", "forward");
+  EXPECT_FALSE(Arrives());
+  ArmPartition("10.209.0.2,10.209.0.1", "forward");
+  EXPECT_TRUE(Arrives());
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+}
+
+TEST_F(PartitionTest, ATargetsOwnAddressesDecideItsGroup) {
+  chaos::v1::Target target = ServerTarget();
+  target.add_addresses(Network::kServer6);
+  SetTarget(target);
+  ArmPartition("fd00:209::2+10.209.0.2,fd00:209::1+10.209.0.1");
+  EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer6));
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+TEST_F(PartitionTest, ATargetInNoGroupOrInSeveralIsRefusedWithASentence) {
+  for (const auto& [groups, found] :
+       std::map<std::string, std::string>{{"10.9.0.1,10.9.0.2", "in 0 of the groups"},
+                                          {"10.209.0.2,fd00:209::2", "in 2 of the groups"}}) {
+    const Status status = TryArmKind("NETWORK_PARTITION", {{"groups", groups}});
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+    EXPECT_THAT(ToString(status.message()), HasSubstr(found));
+  }
+  EXPECT_TRUE(driver_->Armed().empty());
+}
+
+TEST_F(PartitionTest, LeavesNothing) {
+  driver_->SetTargets({});
+  MakeDriver();
+  const std::string before = network_->KernelState(network_->server_netns());
+  SetTarget(ServerTarget());
+  ArmPartition("10.209.0.2,10.209.0.1");
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+  ExpectNothingLeft(before);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+}
+
+}  // namespace
+}  // namespace faultline::netns_test
