@@ -117,7 +117,7 @@ class Host : public netns_test::DriverTest {
     if (means != Means::kOurs) return;
     auto* filter = config.mutable_filter();
     filter->set_protocol(::network::v1::PROTOCOL_UDP);
-    filter->add_local_port(kMatchedPort);
+    filter->add_local_port(std::to_string(kMatchedPort));
     Arm(config);
   }
   void End(Means means) {

@@ -141,7 +141,7 @@ class Host : public netns_test::DriverTest {
     const unsigned number = target * FL_MAX_RULES_PER_TARGET + index;
     auto latency = Latency(100);
     if (number % 2 == 0) {
-      latency.mutable_filter()->add_peer_port(1 + number);
+      latency.mutable_filter()->add_peer_port(std::to_string(1 + number));
     } else {
       latency.mutable_filter()->add_peer_cidr(fmt::format("10.99.{}.0/24", number));
     }

@@ -64,6 +64,9 @@ struct DriverContext {
   // Called once, when the lease page exists: the agent hands the file descriptor on to the
   // guardian (the driver keeps owning it) and starts its heartbeat on the page.
   std::function<void(int map_fd, LeasePage* page)> on_lease_page;
+  // TCP ports of Faultline's own connections, which no fault touches unless it says so. Those
+  // beyond sixteen are not protected.
+  std::vector<uint16_t> own_ports;
 };
 
 // What a driver holds at this moment.

@@ -125,6 +125,10 @@ std::map<std::string, std::string> ParametersToText(const google::protobuf::Any&
   for (const auto& parameter : ParametersOf(message->GetDescriptor())) {
     const Message& owner = parameter.OwnerIn(std::as_const(*message));
     if (!parameter.field->is_repeated()) {
+      if (parameter.field->has_optional_keyword() &&
+          !owner.GetReflection()->HasField(owner, parameter.field)) {
+        continue;
+      }
       result[parameter.name()] = OneToText(owner, parameter.field, 0);
       continue;
     }

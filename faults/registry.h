@@ -53,8 +53,8 @@ StatusOr<google::protobuf::Any> ParseParameters(
     std::string_view kind_name, const std::map<std::string, std::string>& parameters,
     std::string_view field_prefix = "parameters.");
 
-// The reverse: every parameter with its value as text, units left out; lists that are empty are not
-// there. Parsing the result again gives the same message.
+// The reverse: every parameter with its value as text, units left out; empty lists and optional
+// fields that were not given are not there. Parsing the result again gives the same message.
 std::map<std::string, std::string> ParametersToText(const google::protobuf::Any& config);
 
 // The typed message inside, of the generated class; nullptr when the type is not a kind's.

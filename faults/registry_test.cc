@@ -51,7 +51,7 @@ TEST(Parameters, OfANestedMessageAreNamedByThemselves) {
   ASSERT_EQ(latency.filter().peer_cidr_size(), 2);
   EXPECT_EQ(latency.filter().peer_cidr(1), "2001:db8::1");
   ASSERT_EQ(latency.filter().local_port_size(), 2);
-  EXPECT_EQ(latency.filter().local_port(1), 443u);
+  EXPECT_EQ(latency.filter().local_port(1), "443");
 }
 
 TEST(Parameters, ComeBackAsTextThatParsesToTheSameMessage) {
@@ -83,10 +83,13 @@ TEST(Parameters, OfAnUnknownKindAreRefusedListingTheKinds) {
 }
 
 TEST(Parameters, UnknownOnesAreRefusedListingTheKnown) {
-  EXPECT_EQ(ErrorOf("NETWORK_LOSS", {{"loss_percent", "5"}, {"los", "1"}}),
-            "parameters.los: '1' is not allowed: the parameters of NETWORK_LOSS are loss_percent, "
-            "model, correlation_percent, burst_packets, bad_loss_percent, good_loss_percent, "
-            "direction, protocol, peer_cidr, local_port, peer_port");
+  EXPECT_EQ(
+      ErrorOf("NETWORK_LOSS", {{"loss_percent", "5"}, {"los", "1"}}),
+      "parameters.los: '1' is not allowed: the parameters of NETWORK_LOSS are loss_percent, "
+      "model, correlation_percent, burst_packets, bad_loss_percent, good_loss_percent, "
+      "direction, protocol, peer_cidr, local_port, peer_port, exclude_peer_cidr, tcp_flags, dscp, "
+      "min_packet_bytes, max_packet_bytes, packet_percent, flow_percent, peer_percent, "
+      "peer_host, exclude_peer_host, include_protected, whole_host");
 }
 
 TEST(Parameters, OutOfRangeAreRefusedWithTheRange) {
@@ -120,11 +123,11 @@ TEST(Parameters, ChoicesAreRefusedListingTheAllowed) {
 }
 
 TEST(Parameters, ListItemsAreCheckedOneByOne) {
-  const std::string allowed = "' is not allowed: a whole number from 1 to 65535";
-  for (const auto& [list, wrong] : Parameters{
-           {"80,0", "0"}, {"80,,443", ""}, {"80,", ""}, {"65536", "65536"}, {"80,http", "http"}}) {
-    EXPECT_EQ(ErrorOf("NETWORK_LOSS", {{"loss_percent", "1"}, {"local_port", list}}),
-              "parameters.local_port: '" + wrong + allowed);
+  const std::string allowed = "' is not allowed: a whole number from 0 to 63";
+  for (const auto& [list, wrong] :
+       Parameters{{"8,64", "64"}, {"8,,10", ""}, {"8,", ""}, {"-1", "-1"}, {"8,ef", "ef"}}) {
+    EXPECT_EQ(ErrorOf("NETWORK_LOSS", {{"loss_percent", "1"}, {"dscp", list}}),
+              "parameters.dscp: '" + wrong + allowed);
   }
 }
 
@@ -144,8 +147,9 @@ TEST(Kinds, AreDescribedForFormsAndFlags) {
   EXPECT_EQ(direction.type(), "choice");
   EXPECT_EQ(direction.default_value(), "egress");
   EXPECT_EQ(direction.choices_size(), 3);
-  EXPECT_EQ(kinds[0].parameters(8).type(), "integer list");
   EXPECT_EQ(kinds[0].parameters(7).type(), "text list");
+  EXPECT_EQ(kinds[0].parameters(12).name(), "dscp");
+  EXPECT_EQ(kinds[0].parameters(12).type(), "integer list");
 }
 
 TEST(Kinds, KnowTheirGroup) {

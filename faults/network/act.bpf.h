@@ -3,22 +3,13 @@
 #ifndef FAULTLINE_NETWORK_ACT_BPF_H
 #define FAULTLINE_NETWORK_ACT_BPF_H
 
-#include "faults/network/choose.bpf.h"
-#include "faults/network/classify.bpf.h"
+#include "faults/network/narrow.bpf.h"
 
 /* Leaves the packet to whoever comes next: TCX_NEXT and TC_ACT_UNSPEC. */
 #define FL_PASS (-1)
 /* No interface has this index: a redirect to it loses the packet without telling the sender's TCP,
  * which TC_ACT_SHOT does on egress. */
 #define FL_NOWHERE 0x7fffffff
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_RULES);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_counters);
-} fl_counters SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -58,15 +49,16 @@ __noinline __u32 fl_take_rule(struct fl_bits* set) {
   return FL_MAX_RULES;
 }
 
-/* Asks one rule about a packet that counts as `count`. Returns 1 when it loses the packet; one of
- * the lane is added to `prefix`. */
-__noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_hold, __u32 count) {
-  __u32 zero = 0, place;
+/* Asks one rule. Returns 1 when it loses the packet; one of the lane is added to `prefix`. */
+__noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_hold,
+                           struct fl_packet* p) {
+  __u32 zero = 0, place, count;
   struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_rule* rule;
-  if (!prefix || !counters || !t) return 0;
+  if (!prefix || !counters || !t || !p || !fl_admits(id, p)) return 0;
   rule = &t->rule[id & (FL_MAX_RULES - 1)];
+  count = p->count;
   if (!leases_hold || prefix->t0_ns >= rule->deadline_ns) {
     __sync_fetch_and_add(&counters->lease_expired, count);
     return 0;
@@ -86,12 +78,12 @@ __noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_h
 
 /* Asks those of `rules` that have this action. Returns 1 when one of them loses the packet. */
 __noinline int fl_ask_action(struct fl_bits* rules, __u32 action, struct fl_lane_prefix* prefix,
-                             int leases_hold, __u32 count) {
+                             int leases_hold, struct fl_packet* p) {
   struct fl_bits mine = {};
   __u32 zero = 0;
   __u64 found = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !rules || !prefix || action >= FL_ACTS) return 0;
+  if (!t || !rules || !prefix || !p || action >= FL_ACTS) return 0;
   for (int i = 0; i < FL_RULE_WORDS; i++) {
     mine.word[i] = rules->word[i] & t->by_action[action].word[i];
     found |= mine.word[i];
@@ -99,22 +91,22 @@ __noinline int fl_ask_action(struct fl_bits* rules, __u32 action, struct fl_lane
   for (int i = 0; found && i < FL_MAX_RULES_PER_PACKET; i++) {
     __u32 id = fl_take_rule(&mine);
     if (id >= FL_MAX_RULES) break;
-    if (fl_ask_rule(prefix, id, leases_hold, count)) return 1;
+    if (fl_ask_rule(prefix, id, leases_hold, p)) return 1;
   }
   return 0;
 }
 
 /* Asks every rule that the packet matched, action by action. Returns 1 when one of them loses it;
  * else those of the lane are listed in `prefix`. */
-static __always_inline int fl_ask(struct fl_bits* rules, struct fl_lane_prefix* prefix,
-                                  __u32 count) {
+static __always_inline int fl_ask(struct fl_bits* rules, struct fl_packet* p,
+                                  struct fl_lane_prefix* prefix) {
   __u32 zero = 0;
   __u64 now = prefix->t0_ns;
   struct fl_lease* lease = bpf_map_lookup_elem(&fl_lease, &zero);
   int leases_hold = lease && now < *(volatile __u64*)&lease->heartbeat_until_ns &&
                     now < *(volatile __u64*)&lease->control_until_ns;
   for (__u32 action = 0; action < FL_ACTS; action++)
-    if (fl_ask_action(rules, action, prefix, leases_hold, count)) return 1;
+    if (fl_ask_action(rules, action, prefix, leases_hold, p)) return 1;
   return 0;
 }
 

@@ -20,7 +20,7 @@ struct {
   __uint(max_entries, FL_MAX_PREFIXES);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __type(key, struct fl_prefix_key);
-  __type(value, struct fl_bits);
+  __type(value, struct fl_covering);
 } fl_prefixes SEC(".maps");
 
 struct {
@@ -30,18 +30,21 @@ struct {
   __type(value, struct fl_bits);
 } fl_cgroups SEC(".maps");
 
-/* Keeps of `set` what has no address filter on that side or one that covers the address. */
+/* Keeps of `set` what has no address filter on that side or one that covers the address, and does
+ * not leave it out. */
 static __always_inline void fl_match_address(struct fl_tables* t, struct fl_packet* p, __u8 side,
                                              struct fl_bits* set) {
   struct fl_prefix_key key = {.prefix_bits = 8 + 128, .side = side};
-  struct fl_bits* covering;
+  struct fl_covering* covering;
   __u64 filtered = 0;
-  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_address[side].word[i];
+  for (int i = 0; i < FL_WORDS; i++)
+    filtered |= set->word[i] & (~t->any_address[side].word[i] | t->excluding.word[i]);
   if (!filtered) return;
   __builtin_memcpy(key.address, p->address[side], sizeof(key.address));
   covering = bpf_map_lookup_elem(&fl_prefixes, &key);
   for (int i = 0; i < FL_WORDS; i++)
-    set->word[i] &= t->any_address[side].word[i] | (covering ? covering->word[i] : 0);
+    set->word[i] &= (t->any_address[side].word[i] | (covering ? covering->in.word[i] : 0)) &
+                    ~(covering ? covering->out.word[i] : 0);
 }
 
 /* A packet's cgroup is known only on its first way out: a reinjected one has lost its socket, and

@@ -6,6 +6,7 @@
 #include "base/log_linear.h"
 #include "faults/network/lane.bpf.h"
 #include "faults/network/measure.bpf.h"
+#include "faults/network/protect.bpf.h"
 
 /* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
 const volatile __u32 fl_hook_id = 0;
@@ -74,12 +75,21 @@ static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struc
   return fl_parse(skb, direction, p);
 }
 
+/* Takes out of `set` the rules that may not touch this packet. */
+static __always_inline void fl_protect(struct fl_tables* t, __u32 hook_id, struct fl_packet* p,
+                                       struct fl_bits* set) {
+  __u64 rules = 0;
+  for (int i = 0; i < FL_RULE_WORDS; i++) rules |= set->word[i];
+  if (!rules || !fl_is_protected(hook_id, p)) return;
+  for (int i = 0; i < FL_RULE_WORDS; i++) set->word[i] &= t->exposing.word[i];
+}
+
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_bits set;
   struct fl_turn turn = {};
   struct fl_lane_prefix prefix = {.hook = fl_hook_id, .direction = direction};
-  __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len, count = 1;
+  __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
   int again, lost = 0;
@@ -93,8 +103,11 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     return FL_PASS;
   prefix.t0_ns = bpf_ktime_get_boot_ns();
   targets = set.word[FL_TARGET_WORD];
-  if (t->lane_cuts && skb->gso_segs) count = skb->gso_segs;
-  if (!again) lost = fl_ask(&set, &prefix, count);
+  p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
+  if (!again) {
+    fl_protect(t, hook_id, &p, &set);
+    lost = fl_ask(&set, &p, &prefix);
+  }
   if (!hook->lane_ifindex) prefix.rule_count = 0;
   /* A request counts from its first sight, whatever its rules do to it; an answer counts when it
    * goes on its way. */
@@ -113,7 +126,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (lost) return bpf_redirect(FL_NOWHERE, 0);
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
-  return fl_to_lane(skb, hook->lane_ifindex, &prefix, count);
+  return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);
 }
 
 SEC("tc")

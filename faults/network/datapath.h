@@ -19,6 +19,7 @@
 #define FL_MAX_PORT_CLASSES 1024
 #define FL_MAX_PREFIXES 8192
 #define FL_MAX_CONNECTIONS 16384
+#define FL_OWN_PORTS 16
 
 #define FL_RULE_WORDS (FL_MAX_RULES / 64)
 #define FL_TARGET_WORD FL_RULE_WORDS
@@ -46,6 +47,8 @@ struct fl_hook {
   __u32 words[2];         /* by direction: bit i is set when bits[direction].word[i] is not 0 */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
+  /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
+  __u32 gateway[2][4];
 };
 
 /* What a rule does to the packets that it chooses. A packet's rules act in this order, whatever
@@ -67,11 +70,25 @@ struct fl_choice {
   __u64 in_bad;             /* the programs' own */
 };
 
+/* What a packet must be for a rule, beside its classes. All 0: any packet. */
+struct fl_narrow {
+  __u64 dscp; /* bit n: packets of DSCP n; 0: any */
+  __u32 min_bytes;
+  __u32 max_bytes;      /* of the IP packet; 0: no limit */
+  __u32 tcp_flags_mask; /* which flags are looked at, and what they must be; 0: none, */
+  __u32 tcp_flags;      /* and the packet need not be TCP */
+  /* Shares that are left out, in 2^-32. */
+  __u64 packets_out;
+  __u64 flows_out;
+  __u64 peers_out;
+};
+
 struct fl_rule {
   __u64 deadline_ns; /* CLOCK_BOOTTIME */
   __u64 seed;
   __u64 action; /* FL_ACT_ */
   struct fl_choice choice;
+  struct fl_narrow narrow;
 };
 
 /* One element, memory-mapped. user space writes it while packets pass: a rule's or a target's bit
@@ -81,19 +98,27 @@ struct fl_tables {
   struct fl_bits protocol[FL_PROTOS];
   struct fl_bits any_port[2];    /* by side: those without a port filter */
   struct fl_bits any_address[2]; /* by side: those without an address filter */
+  struct fl_bits excluding;      /* those that leave peer addresses out */
   struct fl_bits any_cgroup;
   struct fl_bits port_class_bits[2][FL_MAX_PORT_CLASSES];
   __u16 port_class[2][65536]; /* class 0: no filter names this port */
   struct fl_rule rule[FL_MAX_RULES];
   struct fl_bits by_action[FL_ACTS]; /* which rules these are */
+  struct fl_bits exposing;           /* rules that touch protected packets too */
+  __u16 own_port[FL_OWN_PORTS];      /* TCP ports of Faultline's own connections; 0: none */
   __u64 cgroup_levels;               /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                      /* prefixes parked so far; the programs' own */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
 };
 
-/* LPM trie of the prefixes that filters name; the value holds the bits of every filter that covers
- * the prefix, shorter ones included. Host prefix length = 8 (side) + bits, IPv4 as ::ffff:a.b.c.d.
- */
+/* What covers a prefix, shorter prefixes included. */
+struct fl_covering {
+  struct fl_bits in;  /* filters that name it */
+  struct fl_bits out; /* filters that leave it out */
+};
+
+/* LPM trie of the prefixes that filters name, to struct fl_covering. Host prefix length = 8 (side)
+ * + bits, IPv4 as ::ffff:a.b.c.d. */
 struct fl_prefix_key {
   __u32 prefix_bits;
   __u8 side;
@@ -110,7 +135,7 @@ struct fl_counters {
   __u64 delay_given_ns;
   __u64 delay_asked_ns;
   __u64 lane_acted; /* packets that the lane chose by itself and did the rule's part to */
-  __u64 reserved;
+  __u64 offered;    /* packets that a share of packets was taken of: numbers them */
 };
 
 /* Why a connection cannot be measured. */

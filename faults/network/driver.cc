@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "bpf/probe.h"
+#include "faults/network/driver_state.h"
 #include "faults/network/filter_plan.h"
 #include "faults/network/hooks.h"
 #include "faults/network/kernel.h"
@@ -24,23 +25,6 @@ using faults::ArmRequest;
 using faults::FaultKey;
 
 static_assert(sizeof(faults::LeasePage) == sizeof(fl_lease));
-
-struct TargetState {
-  chaos::v1::Target target;
-  std::string serialized;
-  std::optional<uint64_t> cgroup_id;
-  Status status;  // why it has no slot
-  unsigned slot = 0;
-  unsigned hook = 0;
-};
-
-struct RuleState {
-  unsigned index = 0;
-  std::string config;  // type and bytes, and the seed
-  bool uses_lane = false;
-  unsigned hook = 0;
-  ActedAs acted;
-};
 
 class NetworkDriver : public faults::Driver {
  public:
@@ -93,6 +77,7 @@ class NetworkDriver : public faults::Driver {
   // Last counters of disarmed faults, told once more.
   std::map<std::string, std::vector<chaos::v1::FaultCounters>> retired_;
   RuleNumbers numbers_;
+  HostNames names_;
 };
 
 std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Target>& targets) {
@@ -121,6 +106,7 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
     }
     statuses.push_back(state.status);
   }
+  hooks_->FindGateways();
   return statuses;
 }
 
@@ -208,6 +194,10 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
                      request.key.target_id, FL_MAX_RULES_PER_TARGET);
   }
   FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, target.target, request.seed));
+  Filter filter = plan.filter;
+  filter.hook = target.hook;
+  rule->peers = NamedPeers(filter, plan.hosts);
+  FL_RETURN_IF_ERROR(rule->peers.Fill(&names_, &filter));
   const ActionPlan& action = plan.action;
   std::set<unsigned> taken;
   for (const auto& [key, other] : rules_) taken.insert(other.index);
@@ -216,17 +206,18 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   rule->uses_lane = action.lane.has_value();
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
-  tables_.SetRule(rule->index, {.deadline_ns = request.deadline_boottime_ns,
-                                .seed = request.seed,
-                                .action = action.action,
-                                .choice = action.choice});
+  tables_.SetRule(rule->index,
+                  {.deadline_ns = request.deadline_boottime_ns,
+                   .seed = request.seed,
+                   .action = action.action,
+                   .choice = action.choice,
+                   .narrow = plan.narrow},
+                  plan.exposes);
   if (rule->uses_lane) {
     FL_RETURN_IF_ERROR(bpf::RequireFeature("tun"));
     FL_RETURN_IF_ERROR(hooks_->AcquireLane(rule->hook));
     lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
   }
-  Filter filter = plan.filter;
-  filter.hook = target.hook;
   const Status status = tables_.Set(RuleBit(rule->index), filter);
   if (!status.ok() && rule->uses_lane) {
     lane_->ClearRule(rule->index);
@@ -261,6 +252,7 @@ std::vector<FaultKey> NetworkDriver::Armed() {
 }
 
 void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
+  for (auto& [key, rule] : rules_) rule.peers.Follow(&names_, &tables_, RuleBit(rule.index));
   hooks_->TendLanes();
   lane_->CountLosses();
   for (const auto& [id, state] : targets_) {
@@ -290,6 +282,10 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
                           reinterpret_cast<faults::LeasePage*>(kernel->lease()));
   }
   const auto best = bpf::HasFeature("tcx") ? bpf::AttachMode::kTcx : bpf::AttachMode::kClsact;
+  size_t own_ports = 0;
+  for (const uint16_t port : context.own_ports) {
+    if (own_ports < FL_OWN_PORTS) kernel->tables()->own_port[own_ports++] = port;
+  }
   return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), context.undo,
                                          options.attach_mode.value_or(best));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::network {
@@ -36,9 +37,47 @@ StatusOr<Filter::Cgroup> FindCgroup(const std::string& path) {
   return MakeError(StatusCode::kFailedPrecondition, "there is no cgroup (v2) '{}'", path);
 }
 
-std::set<uint16_t> ToPorts(const google::protobuf::RepeatedField<uint32_t>& ports) {
-  return {ports.begin(), ports.end()};
+StatusOr<std::vector<PortRange>> ToRanges(
+    const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::vector<PortRange> ranges;
+  for (const std::string& text : texts) {
+    FL_ASSIGN_OR_RETURN(const PortRange range, ParsePortRange(text));
+    ranges.push_back(range);
+  }
+  return ranges;
 }
+
+std::vector<PortRange> ToRanges(const google::protobuf::RepeatedField<uint32_t>& ports) {
+  std::vector<PortRange> ranges;
+  for (const uint32_t port : ports) {
+    ranges.push_back({static_cast<uint16_t>(port), static_cast<uint16_t>(port)});
+  }
+  return ranges;
+}
+
+// Whether the target has each port of the range.
+bool Has(const chaos::v1::Target& target, PortRange range) {
+  const std::set<uint32_t> ports(target.ports().begin(), target.ports().end());
+  const auto within = std::distance(ports.lower_bound(range.first), ports.upper_bound(range.last));
+  return within == range.last - range.first + 1;
+}
+
+// A target that is all that an interface of the agent's own network carries.
+bool IsWholeHost(const chaos::v1::Target& target) {
+  return target.netns().empty() && target.interface() != "lo" && target.cgroup().empty() &&
+         target.ports().empty() && target.addresses().empty();
+}
+
+bool NamesNothing(const pb::TrafficFilter& wanted) {
+  const bool any_protocol =
+      wanted.protocol() == pb::PROTOCOL_ANY || wanted.protocol() == pb::PROTOCOL_UNSPECIFIED;
+  return any_protocol && wanted.peer_cidr().empty() && wanted.peer_host().empty() &&
+         wanted.local_port().empty() && wanted.peer_port().empty() && wanted.tcp_flags().empty() &&
+         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent();
+}
+
+// The share that is left out, in 2^-32.
+uint64_t LeftOut(bool given, double percent) { return given ? OfTwoTo32(100 - percent) : 0; }
 
 Status AddPrefixes(const google::protobuf::RepeatedPtrField<std::string>& texts,
                    std::vector<Cidr>* prefixes) {
@@ -54,7 +93,7 @@ Status AddPrefixes(const google::protobuf::RepeatedPtrField<std::string>& texts,
 StatusOr<Filter> TargetFilter(const chaos::v1::Target& target) {
   Filter filter;
   filter.egress = filter.ingress = true;
-  if (target.ports_size() > 0) filter.ports[FL_LOCAL] = ToPorts(target.ports());
+  if (target.ports_size() > 0) filter.ports[FL_LOCAL] = ToRanges(target.ports());
   const Status status = AddPrefixes(target.addresses(), &filter.prefixes[FL_LOCAL]);
   if (!status.ok()) {
     return MakeError(StatusCode::kFailedPrecondition, "target {}: {}", target.target_id(),
@@ -76,19 +115,45 @@ Status NarrowToFilter(const pb::TrafficFilter& wanted, const chaos::v1::Target& 
                      "target {} is a cgroup, whose packets can be told apart on egress only",
                      target.target_id());
   }
+  if (IsWholeHost(target) && NamesNothing(wanted) && !wanted.whole_host()) {
+    return MakeError(
+        StatusCode::kFailedPrecondition,
+        "the fault names no filter, and target {} is all that {} of this host carries: "
+        "add a filter, or whole_host=true",
+        target.target_id(), target.interface());
+  }
   if (wanted.protocol() == pb::PROTOCOL_TCP) filter->protocols = {FL_PROTO_TCP};
   if (wanted.protocol() == pb::PROTOCOL_UDP) filter->protocols = {FL_PROTO_UDP};
   if (wanted.protocol() == pb::PROTOCOL_ICMP) filter->protocols = {FL_PROTO_ICMP};
-  if (wanted.peer_port_size() > 0) filter->ports[FL_PEER] = ToPorts(wanted.peer_port());
-  for (const uint16_t port : ToPorts(wanted.local_port())) {
-    if (filter->ports[FL_LOCAL] && !filter->ports[FL_LOCAL]->contains(port)) {
+  if (!wanted.peer_port().empty()) {
+    FL_ASSIGN_OR_RETURN(filter->ports[FL_PEER], ToRanges(wanted.peer_port()));
+  }
+  if (!wanted.local_port().empty()) {
+    FL_ASSIGN_OR_RETURN(filter->ports[FL_LOCAL], ToRanges(wanted.local_port()));
+    for (size_t i = 0; !target.ports().empty() && i < filter->ports[FL_LOCAL]->size(); ++i) {
+      if (Has(target, (*filter->ports[FL_LOCAL])[i])) continue;
       return MakeError(StatusCode::kFailedPrecondition,
-                       "local_port {} is not one of the ports of target {}", port,
-                       target.target_id());
+                       "local_port {} is not one of the ports of target {}",
+                       wanted.local_port(static_cast<int>(i)), target.target_id());
     }
   }
-  if (wanted.local_port_size() > 0) filter->ports[FL_LOCAL] = ToPorts(wanted.local_port());
+  FL_RETURN_IF_ERROR(AddPrefixes(wanted.exclude_peer_cidr(), &filter->excluded));
   return AddPrefixes(wanted.peer_cidr(), &filter->prefixes[FL_PEER]);
+}
+
+fl_narrow ToNarrow(const pb::TrafficFilter& wanted) {
+  fl_narrow narrow{};
+  for (const uint32_t point : wanted.dscp()) narrow.dscp |= uint64_t{1} << (point % 64);
+  narrow.min_bytes = wanted.min_packet_bytes();
+  narrow.max_bytes = wanted.max_packet_bytes();
+  TcpFlags flags;
+  for (const std::string& text : wanted.tcp_flags()) (void)AddTcpFlag(text, &flags);
+  narrow.tcp_flags_mask = flags.mask;
+  narrow.tcp_flags = flags.value;
+  narrow.packets_out = LeftOut(wanted.has_packet_percent(), wanted.packet_percent());
+  narrow.flows_out = LeftOut(wanted.has_flow_percent(), wanted.flow_percent());
+  narrow.peers_out = LeftOut(wanted.has_peer_percent(), wanted.peer_percent());
+  return narrow;
 }
 
 }  // namespace faultline::network

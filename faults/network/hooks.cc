@@ -1,8 +1,10 @@
 #include "faults/network/hooks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "faults/network/gateway.h"
 
 namespace faultline::network {
 namespace {
@@ -110,6 +112,23 @@ bool Hooks::Alive(unsigned hook) const {
   return place.ok() && place->netns_id == hooks_[hook]->netns_id &&
          place->interface.index == hooks_[hook]->ifindex && hooks_[hook]->first->Alive() &&
          hooks_[hook]->second->Alive();
+}
+
+void Hooks::FindGateways() {
+  for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
+    if (!hooks_[i]) continue;
+    const auto netns_fd = bpf::OpenNetns(hooks_[i]->netns);
+    if (!netns_fd.ok()) continue;
+    Gateways found;
+    const Status looked = bpf::InNetns(*netns_fd, [&] {
+      found = ReadGateways(hooks_[i]->interface);
+      return absl::OkStatus();
+    });
+    if (!looked.ok()) continue;
+    fl_hook& shared = kernel_->tables()->hook[i];
+    std::copy(found.ipv4.begin(), found.ipv4.end(), shared.gateway[0]);
+    std::copy(found.ipv6.begin(), found.ipv6.end(), shared.gateway[1]);
+  }
 }
 
 Status Hooks::AcquireLane(unsigned hook) {

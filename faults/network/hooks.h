@@ -45,6 +45,9 @@ class Hooks {
   // programs off.
   bool Alive(unsigned hook) const;
 
+  // Looks up the default gateways of every hook's network.
+  void FindGateways();
+
   // The hook's namespace has a lane from here on until ReleaseLane.
   Status AcquireLane(unsigned hook);
   void ReleaseLane(unsigned hook);

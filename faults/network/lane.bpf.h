@@ -13,13 +13,6 @@ struct {
   __type(value, struct fl_lane_prefix);
 } fl_parked SEC(".maps");
 
-static __always_inline __u32 fl_flow_hash(struct fl_packet* p) {
-  __u64 hash = ((__u64)p->local_port << 16 | p->peer_port) ^ (__u64)p->protocol << 32;
-  for (int i = 0; i < 4; i++)
-    hash = fl_mix(hash ^ ((__u64)p->address[FL_LOCAL][i] << 32 | p->address[FL_PEER][i]));
-  return hash;
-}
-
 /* Parks the prefix of a packet that is too large to carry it. Not 0 when that cannot be. */
 static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix* prefix) {
   __u32 zero = 0, place;

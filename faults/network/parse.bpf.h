@@ -30,6 +30,10 @@ struct fl_packet {
   __u8 protocol; /* FL_PROTO_ */
   __u8 has_ports;
   __u8 tcp_flags;
+  __u8 dscp;
+  __u8 icmp6_type; /* 0: not ICMPv6, or a later fragment */
+  __u32 ip_bytes;
+  __u32 count; /* as how many packets it counts: the caller's */
 };
 
 #define FL_TCP_FIN 0x01
@@ -77,6 +81,8 @@ static __always_inline int fl_parse_ipv4(void* data, void* end, __u32 skb_bytes,
   p->address[FL_LOCAL][3] = direction == FL_EGRESS ? ip->saddr : ip->daddr;
   p->address[FL_PEER][3] = direction == FL_EGRESS ? ip->daddr : ip->saddr;
   p->l4_offset = ETH_HLEN + header;
+  p->dscp = ip->tos >> 2;
+  p->ip_bytes = total;
   *l4_bytes = total > header ? total - header : 0;
   *first = !(ip->frag_off & bpf_htons(0x1fff));
   return ip->protocol;
@@ -95,6 +101,8 @@ static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes,
     p->address[FL_LOCAL][i] = direction == FL_EGRESS ? source : destination;
     p->address[FL_PEER][i] = direction == FL_EGRESS ? destination : source;
   }
+  p->dscp = bpf_ntohl(*(__be32*)ip) >> 22 & 0x3f;
+  p->ip_bytes = total - ETH_HLEN;
   next = ip->nexthdr;
   *first = 1;
   for (int i = 0; i < FL_IPV6_EXTENSIONS; i++) {
@@ -137,8 +145,14 @@ static __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl
   else
     p->protocol =
         protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? FL_PROTO_ICMP : FL_PROTO_OTHER;
-  if (!first || p->protocol > FL_PROTO_UDP) return 0;
-  if (p->l4_offset > FL_HEADER_BYTES) return -1;
+  if (!first) return 0;
+  if (p->l4_offset > FL_HEADER_BYTES) return p->protocol > FL_PROTO_UDP ? 0 : -1;
+  if (protocol == IPPROTO_ICMPV6) {
+    __u8* type = data + p->l4_offset;
+    if (type + 1 > (__u8*)end) return FL_CUT_SHORT;
+    p->icmp6_type = *type;
+  }
+  if (p->protocol > FL_PROTO_UDP) return 0;
   return fl_parse_ports(data + p->l4_offset, end, l4_bytes, direction, p);
 }
 

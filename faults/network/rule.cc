@@ -10,13 +10,18 @@ namespace pb = ::network::v1;
 using google::protobuf::Any;
 
 template <typename Parameters>
-Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, Filter* filter) {
-  return NarrowToFilter(parameters.filter(), target, filter);
+Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, RulePlan* plan) {
+  const auto& filter = parameters.filter();
+  plan->narrow = ToNarrow(filter);
+  plan->hosts.in = {filter.peer_host().begin(), filter.peer_host().end()};
+  plan->hosts.out = {filter.exclude_peer_host().begin(), filter.exclude_peer_host().end()};
+  plan->exposes = filter.include_protected();
+  return NarrowToFilter(filter, target, &plan->filter);
 }
 
 Status Narrow(const pb::NetworkPartition& partition, const chaos::v1::Target& target,
-              Filter* filter) {
-  return NarrowToPartition(partition, target, filter);
+              RulePlan* plan) {
+  return NarrowToPartition(partition, target, &plan->filter);
 }
 
 // Fills `plan` when the message is of that kind.
@@ -25,7 +30,7 @@ StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64
                       RulePlan* plan) {
   Parameters parameters;
   if (!config.UnpackTo(&parameters)) return false;
-  FL_RETURN_IF_ERROR(Narrow(parameters, target, &plan->filter));
+  FL_RETURN_IF_ERROR(Narrow(parameters, target, plan));
   plan->action = Plan(parameters, seed);
   return true;
 }

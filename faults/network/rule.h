@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
+#include "faults/network/named_peers.h"
 #include "faults/network/plan.h"
 #include "faults/network/tables.h"
 
@@ -13,6 +14,9 @@ namespace faultline::network {
 // A fault of this group, ready for a target.
 struct RulePlan {
   Filter filter;  // all but `hook`
+  fl_narrow narrow{};
+  bool exposes = false;     // touches protected packets too
+  NamedPeers::Names hosts;  // whose addresses belong to the filter as well
   ActionPlan action;
 };
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "faults/network/filter_spec.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::network {
@@ -14,35 +15,6 @@ using google::protobuf::Message;
 
 std::string Field(std::string_view prefix, std::string_view name) {
   return fmt::format("{}{}", prefix, name);
-}
-
-template <typename Ports>
-Status ValidatePorts(const Ports& ports, const v1::TrafficFilter& filter, std::string_view prefix,
-                     std::string_view name) {
-  const std::string value = fmt::format("{}", fmt::join(ports, ","));
-  if (ports.size() > kMaxFilterItems) {
-    return FieldError(Field(prefix, name), value, fmt::format("at most {} ports", kMaxFilterItems));
-  }
-  if (!ports.empty() && filter.protocol() == v1::PROTOCOL_ICMP) {
-    return FieldError(Field(prefix, name), value, "no ports with protocol icmp, which has none");
-  }
-  return absl::OkStatus();
-}
-
-Status ValidateFilter(const v1::TrafficFilter& filter, std::string_view prefix) {
-  const auto& cidrs = filter.peer_cidr();
-  if (cidrs.size() > kMaxFilterItems) {
-    return FieldError(Field(prefix, "peer_cidr"), fmt::format("{}", fmt::join(cidrs, ",")),
-                      fmt::format("at most {} networks", kMaxFilterItems));
-  }
-  for (const std::string& cidr : cidrs) {
-    if (!ParseCidr(cidr).ok()) {
-      return FieldError(Field(prefix, "peer_cidr"), cidr,
-                        "an address or a network such as 10.0.0.0/8 or 2001:db8::/32");
-    }
-  }
-  FL_RETURN_IF_ERROR(ValidatePorts(filter.local_port(), filter, prefix, "local_port"));
-  return ValidatePorts(filter.peer_port(), filter, prefix, "peer_port");
 }
 
 Status ValidateTable(const v1::NetworkLatency& latency, std::string_view prefix) {

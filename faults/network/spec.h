@@ -15,9 +15,6 @@
 
 namespace faultline::network {
 
-// Most peer networks, local ports and peer ports that one filter may name, each.
-inline constexpr int kMaxFilterItems = 16;
-
 // Most values of a table of measured delays.
 inline constexpr int kMaxTableValues = 512;
 
@@ -29,6 +26,7 @@ struct Cidr {
   bool ipv6 = false;
   std::array<uint8_t, 16> address{};  // network byte order; IPv4 in the first four
   uint8_t prefix_bits = 0;
+  auto operator<=>(const Cidr&) const = default;
 };
 
 // "10.0.0.0/8", "2001:db8::/32", or an address alone (all its bits). INVALID_ARGUMENT otherwise.

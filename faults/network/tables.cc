@@ -73,6 +73,16 @@ Status Tables::Set(unsigned bit, const Filter& filter) {
   return absl::OkStatus();
 }
 
+Status Tables::SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr> excluded) {
+  const auto found = filters_.find(bit);
+  if (found == filters_.end()) return absl::OkStatus();
+  found->second.prefixes[FL_PEER] = std::move(peers);
+  found->second.excluded = std::move(excluded);
+  FL_RETURN_IF_ERROR(CompilePrefixes());
+  Assign(&memory_->excluding, bit, !found->second.excluded.empty());
+  return absl::OkStatus();
+}
+
 void Tables::Clear(unsigned bit) {
   const auto found = filters_.find(bit);
   if (found == filters_.end()) return;
@@ -88,8 +98,9 @@ void Tables::Clear(unsigned bit) {
   (void)CompileCgroups();
 }
 
-void Tables::SetRule(unsigned index, const fl_rule& rule) {
+void Tables::SetRule(unsigned index, const fl_rule& rule, bool exposes) {
   memory_->rule[index] = rule;
+  Assign(&memory_->exposing, index, exposes);
   for (unsigned action = 0; action < FL_ACTS; ++action) {
     Assign(&memory_->by_action[action], index, action == rule.action);
   }
@@ -131,71 +142,101 @@ void Tables::SetIndependent(unsigned bit, const Filter& filter, bool on) {
     Assign(&memory_->any_port[side], bit, on && !filter.ports[side]);
     Assign(&memory_->any_address[side], bit, on && filter.prefixes[side].empty());
   }
+  Assign(&memory_->excluding, bit, on && !filter.excluded.empty());
   Assign(&memory_->any_cgroup, bit, on && !filter.cgroup);
 }
 
-Status Tables::CompilePorts(unsigned side) {
-  std::map<uint16_t, Bits> wanted;
+std::vector<Tables::Segment> Tables::SegmentsOf(unsigned side) const {
+  // The bits that begin or end to hold at a port.
+  std::map<uint32_t, Bits> edges;
   for (const auto& [bit, filter] : filters_) {
     if (!filter.ports[side]) continue;
-    for (const uint16_t port : *filter.ports[side]) {
-      wanted.try_emplace(port).first->second[bit / 64] |= uint64_t{1} << (bit % 64);
+    std::vector<PortRange> ranges = *filter.ports[side];
+    std::sort(ranges.begin(), ranges.end());
+    uint32_t covered = 0;  // ports below it have been seen to
+    for (const PortRange& range : ranges) {
+      const uint32_t first = std::max<uint32_t>(range.first, covered), end = range.last + 1u;
+      if (first >= end) continue;
+      for (const uint32_t edge : {first, end}) {
+        edges.try_emplace(edge).first->second[bit / 64] ^= uint64_t{1} << (bit % 64);
+      }
+      covered = end;
     }
   }
+  std::vector<Segment> segments;
+  Bits bits{};
+  for (auto edge = edges.begin(); edge != edges.end(); ++edge) {
+    for (unsigned i = 0; i < FL_WORDS; ++i) bits[i] ^= edge->second[i];
+    if (bits == Bits{}) continue;
+    const auto last = static_cast<uint16_t>(std::next(edge)->first - 1);
+    segments.push_back({{static_cast<uint16_t>(edge->first), last}, bits});
+  }
+  return segments;
+}
+
+StatusOr<unsigned> Tables::ClassOf(unsigned side, const Bits& bits, std::set<unsigned>* used) {
+  const auto known = class_of_bits_[side].find(bits);
+  if (known != class_of_bits_[side].end()) return known->second;
+  if (used->size() + 1 >= FL_MAX_PORT_CLASSES) {
+    return MakeError(StatusCode::kResourceExhausted,
+                     "filters name more than {} different sets of ports", FL_MAX_PORT_CLASSES - 1);
+  }
+  unsigned number = last_class_[side];
+  // Round and round: a number that a packet on another CPU just read is not soon another set.
+  do number = number % (FL_MAX_PORT_CLASSES - 1) + 1;
+  while (used->contains(number));
+  last_class_[side] = number;
+  used->insert(number);
+  fl_bits* slot = &memory_->port_class_bits[side][number];
+  for (unsigned i = 0; i < FL_WORDS; ++i) Store(&slot->word[i], bits[i]);
+  class_of_bits_[side].emplace(bits, number);
+  return number;
+}
+
+Status Tables::CompilePorts(unsigned side) {
   std::map<Bits, unsigned> classes;
   std::set<unsigned> used;
   for (const auto& [bits, number] : class_of_bits_[side]) used.insert(number);
-  for (const auto& [port, bits] : wanted) {
-    auto known = class_of_bits_[side].find(bits);
-    if (known == class_of_bits_[side].end()) {
-      if (used.size() + 1 >= FL_MAX_PORT_CLASSES) {
-        return MakeError(StatusCode::kResourceExhausted,
-                         "filters name more than {} different sets of ports",
-                         FL_MAX_PORT_CLASSES - 1);
-      }
-      unsigned number = last_class_[side];
-      // Round and round: a number that a packet on another CPU just read is not soon another set.
-      do number = number % (FL_MAX_PORT_CLASSES - 1) + 1;
-      while (used.contains(number));
-      last_class_[side] = number;
-      used.insert(number);
-      fl_bits* slot = &memory_->port_class_bits[side][number];
-      for (unsigned i = 0; i < FL_WORDS; ++i) Store(&slot->word[i], bits[i]);
-      known = class_of_bits_[side].emplace(bits, number).first;
-    }
-    classes.insert(*known);
-    __atomic_store_n(&memory_->port_class[side][port], static_cast<__u16>(known->second),
-                     __ATOMIC_RELEASE);
+  std::vector<uint16_t> wanted(std::size(memory_->port_class[side]));
+  for (const Segment& segment : SegmentsOf(side)) {
+    FL_ASSIGN_OR_RETURN(const unsigned number, ClassOf(side, segment.bits, &used));
+    classes[segment.bits] = number;
+    std::fill(wanted.begin() + segment.ports.first, wanted.begin() + segment.ports.last + 1,
+              static_cast<uint16_t>(number));
   }
-  for (const auto& [port, number] : port_classes_[side]) {
-    if (!wanted.contains(port)) memory_->port_class[side][port] = 0;
+  for (size_t port = 0; port < wanted.size(); ++port) {
+    __u16* held = &memory_->port_class[side][port];
+    if (*held != wanted[port]) __atomic_store_n(held, wanted[port], __ATOMIC_RELEASE);
   }
-  port_classes_[side].clear();
-  for (const auto& [port, bits] : wanted) port_classes_[side][port] = classes.at(bits);
   class_of_bits_[side] = std::move(classes);
   return absl::OkStatus();
 }
 
 Status Tables::CompilePrefixes() {
-  std::map<PrefixKey, Bits> own;
+  std::map<PrefixKey, Covering> own;
+  const auto add = [&own](unsigned side, unsigned bit, const Cidr& cidr, Bits Covering::* bits) {
+    const auto [address, length] = Mapped(cidr);
+    PrefixKey key{};
+    key[0] = static_cast<uint8_t>(side);
+    std::copy(address.begin(), address.end(), key.begin() + 1);
+    key[17] = static_cast<uint8_t>(length);
+    (own.try_emplace(key).first->second.*bits)[bit / 64] |= uint64_t{1} << (bit % 64);
+  };
   for (const auto& [bit, filter] : filters_) {
     for (const unsigned side : {FL_LOCAL, FL_PEER}) {
-      for (const Cidr& cidr : filter.prefixes[side]) {
-        const auto [address, bits] = Mapped(cidr);
-        PrefixKey key{};
-        key[0] = static_cast<uint8_t>(side);
-        std::copy(address.begin(), address.end(), key.begin() + 1);
-        key[17] = static_cast<uint8_t>(bits);
-        own.try_emplace(key).first->second[bit / 64] |= uint64_t{1} << (bit % 64);
-      }
+      for (const Cidr& cidr : filter.prefixes[side]) add(side, bit, cidr, &Covering::in);
     }
+    for (const Cidr& cidr : filter.excluded) add(FL_PEER, bit, cidr, &Covering::out);
   }
-  std::map<PrefixKey, Bits> wanted;
+  std::map<PrefixKey, Covering> wanted;
   for (const auto& [inner, ignored] : own) {
-    Bits& sum = wanted[inner];
+    Covering& sum = wanted[inner];
     for (const auto& [outer, bits] : own) {
       if (!Covers(outer, inner)) continue;
-      for (unsigned i = 0; i < FL_WORDS; ++i) sum[i] |= bits[i];
+      for (unsigned i = 0; i < FL_WORDS; ++i) {
+        sum.in[i] |= bits.in[i];
+        sum.out[i] |= bits.out[i];
+      }
     }
   }
   for (auto it = prefixes_.begin(); it != prefixes_.end();) {
@@ -206,14 +247,14 @@ Status Tables::CompilePrefixes() {
       it = prefixes_.erase(it);
     }
   }
-  for (const auto& [prefix, bits] : wanted) {
+  for (const auto& [prefix, covering] : wanted) {
     const auto known = prefixes_.find(prefix);
-    if (known != prefixes_.end() && known->second == bits) continue;
+    if (known != prefixes_.end() && known->second == covering) continue;
     const fl_prefix_key key = ToKey(prefix);
-    if (bpf_map_update_elem(prefixes_fd_, &key, bits.data(), BPF_ANY) != 0) {
+    if (bpf_map_update_elem(prefixes_fd_, &key, &covering, BPF_ANY) != 0) {
       return UpdateFailed("networks");
     }
-    prefixes_[prefix] = bits;
+    prefixes_[prefix] = covering;
   }
   return absl::OkStatus();
 }

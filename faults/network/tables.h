@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "faults/network/datapath.h"
-#include "faults/network/spec.h"
+#include "faults/network/filter_spec.h"
 
 namespace faultline::network {
 
@@ -25,8 +25,9 @@ struct Filter {
   bool ingress = false;
   std::set<unsigned> protocols;  // FL_PROTO_; empty is any
   // By side (FL_LOCAL, FL_PEER). No value is any; an empty set is none.
-  std::array<std::optional<std::set<uint16_t>>, 2> ports;
+  std::array<std::optional<std::vector<PortRange>>, 2> ports;
   std::array<std::vector<Cidr>, 2> prefixes;  // empty is any
+  std::vector<Cidr> excluded;                 // peers
   // Id and depth below the root of a cgroup; only egress packets can be told by it.
   struct Cgroup {
     uint64_t id = 0;
@@ -46,6 +47,9 @@ class Tables {
   // The bit matches these packets from now on. The bit must not be set.
   // RESOURCE_EXHAUSTED when there are more port sets or prefixes than the tables hold.
   Status Set(unsigned bit, const Filter& filter);
+  // Other peers for a bit that is set, without a moment in which those that stay do not match; some
+  // before and after, or none before and after. RESOURCE_EXHAUSTED as Set.
+  Status SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr> excluded);
   // The bit matches nothing from now on; OK when it is not set.
   void Clear(unsigned bit);
   // What the kernel would do with it, from the shared memory.
@@ -53,16 +57,30 @@ class Tables {
 
   fl_hook& hook(unsigned index) { return memory_->hook[index]; }
   fl_rule& rule(unsigned index) { return memory_->rule[index]; }
-  // What a rule does to its packets. Its bit must not be set.
-  void SetRule(unsigned index, const fl_rule& rule);
+  // What a rule does to its packets, and whether protected ones are among them. Its bit must not be
+  // set.
+  void SetRule(unsigned index, const fl_rule& rule, bool exposes);
 
  private:
   using PrefixKey = std::array<uint8_t, 18>;  // side, address, bits
   using Bits = std::array<uint64_t, FL_WORDS>;
+  struct Covering {  // as fl_covering
+    Bits in{};
+    Bits out{};
+    bool operator==(const Covering&) const = default;
+  };
+  static_assert(sizeof(Covering) == sizeof(fl_covering));
+  // Ports with the same bits, one after another.
+  struct Segment {
+    PortRange ports;
+    Bits bits{};
+  };
 
   void Publish(unsigned bit, const Filter& filter);
   void Withdraw(unsigned bit, const Filter& filter);
   void SetIndependent(unsigned bit, const Filter& filter, bool on);
+  std::vector<Segment> SegmentsOf(unsigned side) const;
+  StatusOr<unsigned> ClassOf(unsigned side, const Bits& bits, std::set<unsigned>* used);
   Status CompilePorts(unsigned side);
   Status CompilePrefixes();
   Status CompileCgroups();
@@ -71,10 +89,9 @@ class Tables {
   const int prefixes_fd_;
   const int cgroups_fd_;
   std::map<unsigned, Filter> filters_;
-  std::array<std::map<uint16_t, unsigned>, 2> port_classes_;  // what memory_->port_class holds
   std::array<std::map<Bits, unsigned>, 2> class_of_bits_;
-  std::array<unsigned, 2> last_class_{};  // the next free one is looked for after it
-  std::map<PrefixKey, Bits> prefixes_;    // what the trie holds
+  std::array<unsigned, 2> last_class_{};    // the next free one is looked for after it
+  std::map<PrefixKey, Covering> prefixes_;  // what the trie holds
   std::map<uint64_t, Bits> cgroups_;
 };
 

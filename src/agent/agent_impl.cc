@@ -1,11 +1,13 @@
 #include "agent/agent_impl.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "rpc/endpoint.h"
 
 namespace faultline::agent {
 namespace {
@@ -14,6 +16,21 @@ namespace {
 constexpr unsigned kLeastBeatsPerSecond = 5;
 constexpr uint64_t kCheckNs = kNanosPerSecond;            // kernel state and guardian
 constexpr uint64_t kTargetCheckNs = 5 * kNanosPerSecond;  // targets that are there
+
+// Where the control plane is reached, by its default ports and as it is configured.
+std::vector<uint16_t> OwnPorts(const std::vector<std::string>& controllers) {
+  std::vector<uint16_t> ports = {rpc::kApiPort, rpc::kPeerPort};
+  for (const std::string& address : controllers) {
+    uint16_t port = 0;
+    const size_t colon = address.rfind(':');
+    if (colon == std::string::npos) continue;
+    const char* const end = address.data() + address.size();
+    const auto read = std::from_chars(address.data() + colon + 1, end, port);
+    if (read.ec != std::errc() || read.ptr != end) continue;
+    if (std::find(ports.begin(), ports.end(), port) == ports.end()) ports.push_back(port);
+  }
+  return ports;
+}
 
 }  // namespace
 
@@ -31,6 +48,7 @@ Status Agent::Impl::Begin() {
   context.on_lease_page = [this](int map_fd, faults::LeasePage* its_page) {
     OnLeasePage(map_fd, its_page);
   };
+  context.own_ports = OwnPorts(config.controllers);
   FL_RETURN_IF_ERROR(drivers.Make(context));
   MakeReconciler();
   ApplyTargets();

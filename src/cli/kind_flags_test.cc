@@ -53,7 +53,7 @@ TEST(KindFlags, HelpTellsRangeUnitDefaultAndWhetherItMustBeGiven) {
   EXPECT_THAT(FlagHelp(Parameter("NETWORK_LATENCY", "jitter_ms")),
               testing::EndsWith("[0 to 60000 ms; default 0 ms]"));
   EXPECT_EQ(FlagType(Parameter("NETWORK_LATENCY", "distribution")), "uniform|normal|pareto|table");
-  EXPECT_EQ(FlagType(Parameter("NETWORK_LATENCY", "local_port")), "INTEGER,...");
+  EXPECT_EQ(FlagType(Parameter("NETWORK_LATENCY", "local_port")), "TEXT,...");
 }
 
 TEST(KindFlags, TheKindIsFoundInAnySpelling) {

@@ -154,6 +154,7 @@ void DriverTest::MakeDriver(const network::DriverOptions& options) {
   driver_.reset();
   faults::DriverContext context;
   context.undo = &undo_;
+  context.own_ports = {kOwnPort};
   context.on_lease_page = [this](int, faults::LeasePage* page) { lease_ = page; };
   auto made = network::MakeNetworkDriver(context, options);
   ASSERT_TRUE(made.ok()) << made.status();

@@ -81,6 +81,9 @@ std::optional<std::string> WhyNot();
 // A driver on the two namespaces, with leases that hold.
 class DriverTest : public testing::Test {
  protected:
+  // What the driver is told is Faultline's own TCP port.
+  static constexpr uint16_t kOwnPort = 7400;
+
   void SetUp() override;
 
   // (Re)makes the driver; the lease page then holds for an hour.

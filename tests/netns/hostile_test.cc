@@ -114,7 +114,7 @@ TEST_F(HostileTest, AThousandFaultsLeaveNothingBehind) {
     // Other ports and addresses each time: more than there are classes and prefixes to be had.
     auto latency = Latency(1, pb::DIRECTION_BOTH);
     for (unsigned i = 0; i < 10; ++i) {
-      latency.mutable_filter()->add_peer_port(1 + (number * 10 + i) % 65'000);
+      latency.mutable_filter()->add_peer_port(std::to_string(1 + (number * 10 + i) % 65'000));
       latency.mutable_filter()->add_peer_cidr(
           fmt::format("10.{}.{}.0/24", (number * 10 + i) / 250 % 250, (number * 10 + i) % 250));
     }

@@ -163,7 +163,7 @@ TEST_F(LossTest, TheProtocolFilterHolds) {
 TEST_F(LossTest, TheLocalPortFilterHolds) {
   SetTarget(ServerTarget({kPort, kOtherPort}));
   auto loss = Loss(100);
-  loss.mutable_filter()->add_local_port(kOtherPort);
+  loss.mutable_filter()->add_local_port(std::to_string(kOtherPort));
   Arm(loss);
   EXPECT_TRUE(Answers(Protocol::kUdp));
   EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer4, kOtherPort));
@@ -172,8 +172,8 @@ TEST_F(LossTest, TheLocalPortFilterHolds) {
 TEST_F(LossTest, ThePeerPortFilterHolds) {
   SetTarget(ServerTarget());
   auto loss = Loss(100);
-  loss.mutable_filter()->add_peer_port(9001);
-  loss.mutable_filter()->add_peer_port(9002);
+  loss.mutable_filter()->add_peer_port(std::to_string(9001));
+  loss.mutable_filter()->add_peer_port(std::to_string(9002));
   Arm(loss);
   EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer4, kPort, 9001));
   EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer4, kPort, 9002));
@@ -187,7 +187,7 @@ TEST_F(LossTest, ThePeerNetworkFilterHoldsAlsoWhereNetworksNest) {
   Arm(wide, 0);
   auto narrow = Loss(100);
   narrow.mutable_filter()->add_peer_cidr("10.208.0.0/15");
-  narrow.mutable_filter()->add_peer_port(9001);
+  narrow.mutable_filter()->add_peer_port(std::to_string(9001));
   Arm(narrow, 1);
   // The longest network that covers the peer names both filters.
   EXPECT_TRUE(IsLost(Protocol::kUdp));
@@ -258,7 +258,7 @@ TEST_F(LossTest, LaterFragmentsFollowFaultsWithoutPortFilterOnly) {
 TEST_F(LossTest, WhatCannotBeDoneIsRefusedWithASentence) {
   SetTarget(ServerTarget({kPort}));
   auto loss = Loss(100);
-  loss.mutable_filter()->add_local_port(80);
+  loss.mutable_filter()->add_local_port(std::to_string(80));
   const Status status = TryArm(loss);
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(ToString(status.message()), testing::HasSubstr("local_port 80"));

@@ -1,0 +1,33 @@
+// What the driver knows of its targets and rules.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "chaos/v1/experiment.pb.h"
+#include "faults/network/named_peers.h"
+#include "faults/network/plan.h"
+
+namespace faultline::network {
+
+struct TargetState {
+  chaos::v1::Target target;
+  std::string serialized;
+  std::optional<uint64_t> cgroup_id;
+  Status status;  // why it has no slot
+  unsigned slot = 0;
+  unsigned hook = 0;
+};
+
+struct RuleState {
+  unsigned index = 0;
+  std::string config;  // type and bytes, and the seed
+  bool uses_lane = false;
+  unsigned hook = 0;
+  ActedAs acted;
+  NamedPeers peers;
+};
+
+}  // namespace faultline::network

@@ -1,0 +1,164 @@
+#include "faults/network/filter_spec.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <string>
+
+#include "faults/network/protected.h"
+
+namespace faultline::network {
+namespace {
+
+namespace v1 = ::network::v1;
+using Texts = google::protobuf::RepeatedPtrField<std::string>;
+
+constexpr size_t kMaxHostBytes = 253;  // RFC 1035's 255 without length and root
+
+struct FlagName {
+  std::string_view name;
+  uint8_t bit;
+};
+constexpr FlagName kFlagNames[] = {{"fin", 0x01}, {"syn", 0x02}, {"rst", 0x04}, {"psh", 0x08},
+                                   {"ack", 0x10}, {"urg", 0x20}, {"ece", 0x40}, {"cwr", 0x80}};
+
+class Checker {
+ public:
+  Checker(const v1::TrafficFilter& filter, std::string_view prefix)
+      : filter_(filter), prefix_(prefix) {}
+
+  Status Run() const {
+    FL_RETURN_IF_ERROR(Networks("peer_cidr", filter_.peer_cidr()));
+    FL_RETURN_IF_ERROR(Networks("exclude_peer_cidr", filter_.exclude_peer_cidr()));
+    FL_RETURN_IF_ERROR(Hosts("peer_host", filter_.peer_host()));
+    FL_RETURN_IF_ERROR(Hosts("exclude_peer_host", filter_.exclude_peer_host()));
+    FL_RETURN_IF_ERROR(Ports("local_port", filter_.local_port()));
+    FL_RETURN_IF_ERROR(Ports("peer_port", filter_.peer_port()));
+    FL_RETURN_IF_ERROR(Flags());
+    FL_RETURN_IF_ERROR(AtMost("dscp", filter_.dscp(), "code points"));
+    return Sizes();
+  }
+
+ private:
+  template <typename Value>
+  Status Refuse(std::string_view name, const Value& value, const std::string& allowed) const {
+    return FieldError(fmt::format("{}{}", prefix_, name), fmt::format("{}", value), allowed);
+  }
+
+  template <typename List>
+  Status AtMost(std::string_view name, const List& list, std::string_view items) const {
+    if (list.size() <= kMaxFilterItems) return absl::OkStatus();
+    return Refuse(name, fmt::format("{}", fmt::join(list, ",")),
+                  fmt::format("at most {} {}", kMaxFilterItems, items));
+  }
+
+  Status Networks(std::string_view name, const Texts& networks) const {
+    FL_RETURN_IF_ERROR(AtMost(name, networks, "networks"));
+    for (const std::string& network : networks) {
+      if (ParseCidr(network).ok()) continue;
+      return Refuse(name, network, "an address or a network such as 10.0.0.0/8 or 2001:db8::/32");
+    }
+    return absl::OkStatus();
+  }
+
+  Status Hosts(std::string_view name, const Texts& hosts) const {
+    FL_RETURN_IF_ERROR(AtMost(name, hosts, "hosts"));
+    for (const std::string& host : hosts) {
+      const bool plain = std::all_of(host.begin(), host.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+      });
+      if (plain && !host.empty() && host.size() <= kMaxHostBytes && host.front() != '-') continue;
+      return Refuse(name, host, "a host name such as db.example.com");
+    }
+    return absl::OkStatus();
+  }
+
+  Status Ports(std::string_view name, const Texts& ports) const {
+    FL_RETURN_IF_ERROR(AtMost(name, ports, "ports or ranges"));
+    bool only_ssh = !ports.empty() && !filter_.include_protected();
+    for (const std::string& text : ports) {
+      const auto range = ParsePortRange(text);
+      if (!range.ok()) return Refuse(name, text, "a port from 1 to 65535, or a range: 8000-8100");
+      only_ssh &= range->first == FL_SSH_PORT && range->last == FL_SSH_PORT;
+    }
+    if (!ports.empty() && filter_.protocol() == v1::PROTOCOL_ICMP) {
+      return Refuse(name, fmt::format("{}", fmt::join(ports, ",")),
+                    "no ports with protocol icmp, which has none");
+    }
+    if (only_ssh && filter_.protocol() != v1::PROTOCOL_UDP) {
+      return Refuse(name, FL_SSH_PORT,
+                    "a port that is not SSH's, which is protected; or include_protected=true");
+    }
+    return absl::OkStatus();
+  }
+
+  Status Flags() const {
+    FL_RETURN_IF_ERROR(AtMost("tcp_flags", filter_.tcp_flags(), "flags"));
+    TcpFlags flags;
+    for (const std::string& text : filter_.tcp_flags()) {
+      if (AddTcpFlag(text, &flags).ok()) continue;
+      return Refuse("tcp_flags", text,
+                    "one of fin, syn, rst, psh, ack, urg, ece, cwr, or one with a ! before it, and "
+                    "none of them both ways");
+    }
+    const bool tcp =
+        filter_.protocol() == v1::PROTOCOL_TCP || filter_.protocol() == v1::PROTOCOL_ANY;
+    if (flags.mask == 0 || tcp || filter_.protocol() == v1::PROTOCOL_UNSPECIFIED) {
+      return absl::OkStatus();
+    }
+    return Refuse("tcp_flags", fmt::format("{}", fmt::join(filter_.tcp_flags(), ",")),
+                  "no flags with another protocol than tcp");
+  }
+
+  Status Sizes() const {
+    if (!filter_.has_max_packet_bytes() ||
+        filter_.max_packet_bytes() >= filter_.min_packet_bytes()) {
+      return absl::OkStatus();
+    }
+    return Refuse("max_packet_bytes", filter_.max_packet_bytes(),
+                  fmt::format("at least min_packet_bytes, {}", filter_.min_packet_bytes()));
+  }
+
+  const v1::TrafficFilter& filter_;
+  const std::string_view prefix_;
+};
+
+}  // namespace
+
+StatusOr<PortRange> ParsePortRange(std::string_view text) {
+  const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is not a port range", text);
+  PortRange range;
+  auto [end, error] = std::from_chars(text.begin(), text.end(), range.first);
+  if (error != std::errc() || range.first == 0) return wrong;
+  range.last = range.first;
+  if (end != text.end()) {
+    if (*end != '-') return wrong;
+    const auto second = std::from_chars(end + 1, text.end(), range.last);
+    if (second.ec != std::errc() || second.ptr != text.end()) return wrong;
+  }
+  if (range.last < range.first) return wrong;
+  return range;
+}
+
+Status AddTcpFlag(std::string_view text, TcpFlags* flags) {
+  const bool set = !text.starts_with('!');
+  const std::string_view name = set ? text : text.substr(1);
+  const auto found = std::find_if(std::begin(kFlagNames), std::end(kFlagNames),
+                                  [&](const FlagName& flag) { return flag.name == name; });
+  if (found == std::end(kFlagNames)) {
+    return MakeError(StatusCode::kInvalidArgument, "'{}' is not a TCP flag", text);
+  }
+  const bool known = (flags->mask & found->bit) != 0;
+  if (known && ((flags->value & found->bit) != 0) != set) {
+    return MakeError(StatusCode::kInvalidArgument, "'{}' is asked for both ways", name);
+  }
+  flags->mask |= found->bit;
+  if (set) flags->value |= found->bit;
+  return absl::OkStatus();
+}
+
+Status ValidateFilter(const v1::TrafficFilter& filter, std::string_view prefix) {
+  return Checker(filter, prefix).Run();
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,40 @@
+// What a TrafficFilter may say, and what its texts mean. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/status.h"
+#include "faults/network/spec.h"
+#include "network/v1/parameters.pb.h"
+
+namespace faultline::network {
+
+// Most items that each list of one filter may have.
+inline constexpr int kMaxFilterItems = 16;
+
+// Both ends belong to it.
+struct PortRange {
+  uint16_t first = 0;
+  uint16_t last = 0;
+  auto operator<=>(const PortRange&) const = default;
+};
+
+// "80" or "8000-8100", from 1 to 65535. INVALID_ARGUMENT otherwise.
+StatusOr<PortRange> ParsePortRange(std::string_view text);
+
+// Flags as in the TCP header's 14th byte: those of `mask` must be as in `value`.
+struct TcpFlags {
+  uint8_t mask = 0;
+  uint8_t value = 0;
+};
+
+// Adds "syn" or "!ack" to `flags`. INVALID_ARGUMENT for another word, and for a flag that is to be
+// both.
+Status AddTcpFlag(std::string_view text, TcpFlags* flags);
+
+// INVALID_ARGUMENT with the field "<prefix><parameter>": texts that mean nothing, filters that
+// contradict each other, and one that names nothing but what is protected.
+Status ValidateFilter(const ::network::v1::TrafficFilter& filter, std::string_view prefix);
+
+}  // namespace faultline::network

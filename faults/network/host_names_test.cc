@@ -1,0 +1,90 @@
+#include "faults/network/host_names.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+namespace faultline::network {
+namespace {
+
+using namespace std::chrono_literals;
+
+StatusOr<std::vector<Cidr>> Answer(HostNames* names, const std::string& name) {
+  for (int i = 0; i < 1000; ++i) {
+    auto answer = names->AddressesOf(name);
+    if (answer.status().code() != StatusCode::kUnavailable) return answer;
+    std::this_thread::sleep_for(10ms);
+  }
+  return MakeError(StatusCode::kDeadlineExceeded, "no answer");
+}
+
+TEST(HostNames, LocalhostAndAddressesResolve) {
+  HostNames names;
+  const auto localhost = Answer(&names, "localhost");
+  ASSERT_TRUE(localhost.ok()) << localhost.status();
+  EXPECT_TRUE(std::find(localhost->begin(), localhost->end(), *ParseCidr("127.0.0.1")) !=
+              localhost->end());
+  const auto address = Answer(&names, "2001:db8::7");
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_EQ(*address, std::vector<Cidr>{*ParseCidr("2001:db8::7")});
+}
+
+TEST(HostNames, AskingNeverWaitsAndTheAnswerComesLater) {
+  std::promise<void> go;
+  auto gone = go.get_future().share();
+  HostNames names([gone](const std::string&) -> StatusOr<std::vector<Cidr>> {
+    gone.wait();
+    return std::vector<Cidr>{*ParseCidr("10.0.0.1")};
+  });
+  const Status early = names.AddressesOf("db").status();
+  EXPECT_EQ(early.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(ToString(early.message()), "'db' is still being resolved");
+  go.set_value();
+  const auto answer = Answer(&names, "db");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->size(), 1u);
+}
+
+TEST(HostNames, ANameThatDoesNotResolveSaysSo) {
+  HostNames names([](const std::string& name) -> StatusOr<std::vector<Cidr>> {
+    return MakeError(StatusCode::kFailedPrecondition, "'{}' does not resolve: not known", name);
+  });
+  EXPECT_EQ(ToString(Answer(&names, "nope").status().message()),
+            "'nope' does not resolve: not known");
+}
+
+TEST(HostNames, AreLookedUpAgainAndKeepTheirLastAddressesWhenThatFails) {
+  std::atomic<int> asked = 0;
+  HostNames names(
+      [&asked](const std::string&) -> StatusOr<std::vector<Cidr>> {
+        const int turn = ++asked;
+        if (turn > 2) return MakeError(StatusCode::kFailedPrecondition, "the resolver is away");
+        return std::vector<Cidr>{*ParseCidr(turn == 1 ? "10.0.0.1" : "10.0.0.2")};
+      },
+      1ms);
+  ASSERT_TRUE(Answer(&names, "db").ok());
+  while (asked < 10) std::this_thread::sleep_for(1ms);
+  const auto answer = names.AddressesOf("db");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(*answer, std::vector<Cidr>{*ParseCidr("10.0.0.2")});
+}
+
+TEST(HostNames, MayEndWhileALookupIsUnderWay) {
+  std::promise<void> go, begun;
+  auto gone = go.get_future().share();
+  {
+    HostNames names([gone, &begun](const std::string&) -> StatusOr<std::vector<Cidr>> {
+      begun.set_value();
+      gone.wait();
+      return std::vector<Cidr>{};
+    });
+    (void)names.AddressesOf("slow");
+    begun.get_future().wait();
+  }
+  go.set_value();
+}
+
+}  // namespace
+}  // namespace faultline::network

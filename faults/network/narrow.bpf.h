@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* What is asked of a packet for a rule, beside its classes. */
+#ifndef FAULTLINE_NETWORK_NARROW_BPF_H
+#define FAULTLINE_NETWORK_NARROW_BPF_H
+
+#include "faults/network/choose.bpf.h"
+#include "faults/network/classify.bpf.h"
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, FL_MAX_RULES);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct fl_counters);
+} fl_counters SEC(".maps");
+
+/* So that the shares of one rule, and its choice, do not go together. */
+#define FL_SALT_PACKETS 0x7061636b65747300ull
+#define FL_SALT_FLOWS 0x666c6f7773000000ull
+#define FL_SALT_PEERS 0x7065657273000000ull
+
+/* The same for both directions. */
+static __always_inline __u32 fl_flow_hash(struct fl_packet* p) {
+  __u64 hash = ((__u64)p->local_port << 16 | p->peer_port) ^ (__u64)p->protocol << 32;
+  for (int i = 0; i < 4; i++)
+    hash = fl_mix(hash ^ ((__u64)p->address[FL_LOCAL][i] << 32 | p->address[FL_PEER][i]));
+  return hash;
+}
+
+static __always_inline __u32 fl_peer_hash(struct fl_packet* p) {
+  __u64 hash = 0;
+  for (int i = 0; i < 4; i++) hash = fl_mix(hash ^ p->address[FL_PEER][i]);
+  return hash;
+}
+
+/* Whether what is called `name` belongs to the share that is left out. */
+static __always_inline int fl_left_out(struct fl_rule* rule, __u64 salt, __u64 name, __u64 out) {
+  return out && (__u32)fl_mix(rule->seed ^ salt ^ fl_mix(name)) < out;
+}
+
+/* Global: verified once, by itself. */
+__noinline int fl_admits(__u32 id, struct fl_packet* p) {
+  __u32 zero = 0;
+  struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_rule* rule;
+  struct fl_narrow* n;
+  if (!t || !p || !counters) return 0;
+  rule = &t->rule[id & (FL_MAX_RULES - 1)];
+  n = &rule->narrow;
+  if (n->dscp && !(n->dscp >> (p->dscp & 63) & 1)) return 0;
+  if (p->ip_bytes < n->min_bytes) return 0;
+  if (n->max_bytes && p->ip_bytes > n->max_bytes) return 0;
+  if (n->tcp_flags_mask) {
+    if (p->protocol != FL_PROTO_TCP || !p->has_ports) return 0;
+    if ((p->tcp_flags & n->tcp_flags_mask) != n->tcp_flags) return 0;
+  }
+  if (fl_left_out(rule, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out)) return 0;
+  if (fl_left_out(rule, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out)) return 0;
+  if (!n->packets_out) return 1;
+  return !fl_left_out(rule, FL_SALT_PACKETS, __sync_fetch_and_add(&counters->offered, 1),
+                      n->packets_out);
+}
+
+#endif

@@ -1,0 +1,227 @@
+// Which packets a filter lets a fault have, with real packets.
+#include <bpf/bpf.h>
+
+#include <set>
+
+#include "faults/network/kernel.h"
+#include "faults/network/named_peers.h"
+#include "netns/filter_fixture.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+namespace pb = ::network::v1;
+
+TEST_F(FilterTest, APortRangeHoldsItsPortsAndNoOthers) {
+  EchoServer below(*network_, kPort - 1), above(*network_, kPort + 2);
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->add_local_port("7001-7002");
+  Arm(loss);
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort - 1));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort + 2));
+}
+
+TEST_F(FilterTest, ExcludedPeersAreLeftAloneWhateverElseMatches) {
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->add_exclude_peer_cidr("10.209.0.0/24");
+  Arm(loss);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer6));
+  // An excluded network within an included one, and the reverse.
+  loss.mutable_filter()->add_peer_cidr("10.0.0.0/8");
+  Arm(loss);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
+  loss.mutable_filter()->clear_exclude_peer_cidr();
+  loss.mutable_filter()->add_exclude_peer_cidr("10.208.0.0/15");
+  loss.mutable_filter()->set_peer_cidr(0, Network::kClient4);
+  Arm(loss);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  loss.mutable_filter()->clear_exclude_peer_cidr();
+  Arm(loss);
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+}
+
+TEST_F(FilterTest, TcpFlagsTellOpeningsFromWhatIsOpen) {
+  SetTarget(ServerTarget());
+  Client open(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  ASSERT_TRUE(open.RoundTrip());
+  auto loss = LoseIn();
+  for (const char* flag : {"syn", "!ack"}) loss.mutable_filter()->add_tcp_flags(flag);
+  Arm(loss);
+  EXPECT_TRUE(open.RoundTrip());
+  EXPECT_FALSE(Connects(kPort));
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  loss.mutable_filter()->clear_tcp_flags();
+  loss.mutable_filter()->add_tcp_flags("!syn");
+  loss.mutable_filter()->add_tcp_flags("psh");
+  Arm(loss);
+  EXPECT_TRUE(Connects(kPort));
+  EXPECT_FALSE(open.RoundTrip(kLost));
+}
+
+TEST_F(FilterTest, DscpHoldsInBothFamilies) {
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->add_dscp(46);
+  loss.mutable_filter()->add_dscp(8);
+  Arm(loss);
+  for (const char* address : {Network::kServer4, Network::kServer6}) {
+    EXPECT_TRUE(Pings({address}));
+    EXPECT_FALSE(Pings({"-Q", "0xb8", address}));  // 46 << 2
+    EXPECT_FALSE(Pings({"-Q", "0x20", address}));  // 8 << 2
+    EXPECT_TRUE(Pings({"-Q", "0x28", address}));   // 10 << 2
+  }
+}
+
+TEST_F(FilterTest, SizesAreThoseOfTheIpPacket) {
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->set_min_packet_bytes(100);
+  loss.mutable_filter()->set_max_packet_bytes(200);
+  Arm(loss);
+  // A ping's own bytes, and 8 of ICMP and 20 (40) of IP.
+  for (const auto& [header, address] :
+       {std::pair{28, Network::kServer4}, {48, Network::kServer6}}) {
+    for (const auto& [bytes, passes] :
+         {std::pair{99, true}, {100, false}, {200, false}, {201, true}}) {
+      EXPECT_EQ(Pings({"-s", std::to_string(bytes - header), address}), passes)
+          << bytes << " bytes to " << address;
+    }
+  }
+}
+
+TEST_F(FilterTest, AShareOfThePacketsIsTheSameShareWithTheSameSeed) {
+  constexpr int kPackets = 4000;
+  SetTarget(ServerTarget({kPort}));
+  auto loss = LoseIn();
+  loss.mutable_filter()->set_packet_percent(25);
+  std::vector<uint64_t> matched;
+  for (int run = 0; run < 2; ++run) {
+    Arm(loss, 0, /*seed=*/9);
+    Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+    for (int i = 0; i < kPackets; ++i) client.Send("x");
+    matched.push_back(Counters().matched());
+    EXPECT_EQ(Counters().dropped(), matched.back());
+    Disarm();
+    (void)Sample();
+  }
+  // 1000 +- 6 standard deviations of a binomial count (27.4).
+  EXPECT_NEAR(static_cast<double>(matched[0]), 1000, 165);
+  EXPECT_EQ(matched[0], matched[1]);
+}
+
+TEST_F(FilterTest, AShareOfTheFlowsIsHitWholeAndTheSameWithTheSameSeed) {
+  constexpr int kFlows = 200, kPackets = 4;
+  constexpr uint16_t kFirstPort = 20'000;
+  SetTarget(ServerTarget({kPort}));
+  auto loss = LoseIn();
+  loss.mutable_filter()->set_flow_percent(50);
+  std::vector<std::set<int>> hit(2);
+  for (auto& flows : hit) {
+    Arm(loss, 0, /*seed=*/9);
+    for (int flow = 0; flow < kFlows; ++flow) {
+      const uint64_t before = Counters().matched();
+      Client client(*network_, Protocol::kUdp, Network::kServer4, kPort,
+                    static_cast<uint16_t>(kFirstPort + flow));
+      for (int i = 0; i < kPackets; ++i) client.Send("x");
+      const uint64_t lost = Counters().matched() - before;
+      EXPECT_TRUE(lost == 0 || lost == kPackets) << lost << " of flow " << flow;
+      if (lost > 0) flows.insert(flow);
+    }
+    Disarm();
+    (void)Sample();
+  }
+  // 100 +- 6 standard deviations of a binomial count (7.1).
+  EXPECT_NEAR(static_cast<double>(hit[0].size()), 100, 43);
+  EXPECT_EQ(hit[0], hit[1]);
+}
+
+TEST_F(FilterTest, AShareOfThePeersIsHitWhateverTheyDo) {
+  constexpr int kPeers = 60;
+  SetTarget(ServerTarget());
+  const auto address = [](int peer) { return "fd00:209::1:" + std::to_string(peer); };
+  for (int peer = 1; peer <= kPeers; ++peer) {
+    Ip(network_->client_netns(),
+       {"addr", "add", address(peer) + "/64", "dev", Network::kInterface, "nodad"});
+  }
+  auto loss = LoseIn();
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_ICMP);
+  // Not the kernel's own reports of multicast groups.
+  loss.mutable_filter()->add_peer_cidr("fd00:209::1:0/112");
+  loss.set_loss_percent(0);  // counted, not lost
+  loss.mutable_filter()->set_peer_percent(50);
+  Arm(loss);
+  int hit = 0;
+  for (int peer = 1; peer <= kPeers; ++peer) {
+    const uint64_t before = Counters().matched();
+    ASSERT_TRUE(Pings({"-I", address(peer), Network::kServer6}));
+    ASSERT_TRUE(Pings({"-I", address(peer), Network::kServer6}));
+    const uint64_t matched = Counters().matched() - before;
+    EXPECT_TRUE(matched == 0 || matched == 2) << matched << " of peer " << peer;
+    hit += matched > 0 ? 1 : 0;
+  }
+  // 30 +- 6 standard deviations of a binomial count (3.9).
+  EXPECT_NEAR(hit, 30, 24);
+}
+
+TEST_F(FilterTest, HostsAreTheirAddressesOnceTheyAreResolved) {
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->add_peer_host("10.209.0.1");
+  Status armed = TryArm(loss);
+  for (int i = 0; i < 100 && armed.code() == StatusCode::kUnavailable; ++i) {
+    std::this_thread::sleep_for(50ms);
+    armed = TryArm(loss);
+  }
+  ASSERT_TRUE(armed.ok()) << armed;
+  EXPECT_FALSE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
+}
+
+TEST_F(FilterTest, HostsThatMoveTakeTheFaultWithThem) {
+  std::atomic<const char*> address = "10.0.0.1";
+  network::HostNames names(
+      [&address](const std::string&) -> StatusOr<std::vector<network::Cidr>> {
+        return std::vector<network::Cidr>{*network::ParseCidr(address.load())};
+      },
+      1ms);
+  const auto kernel = network::Kernel::Load();
+  ASSERT_TRUE(kernel.ok()) << kernel.status();
+  const int prefixes = (*kernel)->map_fd("fl_prefixes");
+  network::Tables tables((*kernel)->tables(), prefixes, (*kernel)->map_fd("fl_cgroups"));
+  network::Filter filter;
+  filter.egress = true;
+  filter.prefixes[FL_PEER].push_back(*network::ParseCidr("10.1.0.0/16"));
+  network::NamedPeers peers(filter, {{"db"}, {}});
+  while (!peers.Fill(&names, &filter).ok()) std::this_thread::sleep_for(1ms);
+  ASSERT_TRUE(tables.Set(network::RuleBit(0), filter).ok());
+  const auto holds = [prefixes](uint8_t third, uint8_t last) {
+    fl_prefix_key key{};
+    key.prefix_bits = 8 + 128;
+    key.side = FL_PEER;
+    key.address[10] = key.address[11] = 0xff;
+    key.address[12] = 10;
+    key.address[13] = third;
+    key.address[15] = last;
+    fl_covering covering{};
+    return bpf_map_lookup_elem(prefixes, &key, &covering) == 0 && covering.in.word[0] == 1;
+  };
+  EXPECT_TRUE(holds(0, 1));
+  EXPECT_TRUE(holds(1, 7));
+  address = "10.0.0.2";
+  for (int i = 0; i < 1000 && !holds(0, 2); ++i) {
+    peers.Follow(&names, &tables, network::RuleBit(0));
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_TRUE(holds(0, 2));
+  EXPECT_FALSE(holds(0, 1));
+  EXPECT_TRUE(holds(1, 7));
+}
+
+}  // namespace
+}  // namespace faultline::netns_test

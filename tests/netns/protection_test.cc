@@ -1,0 +1,94 @@
+// What no fault touches unless it says so, with real packets.
+#include "faults/network/rule.h"
+#include "netns/filter_fixture.h"
+
+namespace faultline::netns_test {
+namespace {
+
+namespace pb = ::network::v1;
+
+constexpr uint16_t kSshPort = 22;
+
+using ProtectionTest = FilterTest;
+
+TEST_F(ProtectionTest, SshAndFaultlinesOwnConnectionsAreProtected) {
+  EchoServer ssh(*network_, kSshPort), own(*network_, kOwnPort);
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  Arm(loss);
+  EXPECT_FALSE(Connects(kPort));
+  EXPECT_TRUE(Connects(kSshPort));
+  EXPECT_TRUE(Connects(kOwnPort));
+  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kSshPort));
+  loss.mutable_filter()->set_include_protected(true);
+  Arm(loss);
+  EXPECT_FALSE(Connects(kSshPort));
+  EXPECT_FALSE(Connects(kOwnPort));
+}
+
+TEST_F(ProtectionTest, NeighbourDiscoveryIsProtected) {
+  SetTarget(ServerTarget());
+  auto loss = Loss(100, pb::DIRECTION_BOTH);
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_ICMP);
+  Arm(loss);
+  Ip(network_->client_netns(), {"neigh", "flush", "dev", Network::kInterface});
+  Ip(network_->server_netns(), {"neigh", "flush", "dev", Network::kInterface});
+  EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
+  EXPECT_FALSE(Pings({Network::kServer6}));
+}
+
+TEST_F(ProtectionTest, TheDefaultGatewayIsProtectedInBothFamilies) {
+  SetTarget(ServerTarget());
+  const auto loss = Loss(100, pb::DIRECTION_BOTH);
+  Arm(loss);
+  EXPECT_FALSE(Pings({Network::kServer4}));
+  EXPECT_FALSE(Pings({Network::kServer6}));
+  Ip(network_->server_netns(), {"route", "add", "default", "via", Network::kClient4});
+  Ip(network_->server_netns(), {"-6", "route", "add", "default", "via", Network::kClient6});
+  SetTarget(ServerTarget());  // as the agent does every few seconds
+  EXPECT_TRUE(Pings({Network::kServer4}));
+  EXPECT_TRUE(Pings({Network::kServer6}));
+  Ip(network_->client_netns(), {"addr", "add", "10.209.0.9/24", "dev", Network::kInterface});
+  EXPECT_FALSE(Pings({"-I", "10.209.0.9", Network::kServer4}));
+  Ip(network_->server_netns(), {"route", "del", "default"});
+  Ip(network_->server_netns(), {"-6", "route", "del", "default"});
+  SetTarget(ServerTarget());
+  EXPECT_FALSE(Pings({Network::kServer4}));
+  EXPECT_FALSE(Pings({Network::kServer6}));
+}
+
+TEST_F(ProtectionTest, TheMetadataAddressIsProtectedInBothFamilies) {
+  for (const char* address : {"169.254.169.254/32", "fd00:ec2::254/128"}) {
+    Ip(network_->client_netns(), {"addr", "add", address, "dev", Network::kInterface});
+  }
+  Ip(network_->server_netns(), {"route", "add", "169.254.169.254", "dev", Network::kInterface});
+  Ip(network_->server_netns(), {"-6", "route", "add", "fd00:ec2::254", "via", Network::kClient6});
+  SetTarget(ServerTarget());
+  Arm(Loss(100, pb::DIRECTION_BOTH));
+  EXPECT_FALSE(PingsFrom(network_->server_netns(), {Network::kClient4}));
+  EXPECT_TRUE(PingsFrom(network_->server_netns(), {"169.254.169.254"}));
+  EXPECT_TRUE(PingsFrom(network_->server_netns(), {"fd00:ec2::254"}));
+}
+
+TEST_F(ProtectionTest, AWholeHostMustBeAskedFor) {
+  chaos::v1::Target host = ServerTarget();
+  host.clear_netns();
+  const auto planned = [&host](const pb::NetworkLoss& loss) {
+    google::protobuf::Any config;
+    config.PackFrom(loss);
+    return network::PlanRule(config, host, 1).status();
+  };
+  auto loss = LoseIn();
+  EXPECT_EQ(planned(loss).code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(ToString(planned(loss).message()), testing::HasSubstr("whole_host=true"));
+  loss.mutable_filter()->set_whole_host(true);
+  EXPECT_TRUE(planned(loss).ok());
+  loss.mutable_filter()->clear_whole_host();
+  loss.mutable_filter()->add_peer_cidr("10.0.0.0/8");
+  EXPECT_TRUE(planned(loss).ok());
+  host.add_ports(80);
+  EXPECT_TRUE(planned(LoseIn()).ok());
+}
+
+}  // namespace
+}  // namespace faultline::netns_test
