@@ -5,7 +5,7 @@
 #include <charconv>
 #include <string>
 
-#include "faults/network/protected.h"
+#include "faults/network/protected_spec.h"
 
 namespace faultline::network {
 namespace {

@@ -5,7 +5,7 @@
 #define FAULTLINE_NETWORK_PROTECT_BPF_H
 
 #include "faults/network/classify.bpf.h"
-#include "faults/network/protected.h"
+#include "faults/network/protected_spec.h"
 
 static __always_inline int fl_is_metadata(__u32* address) {
   if (address[0] == 0 && address[1] == 0 && address[2] == bpf_htonl(0xffff))

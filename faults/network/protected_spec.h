@@ -1,7 +1,7 @@
 /* What Faultline leaves alone unless told otherwise, beside its own connections and the default
  * gateway. C and C++. */
-#ifndef FAULTLINE_NETWORK_PROTECTED_H
-#define FAULTLINE_NETWORK_PROTECTED_H
+#ifndef FAULTLINE_NETWORK_PROTECTED_SPEC_H
+#define FAULTLINE_NETWORK_PROTECTED_SPEC_H
 
 /* TCP, on either side. */
 #define FL_SSH_PORT 22
