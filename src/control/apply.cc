@@ -26,17 +26,18 @@ struct Step {
     for (const auto& pair : experiment.targets()) outcome.agents.insert(pair.agent_id());
   }
 
-  // Calls change(pair, record) for each pair of the agent's that has not ended; what it says true
-  // to has changed.
+  // Calls change(pair, its position, record) for each pair of the agent's that has not ended; what
+  // it says true to has changed.
   template <typename Change>
   void ForPairsOf(const std::string& agent_id, Change change) {
     const std::set<uint64_t> unfinished = UnfinishedOfAgent(state, agent_id);
     for (const uint64_t index : unfinished) {
       auto& record = state.experiments.Mutable(index);
       bool changed = false;
-      for (auto& pair : *record.mutable_experiment()->mutable_targets()) {
-        if (pair.agent_id() != agent_id || HasEnded(pair.phase())) continue;
-        changed |= change(&pair, record);
+      for (int i = 0; i < record.experiment().targets_size(); ++i) {
+        auto* pair = record.mutable_experiment()->mutable_targets(i);
+        if (pair->agent_id() != agent_id || HasEnded(pair->phase())) continue;
+        changed |= change(pair, i, record);
       }
       if (changed) Finish(&record);
     }
@@ -126,7 +127,7 @@ void Register(Step step, const v1::RegisterAgent& command) {
   // The old process took its faults with it: what is desired is to be armed again. What is to be
   // reverted is reverted when the agent says so: this may be an old registration that comes late,
   // beside a process that has armed it.
-  step.ForPairsOf(id, [&](auto* pair, auto&) {
+  step.ForPairsOf(id, [&](auto* pair, int, auto&) {
     return pair->phase() != TargetPhase::TARGET_PHASE_REVERTING &&
            SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "the agent was restarted",
                     step.moment);
@@ -151,21 +152,42 @@ bool IsPresent(const State& state, const std::string& agent_id, uint64_t incarna
   return found != state.agents.end() && found->second.incarnation() == incarnation;
 }
 
+// One notice for each agent, however many of the experiment's pairs it has.
+void NoticeHalt(v1::ExperimentRecord* record, int position, const Moment& moment) {
+  const auto& pairs = record->experiment().targets();
+  const bool known =
+      std::any_of(record->notices().begin(), record->notices().end(), [&](const auto& notice) {
+        return notice.type() == chaos::v1::WEBHOOK_EVENT_TYPE_HALT &&
+               pairs[static_cast<int>(notice.pair())].agent_id() == pairs[position].agent_id();
+      });
+  if (!known) AddNotice(record, chaos::v1::WEBHOOK_EVENT_TYPE_HALT, moment, position);
+}
+
+// A pair's part of a report that changes it.
+void TakeReport(const chaos::v1::FaultReport& report, int position, v1::ExperimentRecord* record,
+                const Moment& moment) {
+  auto* pair = record->mutable_experiment()->mutable_targets(position);
+  if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) record->set_was_active(true);
+  if (pair->phase() == TargetPhase::TARGET_PHASE_REVERTING) {
+    if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) return;
+  } else if (report.halted()) {
+    NoticeHalt(record, position, moment);
+  }
+  SetPhase(pair, report.phase(), report.reason(), moment);
+}
+
 void Report(Step step, const v1::ReportFaults& command) {
   if (!IsPresent(step.state, command.agent_id(), command.incarnation())) return;
   for (const auto& report : command.reports()) {
     auto* record = step.state.Find(report.experiment_id());
     if (record == nullptr || IsFinished(record->experiment())) continue;
-    for (auto& pair : *record->mutable_experiment()->mutable_targets()) {
+    for (int i = 0; i < record->experiment().targets_size(); ++i) {
+      const auto& pair = record->experiment().targets(i);
       if (pair.agent_id() != command.agent_id() || pair.target_id() != report.target_id() ||
           pair.fault_index() != report.fault_index() || !ChangesPair(pair, *record, report)) {
         continue;
       }
-      if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) record->set_was_active(true);
-      if (pair.phase() != TargetPhase::TARGET_PHASE_REVERTING ||
-          report.phase() != TargetPhase::TARGET_PHASE_ACTIVE) {
-        SetPhase(&pair, report.phase(), report.reason(), step.moment);
-      }
+      TakeReport(report, i, record, step.moment);
       step.Finish(record);
       break;
     }
@@ -174,7 +196,8 @@ void Report(Step step, const v1::ReportFaults& command) {
 
 void Lose(Step step, const v1::AgentLost& command) {
   if (!IsPresent(step.state, command.agent_id(), command.incarnation())) return;
-  step.ForPairsOf(command.agent_id(), [&](auto* pair, auto&) {
+  step.ForPairsOf(command.agent_id(), [&](auto* pair, int position, auto& record) {
+    AddNotice(&record, chaos::v1::WEBHOOK_EVENT_TYPE_LOST_TARGET, step.moment, position);
     return SetPhase(pair, TargetPhase::TARGET_PHASE_LOST,
                     "the agent is gone, and every lease it can hold has run out", step.moment);
   });
@@ -220,6 +243,18 @@ void RecordReport(Step step, const v1::RecordReport& part) {
   step.state.DropOldReports();
 }
 
+void MoveWebhooks(State* state, const v1::MoveWebhooks& command) {
+  auto& webhooks = state->webhooks;
+  for (const auto& moved : command.cursors()) {
+    uint64_t& index = webhooks[moved.name()];
+    index = std::max(index, moved.index());
+  }
+  while (webhooks.size() > kMaxWebhookCursors) {
+    webhooks.erase(std::min_element(webhooks.begin(), webhooks.end(),
+                                    [](auto& a, auto& b) { return a.second < b.second; }));
+  }
+}
+
 Status Dispatch(Step step, const v1::Command& command) {
   switch (command.kind_case()) {
     case v1::Command::kInitCluster:
@@ -252,6 +287,9 @@ Status Dispatch(Step step, const v1::Command& command) {
     case v1::Command::kRecordReport:
       RecordReport(step, command.record_report());
       break;
+    case v1::Command::kMoveWebhooks:
+      MoveWebhooks(&step.state, command.move_webhooks());
+      break;
     case v1::Command::KIND_NOT_SET:
       return MakeError(StatusCode::kUnimplemented, "this version does not know the command");
   }
@@ -261,13 +299,15 @@ Status Dispatch(Step step, const v1::Command& command) {
 }  // namespace
 
 uint32_t VersionOf(const v1::Command& command) {
+  if (command.has_move_webhooks()) return 4;
   if (command.has_record_report()) return 3;
   return command.has_raise_version() ? command.raise_version().version() : kFirstVersion;
 }
 
 Outcome Apply(State& state, const v1::Command& command, uint64_t index) {
   Outcome outcome;
-  const Status status = Dispatch(Step{state, {index, command.time_unix_ms()}, outcome}, command);
+  const Status status =
+      Dispatch(Step{state, {index, command.time_unix_ms(), state.version}, outcome}, command);
   if (!status.ok()) *outcome.result.mutable_error() = ToError(status);
   state.DropOldest();
   return outcome;
