@@ -102,7 +102,8 @@ struct fl_counters {
   __u64 lane_dropped;
   __u64 delay_given_ns;
   __u64 delay_asked_ns;
-  __u64 reserved[2];
+  __u64 delays_measured; /* packets whose delay is in these two */
+  __u64 reserved;
 };
 
 /* Why a connection cannot be measured. */
