@@ -3,8 +3,6 @@
 #include <grpcpp/channel.h>
 #include <unistd.h>
 
-#include <fstream>
-
 #include "base/clock.h"
 #include "rpc/status.h"
 #include "tests/cluster/test_agent.h"
@@ -53,20 +51,11 @@ Status LoadedCluster::CleanUp() {
 }
 
 double LoadedCluster::CpuSeconds() {
-  double ticks = 0;
+  double seconds = 0;
   for (int node = 0; node < cluster_.size(); ++node) {
-    std::ifstream file(fmt::format("/proc/{}/stat", cluster_.process(node).pid()));
-    std::string text;
-    std::getline(file, text);
-    // Behind the name, which ends with the last ')': state, then ten fields, then user and system.
-    std::istringstream fields(text.substr(text.rfind(')') + 1));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i) fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    ticks += user + system;
+    seconds += CpuSecondsOf(cluster_.process(node).pid());
   }
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return seconds;
 }
 
 template <typename Request, typename Response>
