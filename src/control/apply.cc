@@ -6,6 +6,7 @@
 #include "control/lifecycle.h"
 #include "control/report_parts.h"
 #include "control/reports.h"
+#include "control/webhook_events.h"
 
 namespace faultline::control {
 namespace {
@@ -152,30 +153,6 @@ bool IsPresent(const State& state, const std::string& agent_id, uint64_t incarna
   return found != state.agents.end() && found->second.incarnation() == incarnation;
 }
 
-// One notice for each agent, however many of the experiment's pairs it has.
-void NoticeHalt(v1::ExperimentRecord* record, int position, const Moment& moment) {
-  const auto& pairs = record->experiment().targets();
-  const bool known =
-      std::any_of(record->notices().begin(), record->notices().end(), [&](const auto& notice) {
-        return notice.type() == chaos::v1::WEBHOOK_EVENT_TYPE_HALT &&
-               pairs[static_cast<int>(notice.pair())].agent_id() == pairs[position].agent_id();
-      });
-  if (!known) AddNotice(record, chaos::v1::WEBHOOK_EVENT_TYPE_HALT, moment, position);
-}
-
-// A pair's part of a report that changes it.
-void TakeReport(const chaos::v1::FaultReport& report, int position, v1::ExperimentRecord* record,
-                const Moment& moment) {
-  auto* pair = record->mutable_experiment()->mutable_targets(position);
-  if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) record->set_was_active(true);
-  if (pair->phase() == TargetPhase::TARGET_PHASE_REVERTING) {
-    if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) return;
-  } else if (report.halted()) {
-    NoticeHalt(record, position, moment);
-  }
-  SetPhase(pair, report.phase(), report.reason(), moment);
-}
-
 void Report(Step step, const v1::ReportFaults& command) {
   if (!IsPresent(step.state, command.agent_id(), command.incarnation())) return;
   for (const auto& report : command.reports()) {
@@ -243,18 +220,6 @@ void RecordReport(Step step, const v1::RecordReport& part) {
   step.state.DropOldReports();
 }
 
-void MoveWebhooks(State* state, const v1::MoveWebhooks& command) {
-  auto& webhooks = state->webhooks;
-  for (const auto& moved : command.cursors()) {
-    uint64_t& index = webhooks[moved.name()];
-    index = std::max(index, moved.index());
-  }
-  while (webhooks.size() > kMaxWebhookCursors) {
-    webhooks.erase(std::min_element(webhooks.begin(), webhooks.end(),
-                                    [](auto& a, auto& b) { return a.second < b.second; }));
-  }
-}
-
 Status Dispatch(Step step, const v1::Command& command) {
   switch (command.kind_case()) {
     case v1::Command::kInitCluster:
@@ -288,7 +253,7 @@ Status Dispatch(Step step, const v1::Command& command) {
       RecordReport(step, command.record_report());
       break;
     case v1::Command::kMoveWebhooks:
-      MoveWebhooks(&step.state, command.move_webhooks());
+      MoveCursors(command.move_webhooks(), &step.state.webhooks);
       break;
     case v1::Command::KIND_NOT_SET:
       return MakeError(StatusCode::kUnimplemented, "this version does not know the command");

@@ -51,6 +51,17 @@ bool HasStartNotice(const v1::ExperimentRecord& record) {
                      [](const auto& notice) { return notice.type() == WEBHOOK_EVENT_TYPE_START; });
 }
 
+// One notice for each agent, however many of the experiment's pairs it has.
+void NoticeHalt(v1::ExperimentRecord* record, int position, const Moment& moment) {
+  const auto& pairs = record->experiment().targets();
+  const bool known =
+      std::any_of(record->notices().begin(), record->notices().end(), [&](const auto& notice) {
+        return notice.type() == WEBHOOK_EVENT_TYPE_HALT &&
+               pairs[static_cast<int>(notice.pair())].agent_id() == pairs[position].agent_id();
+      });
+  if (!known) AddNotice(record, WEBHOOK_EVENT_TYPE_HALT, moment, position);
+}
+
 }  // namespace
 
 void AddNotice(v1::ExperimentRecord* record, WebhookEventType type, const Moment& moment,
@@ -69,6 +80,18 @@ bool SetPhase(FaultTarget* pair, TargetPhase phase, std::string_view reason, con
   pair->set_reason(std::string(reason));
   *pair->mutable_phase_since() = ToTimestamp(moment.unix_ms);
   return true;
+}
+
+void TakeReport(const FaultReport& report, int position, v1::ExperimentRecord* record,
+                const Moment& moment) {
+  auto* pair = record->mutable_experiment()->mutable_targets(position);
+  if (report.phase() == TARGET_PHASE_ACTIVE) record->set_was_active(true);
+  if (pair->phase() == TARGET_PHASE_REVERTING) {
+    if (report.phase() == TARGET_PHASE_ACTIVE) return;
+  } else if (report.halted()) {
+    NoticeHalt(record, position, moment);
+  }
+  SetPhase(pair, report.phase(), report.reason(), moment);
 }
 
 void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "chaos/v1/agent.pb.h"
 #include "control/v1/state.pb.h"
 #include "control/version.h"
 
@@ -27,6 +28,10 @@ void AddNotice(v1::ExperimentRecord* record, chaos::v1::WebhookEventType type, c
 // Puts a pair into a phase, unless it has ended or is there already. True when it changed.
 bool SetPhase(chaos::v1::FaultTarget* pair, chaos::v1::TargetPhase phase, std::string_view reason,
               const Moment& moment);
+
+// What an agent reports of the pair at `position` and that changes it (control::ChangesPair).
+void TakeReport(const chaos::v1::FaultReport& report, int position, v1::ExperimentRecord* record,
+                const Moment& moment);
 
 // No pair is desired any longer: pairs that have not ended are REVERTING from now on. Does nothing
 // to an experiment that is ending already.

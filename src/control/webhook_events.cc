@@ -98,6 +98,17 @@ std::vector<PlacedEvent> EventsAfter(const State& state, const NoticePlace& afte
   return events;
 }
 
+void MoveCursors(const v1::MoveWebhooks& command, std::map<std::string, uint64_t>* cursors) {
+  for (const auto& moved : command.cursors()) {
+    uint64_t& index = (*cursors)[moved.name()];
+    index = std::max(index, moved.index());
+  }
+  while (cursors->size() > kMaxWebhookCursors) {
+    cursors->erase(std::min_element(cursors->begin(), cursors->end(),
+                                    [](auto& a, auto& b) { return a.second < b.second; }));
+  }
+}
+
 std::string WebhookTypeWord(WebhookEventType type) {
   for (const auto& [known, word] : kTypes) {
     if (known == type) return word;

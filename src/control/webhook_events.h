@@ -34,6 +34,9 @@ struct PlacedEvent {
 std::vector<PlacedEvent> EventsAfter(const State& state, const NoticePlace& after,
                                      const WebhookTypes& types, size_t limit);
 
+// Moves cursors forward, and forgets those that are furthest behind beyond kMaxWebhookCursors.
+void MoveCursors(const v1::MoveWebhooks& command, std::map<std::string, uint64_t>* cursors);
+
 // WEBHOOK_EVENT_TYPE_LOST_TARGET: "lost_target"; and back, UNSPECIFIED when it is none.
 std::string WebhookTypeWord(chaos::v1::WebhookEventType type);
 chaos::v1::WebhookEventType WebhookTypeOf(std::string_view word);

@@ -145,23 +145,30 @@ class MetricsHub::RelayImpl : public Relay {
   std::shared_ptr<const MetricsBatch> Next() override {
     const std::lock_guard lock(hub_->mutex_);
     if (queue_.empty()) return nullptr;
-    auto batch = std::move(queue_.front());
-    queue_.pop_front();
-    return batch;
+    return Pop();
   }
   void Offer(std::shared_ptr<const MetricsBatch> batch) {
-    if (queue_.size() >= kRelayLimit) {
-      queue_.pop_front();
+    bytes_ += batch->SpaceUsedLong();
+    queue_.push_back(std::move(batch));
+    while (bytes_ > kRelayBytes && queue_.size() > 1) {
+      Pop();
       hub_->meters_.relay_dropped.Add();
     }
-    queue_.push_back(std::move(batch));
   }
   const OnReady& on_ready() const { return on_ready_; }
 
  private:
+  std::shared_ptr<const MetricsBatch> Pop() {
+    auto batch = std::move(queue_.front());
+    queue_.pop_front();
+    bytes_ -= batch->SpaceUsedLong();
+    return batch;
+  }
+
   MetricsHub* hub_;
   const OnReady on_ready_;
   std::deque<std::shared_ptr<const MetricsBatch>> queue_;
+  size_t bytes_ = 0;  // of the batches in it
 };
 
 MetricsHub::MetricsHub() = default;

@@ -28,8 +28,9 @@ class MetricsHub {
   // How much of each source is kept for those who resume, and of how many batches at the most.
   static constexpr uint64_t kHistoryNs = 5'000'000'000;
   static constexpr size_t kHistoryBatches = 50;
-  // Batches a relay may lag behind; beyond that its oldest are dropped (the sequence shows it).
-  static constexpr size_t kRelayLimit = 512;
+  // What a relay may lag behind: seconds of thousands of agents. Beyond that its oldest batches are
+  // dropped, and counted; the sequence shows it.
+  static constexpr size_t kRelayBytes = 16 << 20;
   // Sources kept without a batch: forgotten, oldest first, beyond this many.
   static constexpr size_t kSourceLimit = 10'000;
   // A subscriber's series that nothing has come of for so long is forgotten by it.
@@ -66,7 +67,7 @@ class MetricsHub {
     Counter updates;                  // taken by subscribers
     Counter merged;                   // batches merged into a slot that was waiting
     Counter missed;                   // batches that never came, by their sources' sequences
-    Counter relay_dropped;            // batches that a relay's queue had no room for
+    Counter relay_dropped;            // batches that a relay was too slow for
   };
 
   MetricsHub();

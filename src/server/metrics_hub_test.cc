@@ -266,6 +266,28 @@ TEST(MetricsHub, RelaysItsOwnBatchesWithHistoryAndNeverWhatWasRelayed) {
   EXPECT_EQ(relay->Next(), nullptr);
 }
 
+TEST(MetricsHub, ARelayThatIsNotReadHoldsABoundedNumberOfBytesAndTheRestIsCounted) {
+  MetricsHub hub;
+  const auto relay = hub.SubscribeRelay([] {});
+  MetricsBatch large = Batch(0);
+  large.mutable_samples(0)->set_not_measurable_reason(std::string(100'000, 'x'));
+  constexpr uint64_t kBatches = 400;
+  for (uint64_t sequence = 1; sequence <= kBatches; ++sequence) {
+    large.mutable_position()->set_sequence(sequence);
+    hub.Ingest(large, false);
+  }
+  uint64_t kept = 0, bytes = 0, newest = 0;
+  while (const auto batch = relay->Next()) {
+    ++kept;
+    bytes += batch->ByteSizeLong();
+    newest = batch->position().sequence();
+  }
+  EXPECT_LE(bytes, MetricsHub::kRelayBytes);
+  EXPECT_GE(bytes, MetricsHub::kRelayBytes * 9 / 10);
+  EXPECT_EQ(newest, kBatches);
+  EXPECT_EQ(hub.meters().relay_dropped.value(), kBatches - kept);
+}
+
 TEST(MetricsHub, IsWantedWhileSomeoneSubscribes) {
   MetricsHub hub;
   std::vector<bool> wanted;
