@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "load.h"
+#include "loaded_cluster.h"
 #include "metric_agents.h"
 #include "report.h"
 #include "subscribers.h"
@@ -56,7 +57,7 @@ uint64_t Lost(const MetricAgents& agents, const std::map<std::string, Subscriber
 
 Status Measure(Report& report, const Settings& settings) {
   Cluster cluster({.nodes = kNodes});
-  std::this_thread::sleep_for(std::chrono::seconds(3));
+  FL_RETURN_IF_ERROR(WaitForLeases(cluster));
   const double idle_bytes = OfAll(cluster, ResidentBytesOf);
   const uint64_t begin_ns = MonotonicNowNs();
   MetricAgents agents(settings.agents, 1, cluster.api_addresses(), {});
@@ -78,8 +79,13 @@ Status Measure(Report& report, const Settings& settings) {
   const double held_bytes = OfAll(cluster, ResidentBytesOf) - idle_bytes;
   Within(5 * kNanosPerSecond, [&] { return Lost(agents, subscriber.seen()) == 0; });
   const auto seen = subscriber.seen();
-  uint64_t sent = 0;
+  uint64_t sent = 0, missed = 0;
   for (int agent = 0; agent < agents.size(); ++agent) sent += agents.sent(agent);
+  for (const auto& [id, one] : seen) missed += one.missed;
+  if (agents.broken() > 0) {
+    return MakeError(StatusCode::kUnavailable, "{} sessions have ended", agents.broken());
+  }
+  std::fprintf(stderr, "agents: %lu batches seen as missing\n", missed);
   report.AtMost("kb_per_session", held_bytes / 1e3 / settings.agents, "kB", 100);
   report.AtMost("lost_updates", static_cast<double>(Lost(agents, seen)), "", 0);
   report.AtMost("batches", static_cast<double>(sent), "", std::nullopt);

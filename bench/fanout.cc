@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "chaos/v1/chaos.grpc.pb.h"
 #include "load.h"
+#include "loaded_cluster.h"
 #include "metric_agents.h"
 #include "report.h"
 #include "subscribers.h"
@@ -190,6 +191,7 @@ Status Compare(Report& report, const Settings& settings) {
   MetricUpdate update;
   {
     Cluster cluster({.nodes = kNodes});
+    FL_RETURN_IF_ERROR(WaitForLeases(cluster));
     MetricAgents agents(1, kRateHz, cluster.api_addresses(), {});
     if (!cluster::Eventually([&] { return agents.ready() == 1; })) {
       return MakeError(StatusCode::kUnavailable, "the agent gets no lease");

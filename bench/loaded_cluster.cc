@@ -17,11 +17,22 @@ constexpr uint64_t kPatienceNs = 30 * kNanosPerSecond;
 
 }  // namespace
 
+Status WaitForLeases(const cluster::Cluster& cluster) {
+  for (int node = 0; node < cluster.size(); ++node) {
+    const cluster::TestAgent agent(
+        {.controllers = {cluster.api_address(node)}, .tls = cluster.tls()});
+    if (!cluster::Eventually([&] { return agent.grants() > 0; })) {
+      return MakeError(StatusCode::kUnavailable, "a node grants no leases");
+    }
+  }
+  return absl::OkStatus();
+}
+
 Status LoadedCluster::Ready() {
   leader_ = cluster_.WaitForLeader();
   stub_ =
       chaos::v1::ChaosController::NewStub(Connect(cluster_.api_address(leader_), cluster_.tls()));
-  FL_RETURN_IF_ERROR(WaitForClusterId());
+  FL_RETURN_IF_ERROR(WaitForLeases(cluster_));
   agents_ = std::make_unique<IdleAgents>(targets_, cluster_.api_addresses(), cluster_.tls());
   // One experiment for each agent, until all of them are known and connected.
   for (int target = 0; target < targets_; target += IdleAgents::kTargetsEach) {
@@ -68,18 +79,6 @@ StatusOr<Response> LoadedCluster::Call(grpc::Status (Stub::*method)(grpc::Client
   const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
   return response;
-}
-
-// Before that nodes send agents away.
-Status LoadedCluster::WaitForClusterId() const {
-  for (int node = 0; node < cluster_.size(); ++node) {
-    const cluster::TestAgent agent(
-        {.controllers = {cluster_.api_address(node)}, .tls = cluster_.tls()});
-    if (!cluster::Eventually([&] { return agent.grants() > 0; })) {
-      return MakeError(StatusCode::kUnavailable, "a node grants no leases");
-    }
-  }
-  return absl::OkStatus();
 }
 
 Status LoadedCluster::StartWhenConnected(int target) {

@@ -55,7 +55,7 @@ class MetricAgents::Agent final : public grpc::ClientBidiReactor<ConnectRequest,
     context_.TryCancel();
     RemoveHold();
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
+    changed_.wait(lock, [this] { return done_.load(); });
   }
 
   void Renew(uint64_t now_ns) {
@@ -101,6 +101,7 @@ class MetricAgents::Agent final : public grpc::ClientBidiReactor<ConnectRequest,
 
   bool leased() const { return leased_; }
   uint64_t sent() const { return sent_; }
+  bool broken() const { return done_; }
 
   void OnReadDone(bool ok) override {
     if (!ok) return;
@@ -157,7 +158,7 @@ class MetricAgents::Agent final : public grpc::ClientBidiReactor<ConnectRequest,
   std::condition_variable changed_;
   std::vector<std::string> active_;     // experiments
   std::deque<ConnectRequest> waiting_;  // the first is being written
-  bool done_ = false;
+  std::atomic<bool> done_{false};
 };
 
 MetricAgents::MetricAgents(int count, double rate_hz, const std::vector<std::string>& addresses,
@@ -181,6 +182,12 @@ int MetricAgents::ready() const {
   int ready = 0;
   for (const auto& agent : agents_) ready += agent->leased();
   return ready;
+}
+
+int MetricAgents::broken() const {
+  int broken = 0;
+  for (const auto& agent : agents_) broken += agent->broken();
+  return broken;
 }
 
 uint64_t MetricAgents::sent(int agent) const { return agents_[static_cast<size_t>(agent)]->sent(); }

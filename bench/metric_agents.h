@@ -26,6 +26,8 @@ class MetricAgents {
 
   // Agents that hold a lease: the cluster knows them.
   int ready() const;
+  // Agents whose session has ended.
+  int broken() const;
   void Measure(bool on) { measuring_ = on; }
 
   int size() const { return static_cast<int>(agents_.size()); }
