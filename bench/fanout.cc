@@ -197,7 +197,8 @@ Status Compare(Report& report, const Settings& settings) {
       return MakeError(StatusCode::kUnavailable, "the agent gets no lease");
     }
     FL_ASSIGN_OR_RETURN(const auto started,
-                        cluster.StartExperiment(0, cluster::LatencyOn("service:checkout")));
+                        cluster.StartExperiment(
+                            0, cluster::LatencyOn("target:" + MetricAgents::AgentId(0) + "/t")));
     const std::string& id = started.experiment_id();
     if (!cluster.WaitForPhase(0, id, chaos::v1::TARGET_PHASE_ACTIVE)) {
       return MakeError(StatusCode::kUnavailable, "the experiment does not begin");

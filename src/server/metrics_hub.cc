@@ -199,6 +199,13 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   source->relayed = relayed;
   auto shared = std::make_shared<const MetricsBatch>(batch);
   Updates updates = source->windows.Add(batch, missed);
+  // First the other nodes: theirs have a longer way.
+  if (!relayed) {
+    for (RelayImpl* relay : relays_) {
+      relay->Offer(shared);
+      ready->push_back(relay->on_ready());
+    }
+  }
   std::vector<SharedUpdate> offers;
   if (!subscriptions_.empty()) {
     std::transform(updates.begin(), updates.end(), std::back_inserter(offers), WithPlain);
@@ -208,12 +215,6 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
     bool any = false;
     for (const auto& offer : offers) any |= subscription->Offer(offer, now_ns);
     if (any) ready->push_back(subscription->on_ready());
-  }
-  if (!relayed) {
-    for (RelayImpl* relay : relays_) {
-      relay->Offer(shared);
-      ready->push_back(relay->on_ready());
-    }
   }
   source->Keep({std::move(shared), std::move(updates)});
   ForgetOldSources();

@@ -1,4 +1,4 @@
-// What /readyz and /healthz say of a node whose disk is full, and of one that is behind.
+// What /readyz and /healthz say of a node whose disk is full.
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -9,7 +9,6 @@
 
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
-#include "tests/cluster/test_agent.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
@@ -24,14 +23,12 @@ class Readiness : public ::testing::Test {
  protected:
   Readiness() : ports_(FreePorts(kNodes)) {}
 
-  // `program`: the sick node's.
-  void StartAll(const std::string& program = "") {
+  void StartAll() {
     Cluster::Options options;
     options.nodes = kNodes;
     for (int node = 0; node < kNodes; ++node) {
       options.flags[node] = {"--http-listen", fmt::format("127.0.0.1:{}", port(node))};
     }
-    if (!program.empty()) options.programs[kSick] = program;
     cluster_ = std::make_unique<Cluster>(options);
   }
   int port(int node) const { return ports_[static_cast<size_t>(node)]; }
@@ -110,44 +107,6 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   fs::remove(filler);
   EXPECT_TRUE(BecomesReady(kSick));
   cluster_->process(kSick).Kill();
-}
-
-TEST_F(Readiness, ANodeThatIsBehindIsNotReadyUntilItHasCaughtUp) {
-  const std::string delay = directory_.path() + "/delay_us", program = directory_.path() + "/slow";
-  const auto set_delay = [&](unsigned us) {
-    std::ofstream(delay + ".new") << us;
-    fs::rename(delay + ".new", delay);
-  };
-  set_delay(0);
-  std::ofstream(program) << "#!/bin/sh\nexec /usr/bin/env LD_PRELOAD=" FAULTLINE_SLOW_SYNC
-                            " FAULTLINE_SYNC_DELAY_FILE=" +
-                                delay + " " + Cluster::DefaultProgram() + " \"$@\"\n";
-  fs::permissions(program, fs::perms::owner_all);
-  StartAll(program);
-  ASSERT_TRUE(BecomesReady(kSick));
-  // With it as the leader nothing would be committed before it is on its own disk.
-  while (cluster_->Leader() == kSick) {
-    cluster_->process(kSick).Kill();
-    ASSERT_NE(cluster_->WaitForLeader(kSick), -1);
-    cluster_->Start(kSick);
-    ASSERT_TRUE(BecomesReady(kSick));
-  }
-  TestAgent agent({.controllers = {cluster_->api_address(0)}});
-  ASSERT_TRUE(Eventually([&] { return agent.grants() > 0; }));
-
-  set_delay(6'000'000);
-  Answer ready;
-  EXPECT_TRUE(Eventually([&] {
-    const auto started = cluster_->StartExperiment(0, LatencyOn("service:checkout"));
-    if (started.ok()) cluster_->Stop(0, started->experiment_id(), 10).status().IgnoreError();
-    ready = Get(port(kSick), "/readyz");
-    return ready.status == "503" && ready.body.starts_with("catching up with leader ");
-  })) << ready.body;
-  EXPECT_EQ(Get(port(kSick), "/healthz").status, "200");
-  EXPECT_EQ(Get(port(0), "/readyz").status, "200");
-
-  set_delay(0);
-  EXPECT_TRUE(BecomesReady(kSick));
 }
 
 }  // namespace
