@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "chaos/v1/agent.grpc.pb.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
 #include "tests/ports/free_ports.h"
