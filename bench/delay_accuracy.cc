@@ -168,7 +168,7 @@ class Host : public netns_test::DriverTest {
         const auto counters = Counters();
         run.lane_late_us = (static_cast<double>(counters.delay_given_ns()) -
                             static_cast<double>(counters.delay_asked_ns())) /
-                           static_cast<double>(counters.delayed()) / 1000;
+                           static_cast<double>(counters.delays_measured()) / 1000;
         netns_test::DriverTest::Disarm();
         (void)Sample();
       }

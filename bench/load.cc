@@ -2,12 +2,15 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
+#include <sstream>
 
 #include "base/clock.h"
 #include "rpc/credentials.h"
@@ -100,6 +103,26 @@ StatusOr<rpc::TlsFiles> MakeCertificates(const std::string& folder, const std::s
     return MakeError(StatusCode::kFailedPrecondition, "openssl cannot make certificates");
   }
   return rpc::TlsFiles{folder + "/ca.pem", folder + "/bench.pem", folder + "/bench.key"};
+}
+
+double CpuSecondsOf(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  // Behind the name, which ends with the last ')': state, then ten fields, then user and system.
+  std::istringstream fields(text.substr(text.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double ResidentBytesOf(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/statm", pid));
+  double all = 0, resident = 0;
+  file >> all >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 double Percentile(std::vector<double> values, double percent) {

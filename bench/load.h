@@ -21,6 +21,10 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const rpc::Tl
 // One CA and one certificate for `ip`, made by openssl in `folder`, for servers and clients.
 StatusOr<rpc::TlsFiles> MakeCertificates(const std::string& folder, const std::string& ip);
 
+// CPU time of a process since it began, and the memory that it has resident.
+double CpuSecondsOf(int pid);
+double ResidentBytesOf(int pid);
+
 // `values` in any order, not empty; the nearest rank.
 double Percentile(std::vector<double> values, double percent);
 

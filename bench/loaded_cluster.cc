@@ -3,8 +3,6 @@
 #include <grpcpp/channel.h>
 #include <unistd.h>
 
-#include <fstream>
-
 #include "base/clock.h"
 #include "rpc/status.h"
 #include "tests/cluster/test_agent.h"
@@ -19,11 +17,22 @@ constexpr uint64_t kPatienceNs = 30 * kNanosPerSecond;
 
 }  // namespace
 
+Status WaitForLeases(const cluster::Cluster& cluster) {
+  for (int node = 0; node < cluster.size(); ++node) {
+    const cluster::TestAgent agent(
+        {.controllers = {cluster.api_address(node)}, .tls = cluster.tls()});
+    if (!cluster::Eventually([&] { return agent.grants() > 0; })) {
+      return MakeError(StatusCode::kUnavailable, "a node grants no leases");
+    }
+  }
+  return absl::OkStatus();
+}
+
 Status LoadedCluster::Ready() {
   leader_ = cluster_.WaitForLeader();
   stub_ =
       chaos::v1::ChaosController::NewStub(Connect(cluster_.api_address(leader_), cluster_.tls()));
-  FL_RETURN_IF_ERROR(WaitForClusterId());
+  FL_RETURN_IF_ERROR(WaitForLeases(cluster_));
   agents_ = std::make_unique<IdleAgents>(targets_, cluster_.api_addresses(), cluster_.tls());
   // One experiment for each agent, until all of them are known and connected.
   for (int target = 0; target < targets_; target += IdleAgents::kTargetsEach) {
@@ -53,20 +62,11 @@ Status LoadedCluster::CleanUp() {
 }
 
 double LoadedCluster::CpuSeconds() {
-  double ticks = 0;
+  double seconds = 0;
   for (int node = 0; node < cluster_.size(); ++node) {
-    std::ifstream file(fmt::format("/proc/{}/stat", cluster_.process(node).pid()));
-    std::string text;
-    std::getline(file, text);
-    // Behind the name, which ends with the last ')': state, then ten fields, then user and system.
-    std::istringstream fields(text.substr(text.rfind(')') + 1));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i) fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    ticks += user + system;
+    seconds += CpuSecondsOf(cluster_.process(node).pid());
   }
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return seconds;
 }
 
 template <typename Request, typename Response>
@@ -79,18 +79,6 @@ StatusOr<Response> LoadedCluster::Call(grpc::Status (Stub::*method)(grpc::Client
   const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
   return response;
-}
-
-// Before that nodes send agents away.
-Status LoadedCluster::WaitForClusterId() const {
-  for (int node = 0; node < cluster_.size(); ++node) {
-    const cluster::TestAgent agent(
-        {.controllers = {cluster_.api_address(node)}, .tls = cluster_.tls()});
-    if (!cluster::Eventually([&] { return agent.grants() > 0; })) {
-      return MakeError(StatusCode::kUnavailable, "a node grants no leases");
-    }
-  }
-  return absl::OkStatus();
 }
 
 Status LoadedCluster::StartWhenConnected(int target) {

@@ -12,6 +12,9 @@
 
 namespace faultline::bench {
 
+// Waits until every node grants leases: before that they send agents away.
+Status WaitForLeases(const cluster::Cluster& cluster);
+
 class LoadedCluster {
  public:
   // With agents for `targets` targets.
@@ -36,7 +39,6 @@ class LoadedCluster {
   StatusOr<Response> Call(grpc::Status (chaos::v1::ChaosController::Stub::*method)(
                               grpc::ClientContext*, const Request&, Response*),
                           const Request& request) const;
-  Status WaitForClusterId() const;
   Status StartWhenConnected(int target);
 
   cluster::Cluster cluster_;

@@ -79,8 +79,17 @@ TEST(Examples, OfTheControllerAreItsDefaults) {
 }
 
 TEST(Examples, OfTheControllerAreValidWithEverySetting) {
-  const auto config = ReadController(WithEverySetting(Read("controller.yaml")));
+  // The only file that is read together with it.
+  const std::string secret = ::testing::TempDir() + fmt::format("/secret-{}", getpid());
+  std::ofstream(secret) << "0123456789abcdef";
+  std::string text = WithEverySetting(Read("controller.yaml"));
+  const std::string shown = "/etc/faultline/webhook.secret";
+  ASSERT_NE(text.find(shown), std::string::npos);
+  text.replace(text.find(shown), shown.size(), secret);
+  const auto config = ReadController(text);
+  std::filesystem::remove(secret);
   ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->webhooks.size(), 1u);
   EXPECT_EQ(config->members.size(), 3u);
   EXPECT_TRUE(config->tls.enabled());
 }

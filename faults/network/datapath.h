@@ -136,6 +136,7 @@ struct fl_counters {
   __u64 delay_asked_ns;
   __u64 lane_acted; /* packets that the lane chose by itself and did the rule's part to */
   __u64 offered;    /* packets that a share of packets was taken of: numbers them */
+  __u64 delays_measured; /* packets whose delay is in these two */
 };
 
 /* Why a connection cannot be measured. */

@@ -107,6 +107,7 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
     const int64_t given_ns = static_cast<int64_t>(asked_ns) + late_ns;
     Add(&counters_[rule].delay_asked_ns, asked_ns);
     Add(&counters_[rule].delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
+    Add(&counters_[rule].delays_measured, 1);
   }
 }
 

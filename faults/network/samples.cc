@@ -60,6 +60,7 @@ chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counte
   out.set_lane_dropped(Read(counters.lane_dropped));
   out.set_delay_given_ns(Read(counters.delay_given_ns));
   out.set_delay_asked_ns(Read(counters.delay_asked_ns));
+  out.set_delays_measured(Read(counters.delays_measured));
   return out;
 }
 

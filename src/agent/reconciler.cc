@@ -109,6 +109,7 @@ Reconciler::Obstacle Reconciler::ObstacleTo(const Entry& entry, uint64_t now_ns)
 void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
   if (entry.state == State::kReverted || entry.state == State::kRefused) return;
   const Obstacle obstacle = ObstacleTo(entry, now_ns);
+  entry.halted = halted_ && !stopped_;
   if (entry.state == State::kArmed) {
     if (!obstacle.reason.empty()) Disarm(key, entry, obstacle);
     return;
@@ -222,6 +223,7 @@ chaos::v1::FaultReports Reconciler::Reports(uint64_t now_ns) {
                       : entry.state == State::kReverted ? chaos::v1::TARGET_PHASE_REVERTED
                                                         : chaos::v1::TARGET_PHASE_REFUSED);
     report->set_reason(entry.reason);
+    report->set_halted(entry.halted && entry.state != State::kArmed);
   }
   return reports;
 }

@@ -81,6 +81,7 @@ class Reconciler {
     State state = State::kWaiting;
     uint64_t armed_unix_ns = 0;  // when it was armed last; 0 never
     std::string reason;
+    bool halted = false;  // what made it end
     int attempts = 0;
     uint64_t retry_ns = 0;
     uint64_t sent_ns = 0;  // when the present state was first sent on this session; 0 not yet

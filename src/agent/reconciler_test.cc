@@ -102,6 +102,7 @@ TEST_F(ReconcilerTest, WhatIsNoLongerDesiredIsReverted) {
   Desire({});
   EXPECT_TRUE(driver_.armed.empty());
   EXPECT_EQ(Reported(), "REVERTED: stopped");
+  EXPECT_FALSE(reconciler_.Reports(now_).reports(0).halted());
 }
 
 TEST_F(ReconcilerTest, ADeadlineNeverMovesLater) {
@@ -166,6 +167,7 @@ TEST_F(ReconcilerTest, HaltRevertsAndRefusesForGood) {
   reconciler_.Halt(now_);
   EXPECT_TRUE(driver_.armed.empty());
   EXPECT_EQ(Reported(), "REVERTED: halted locally");
+  EXPECT_TRUE(reconciler_.Reports(now_).reports(0).halted());
   Desire({"e1", "e2"});
   EXPECT_EQ(driver_.arm_calls, 1);
   reconciler_.Resume(now_);

@@ -3,6 +3,38 @@
 #include <cmath>
 
 namespace faultline {
+namespace {
+
+Status CheckOurs(const chaos::v1::SparseHistogram& sparse) {
+  if (sparse.index_size() == 0) return absl::OkStatus();
+  if (sparse.scheme() != chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64) {
+    return MakeError(StatusCode::kInvalidArgument, "unknown histogram scheme {}",
+                     static_cast<int>(sparse.scheme()));
+  }
+  if (sparse.index_size() != sparse.count_size()) {
+    return MakeError(StatusCode::kInvalidArgument, "histogram has {} indices but {} counts",
+                     sparse.index_size(), sparse.count_size());
+  }
+  for (const uint32_t index : sparse.index()) {
+    if (index >= FL_HIST_BUCKETS) {
+      return MakeError(StatusCode::kInvalidArgument, "histogram index {} is not below {}", index,
+                       FL_HIST_BUCKETS);
+    }
+  }
+  return absl::OkStatus();
+}
+
+uint64_t RankOf(double percent, uint64_t count) {
+  return static_cast<uint64_t>(std::ceil(percent / 100.0 * static_cast<double>(count)));
+}
+
+double MiddleNs(unsigned index) {
+  return (static_cast<double>(fl_hist_lower_ns(index)) +
+          static_cast<double>(fl_hist_upper_ns(index))) /
+         2;
+}
+
+}  // namespace
 
 void Histogram::Record(uint64_t value_ns, uint64_t count) {
   AddToBucket(fl_hist_bucket(value_ns), count);
@@ -19,21 +51,7 @@ void Histogram::Merge(const Histogram& other) {
 }
 
 Status Histogram::Merge(const chaos::v1::SparseHistogram& sparse) {
-  if (sparse.index_size() == 0) return absl::OkStatus();
-  if (sparse.scheme() != chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64) {
-    return MakeError(StatusCode::kInvalidArgument, "unknown histogram scheme {}",
-                     static_cast<int>(sparse.scheme()));
-  }
-  if (sparse.index_size() != sparse.count_size()) {
-    return MakeError(StatusCode::kInvalidArgument, "histogram has {} indices but {} counts",
-                     sparse.index_size(), sparse.count_size());
-  }
-  for (const uint32_t index : sparse.index()) {
-    if (index >= FL_HIST_BUCKETS) {
-      return MakeError(StatusCode::kInvalidArgument, "histogram index {} is not below {}", index,
-                       FL_HIST_BUCKETS);
-    }
-  }
+  FL_RETURN_IF_ERROR(CheckOurs(sparse));
   for (int i = 0; i < sparse.index_size(); ++i) AddToBucket(sparse.index(i), sparse.count(i));
   return absl::OkStatus();
 }
@@ -50,14 +68,11 @@ void Histogram::Clear() {
 
 double Histogram::PercentileNs(double percent) const {
   if (count_ == 0) return 0;
-  const auto rank = static_cast<uint64_t>(std::ceil(percent / 100.0 * static_cast<double>(count_)));
+  const uint64_t rank = RankOf(percent, count_);
   uint64_t seen = 0;
   for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) {
     seen += buckets_[i];
-    if (buckets_[i] != 0 && seen >= rank) {
-      return (static_cast<double>(fl_hist_lower_ns(i)) + static_cast<double>(fl_hist_upper_ns(i))) /
-             2;
-    }
+    if (buckets_[i] != 0 && seen >= rank) return MiddleNs(i);
   }
   return 0;
 }
@@ -71,6 +86,39 @@ chaos::v1::SparseHistogram Histogram::ToSparse() const {
     sparse.add_count(buckets_[i]);
   }
   return sparse;
+}
+
+Status SparseBuckets::Merge(const chaos::v1::SparseHistogram& sparse) {
+  FL_RETURN_IF_ERROR(CheckOurs(sparse));
+  for (int i = 0; i < sparse.index_size(); ++i) {
+    if (sparse.count(i) == 0) continue;
+    buckets_[sparse.index(i)] += sparse.count(i);
+    count_ += sparse.count(i);
+  }
+  return absl::OkStatus();
+}
+
+void SparseBuckets::Subtract(const chaos::v1::SparseHistogram& merged) {
+  for (int i = 0; i < merged.index_size(); ++i) {
+    if (merged.count(i) == 0) continue;
+    const auto bucket = buckets_.find(merged.index(i));
+    bucket->second -= merged.count(i);
+    count_ -= merged.count(i);
+    if (bucket->second == 0) buckets_.erase(bucket);
+  }
+}
+
+std::vector<double> SparseBuckets::PercentilesNs(std::span<const double> percents) const {
+  std::vector<double> values;
+  uint64_t seen = 0;
+  for (const auto& [index, count] : buckets_) {
+    seen += count;
+    while (values.size() < percents.size() && seen >= RankOf(percents[values.size()], count_)) {
+      values.push_back(MiddleNs(index));
+    }
+  }
+  values.resize(percents.size());
+  return values;
 }
 
 Status MergeSparse(const chaos::v1::SparseHistogram& from, chaos::v1::SparseHistogram* into) {

@@ -3,6 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
 
 #include "base/log_linear.h"
 #include "base/status.h"
@@ -31,6 +34,24 @@ class Histogram {
 
  private:
   std::array<uint64_t, FL_HIST_BUCKETS> buckets_{};
+  uint64_t count_ = 0;
+};
+
+// The same for what has few buckets in use, or for thousands of which most are empty: size and cost
+// are of the buckets in use.
+class SparseBuckets {
+ public:
+  // As Histogram::Merge.
+  Status Merge(const chaos::v1::SparseHistogram& sparse);
+  // Takes away what was merged before.
+  void Subtract(const chaos::v1::SparseHistogram& merged);
+
+  uint64_t count() const { return count_; }
+  // As Histogram::PercentileNs, of several that do not fall, in one pass.
+  std::vector<double> PercentilesNs(std::span<const double> percents) const;
+
+ private:
+  std::map<uint32_t, uint64_t> buckets_;
   uint64_t count_ = 0;
 };
 

@@ -66,5 +66,43 @@ TEST(Histogram, RefusesAForeignIndexAndStaysAsItWas) {
   EXPECT_EQ(histogram.count(), 0u);
 }
 
+TEST(SparseBuckets, AgreeWithTheHistogramWhateverIsMergedAndTakenAway) {
+  constexpr double kPercents[] = {1, 50, 90, 99, 99.9, 100};
+  Histogram all;
+  SparseBuckets sparse;
+  std::vector<chaos::v1::SparseHistogram> parts;
+  for (uint64_t part = 1; part <= 20; ++part) {
+    Histogram some;
+    for (uint64_t i = 0; i < part * 7; ++i) some.Record((i * i + part) * 4'321, 1 + i % 3);
+    parts.push_back(some.ToSparse());
+    ASSERT_TRUE(sparse.Merge(parts.back()).ok());
+    if (part % 4 == 0) {
+      sparse.Subtract(parts.back());
+    } else {
+      all.Merge(some);
+    }
+    EXPECT_EQ(sparse.count(), all.count());
+    const auto values = sparse.PercentilesNs(kPercents);
+    for (size_t i = 0; i < std::size(kPercents); ++i) {
+      EXPECT_EQ(values[i], all.PercentileNs(kPercents[i])) << kPercents[i];
+    }
+  }
+  EXPECT_FALSE(sparse
+                   .Merge([] {
+                     chaos::v1::SparseHistogram bad;
+                     bad.set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+                     bad.add_index(FL_HIST_BUCKETS);
+                     bad.add_count(1);
+                     return bad;
+                   }())
+                   .ok());
+  EXPECT_EQ(sparse.count(), all.count());
+}
+
+TEST(SparseBuckets, WithoutAnythingHaveZeroPercentiles) {
+  constexpr double kPercents[] = {50, 99};
+  EXPECT_EQ(SparseBuckets().PercentilesNs(kPercents), (std::vector<double>{0, 0}));
+}
+
 }  // namespace
 }  // namespace faultline

@@ -16,8 +16,8 @@ constexpr size_t kGoodColumns = 20;
 std::string DelayText(const chaos::v1::MetricUpdate& update) {
   double given_ms = 0, asked_ms = 0;
   for (const auto& fault : update.faults()) {
-    if (fault.delayed() == 0) continue;
-    const double packets_e6 = static_cast<double>(fault.delayed()) * 1e6;
+    if (fault.delayed() == 0 || fault.delays_measured() == 0) continue;
+    const double packets_e6 = static_cast<double>(fault.delays_measured()) * 1e6;
     given_ms += static_cast<double>(fault.delay_given_ns()) / packets_e6;
     asked_ms += static_cast<double>(fault.delay_asked_ns()) / packets_e6;
   }

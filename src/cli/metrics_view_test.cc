@@ -45,7 +45,8 @@ TEST(MetricsView, ShowsTheDelayGivenBesideTheDelayAskedWhereThereIsRoom) {
   MetricsView view(kTerminal);
   auto update = Update("h/a", 10);
   auto* fault = update.add_faults();
-  fault->set_delayed(4);
+  fault->set_delayed(5);
+  fault->set_delays_measured(4);
   fault->set_delay_given_ns(401'000'000);
   fault->set_delay_asked_ns(400'000'000);
   view.Add(update, 1);

@@ -29,8 +29,9 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-td:not(:last-child) { white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; font-size: .85rem; white-space: nowrap; }
+td { overflow-wrap: anywhere; } td:first-child { min-width: 7rem; }
+td span { white-space: nowrap; overflow-wrap: normal; }
+th { color: var(--soft); font-weight: 500; font-size: .85rem; }
 svg { width: 100%; height: auto; display: block; }
 svg .fault { fill: var(--shade); } svg .grid { stroke: var(--line); } svg .axis { stroke: var(--soft); }
 svg .tick { fill: var(--soft); font: 12px system-ui, sans-serif; }
@@ -48,13 +49,31 @@ std::string Heading(std::string text) {
   return HtmlEscaped(text);
 }
 
+// Numbers stay on one line with their unit, and so does the interval behind them; all else may
+// break anywhere, so that a page of usual width never scrolls sideways.
+std::string CellHtml(const std::string& cell) {
+  constexpr size_t kMaxTogether = 26;
+  const size_t interval = std::min(cell.find(" ("), cell.size());
+  std::string html;
+  for (const std::string& part : {cell.substr(0, interval), cell.substr(interval)}) {
+    const size_t blank = part.starts_with(' ') ? 1 : 0;
+    const std::string words = part.substr(blank);
+    const bool together =
+        words.size() <= kMaxTogether && !words.empty() &&
+        (std::isdigit(static_cast<unsigned char>(words.front())) || words.front() == '(');
+    const std::string escaped = HtmlEscaped(words);
+    html += part.substr(0, blank) + (together ? "<span>" + escaped + "</span>" : escaped);
+  }
+  return html;
+}
+
 std::string TableOf(const Section& section) {
   std::string html = "<div class=\"scroll\"><table><thead><tr>";
   for (const auto& heading : section.headings) html += "<th>" + Heading(heading) + "</th>";
   html += "</tr></thead><tbody>\n";
   for (const auto& row : section.rows) {
     html += "<tr>";
-    for (const auto& cell : row) html += "<td>" + HtmlEscaped(cell) + "</td>";
+    for (const auto& cell : row) html += "<td>" + CellHtml(cell) + "</td>";
     html += "</tr>\n";
   }
   return html + "</tbody></table></div>\n";

@@ -94,6 +94,21 @@ TEST(ReportText, IsOnePageOfHtmlThatNeedsNothingElse) {
   EXPECT_THAT(html, Not(HasSubstr("<script")));
 }
 
+TEST(ReportText, KeepsOnlyNumbersTogetherInATableSoThatItNeedNotScroll) {
+  chaos::v1::Report report = Example();
+  auto* during = report.mutable_targets(0)->mutable_during();
+  during->set_not_measurable(3);
+  during->set_not_measurable_reason("HTTP/2 answers out of turn");
+  const std::string html = ToHtml(report, 0);
+  EXPECT_THAT(html, HasSubstr("<td><span>101.0 ms</span> <span>(100.5 to 102.0)</span></td>"));
+  EXPECT_THAT(html, HasSubstr("<td><span>3</span> (HTTP/2 answers out of turn)</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>a/x</td>"));
+  const size_t style = html.find("</style>");
+  const std::string rules = html.substr(0, style);
+  EXPECT_EQ(rules.find("nowrap"), rules.find("td span { white-space: nowrap") + 23);
+  EXPECT_EQ(rules.find("nowrap"), rules.rfind("nowrap"));
+}
+
 TEST(ReportChart, LeavesAGapWhereNothingWasMeasured) {
   const std::string svg = CourseChart(Example().targets(0));
   const size_t path = svg.find("<path class=\"p50\" d=\"");

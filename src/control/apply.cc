@@ -6,6 +6,7 @@
 #include "control/lifecycle.h"
 #include "control/report_parts.h"
 #include "control/reports.h"
+#include "control/webhook_events.h"
 
 namespace faultline::control {
 namespace {
@@ -26,17 +27,18 @@ struct Step {
     for (const auto& pair : experiment.targets()) outcome.agents.insert(pair.agent_id());
   }
 
-  // Calls change(pair, record) for each pair of the agent's that has not ended; what it says true
-  // to has changed.
+  // Calls change(pair, its position, record) for each pair of the agent's that has not ended; what
+  // it says true to has changed.
   template <typename Change>
   void ForPairsOf(const std::string& agent_id, Change change) {
     const std::set<uint64_t> unfinished = UnfinishedOfAgent(state, agent_id);
     for (const uint64_t index : unfinished) {
       auto& record = state.experiments.Mutable(index);
       bool changed = false;
-      for (auto& pair : *record.mutable_experiment()->mutable_targets()) {
-        if (pair.agent_id() != agent_id || HasEnded(pair.phase())) continue;
-        changed |= change(&pair, record);
+      for (int i = 0; i < record.experiment().targets_size(); ++i) {
+        auto* pair = record.mutable_experiment()->mutable_targets(i);
+        if (pair->agent_id() != agent_id || HasEnded(pair->phase())) continue;
+        changed |= change(pair, i, record);
       }
       if (changed) Finish(&record);
     }
@@ -126,7 +128,7 @@ void Register(Step step, const v1::RegisterAgent& command) {
   // The old process took its faults with it: what is desired is to be armed again. What is to be
   // reverted is reverted when the agent says so: this may be an old registration that comes late,
   // beside a process that has armed it.
-  step.ForPairsOf(id, [&](auto* pair, auto&) {
+  step.ForPairsOf(id, [&](auto* pair, int, auto&) {
     return pair->phase() != TargetPhase::TARGET_PHASE_REVERTING &&
            SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "the agent was restarted",
                     step.moment);
@@ -156,16 +158,13 @@ void Report(Step step, const v1::ReportFaults& command) {
   for (const auto& report : command.reports()) {
     auto* record = step.state.Find(report.experiment_id());
     if (record == nullptr || IsFinished(record->experiment())) continue;
-    for (auto& pair : *record->mutable_experiment()->mutable_targets()) {
+    for (int i = 0; i < record->experiment().targets_size(); ++i) {
+      const auto& pair = record->experiment().targets(i);
       if (pair.agent_id() != command.agent_id() || pair.target_id() != report.target_id() ||
           pair.fault_index() != report.fault_index() || !ChangesPair(pair, *record, report)) {
         continue;
       }
-      if (report.phase() == TargetPhase::TARGET_PHASE_ACTIVE) record->set_was_active(true);
-      if (pair.phase() != TargetPhase::TARGET_PHASE_REVERTING ||
-          report.phase() != TargetPhase::TARGET_PHASE_ACTIVE) {
-        SetPhase(&pair, report.phase(), report.reason(), step.moment);
-      }
+      TakeReport(report, i, record, step.moment);
       step.Finish(record);
       break;
     }
@@ -174,7 +173,8 @@ void Report(Step step, const v1::ReportFaults& command) {
 
 void Lose(Step step, const v1::AgentLost& command) {
   if (!IsPresent(step.state, command.agent_id(), command.incarnation())) return;
-  step.ForPairsOf(command.agent_id(), [&](auto* pair, auto&) {
+  step.ForPairsOf(command.agent_id(), [&](auto* pair, int position, auto& record) {
+    AddNotice(&record, chaos::v1::WEBHOOK_EVENT_TYPE_LOST_TARGET, step.moment, position);
     return SetPhase(pair, TargetPhase::TARGET_PHASE_LOST,
                     "the agent is gone, and every lease it can hold has run out", step.moment);
   });
@@ -252,6 +252,9 @@ Status Dispatch(Step step, const v1::Command& command) {
     case v1::Command::kRecordReport:
       RecordReport(step, command.record_report());
       break;
+    case v1::Command::kMoveWebhooks:
+      MoveCursors(command.move_webhooks(), &step.state.webhooks);
+      break;
     case v1::Command::KIND_NOT_SET:
       return MakeError(StatusCode::kUnimplemented, "this version does not know the command");
   }
@@ -261,13 +264,15 @@ Status Dispatch(Step step, const v1::Command& command) {
 }  // namespace
 
 uint32_t VersionOf(const v1::Command& command) {
+  if (command.has_move_webhooks()) return 4;
   if (command.has_record_report()) return 3;
   return command.has_raise_version() ? command.raise_version().version() : kFirstVersion;
 }
 
 Outcome Apply(State& state, const v1::Command& command, uint64_t index) {
   Outcome outcome;
-  const Status status = Dispatch(Step{state, {index, command.time_unix_ms()}, outcome}, command);
+  const Status status =
+      Dispatch(Step{state, {index, command.time_unix_ms(), state.version}, outcome}, command);
   if (!status.ok()) *outcome.result.mutable_error() = ToError(status);
   state.DropOldest();
   return outcome;

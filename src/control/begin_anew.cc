@@ -7,6 +7,7 @@ namespace faultline::control {
 size_t BeginAnew(State* state, const std::string& cluster_id, std::string_view reason,
                  const Moment& moment) {
   state->cluster_id = cluster_id;
+  state->webhooks.clear();
   std::vector<std::string> connected;
   for (const auto& [id, agent] : state->agents) {
     if (agent.connected()) connected.push_back(id);

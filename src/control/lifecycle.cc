@@ -1,5 +1,6 @@
 #include "control/lifecycle.h"
 
+#include <algorithm>
 #include <string>
 
 #include "control/state.h"
@@ -45,7 +46,33 @@ const char* PresentPhase(const v1::ExperimentRecord& record, const Counts& count
   return counts.active > 0 ? "active" : "arming";
 }
 
+bool HasStartNotice(const v1::ExperimentRecord& record) {
+  return std::any_of(record.notices().begin(), record.notices().end(),
+                     [](const auto& notice) { return notice.type() == WEBHOOK_EVENT_TYPE_START; });
+}
+
+// One notice for each agent, however many of the experiment's pairs it has.
+void NoticeHalt(v1::ExperimentRecord* record, int position, const Moment& moment) {
+  const auto& pairs = record->experiment().targets();
+  const bool known =
+      std::any_of(record->notices().begin(), record->notices().end(), [&](const auto& notice) {
+        return notice.type() == WEBHOOK_EVENT_TYPE_HALT &&
+               pairs[static_cast<int>(notice.pair())].agent_id() == pairs[position].agent_id();
+      });
+  if (!known) AddNotice(record, WEBHOOK_EVENT_TYPE_HALT, moment, position);
+}
+
 }  // namespace
+
+void AddNotice(v1::ExperimentRecord* record, WebhookEventType type, const Moment& moment,
+               int pair) {
+  if (moment.version < 4) return;
+  auto* notice = record->add_notices();
+  notice->set_type(type);
+  notice->set_index(moment.index);
+  notice->set_time_unix_ms(moment.unix_ms);
+  notice->set_pair(static_cast<uint32_t>(pair));
+}
 
 bool SetPhase(FaultTarget* pair, TargetPhase phase, std::string_view reason, const Moment& moment) {
   if (HasEnded(pair->phase()) || pair->phase() == phase) return false;
@@ -55,6 +82,18 @@ bool SetPhase(FaultTarget* pair, TargetPhase phase, std::string_view reason, con
   return true;
 }
 
+void TakeReport(const FaultReport& report, int position, v1::ExperimentRecord* record,
+                const Moment& moment) {
+  auto* pair = record->mutable_experiment()->mutable_targets(position);
+  if (report.phase() == TARGET_PHASE_ACTIVE) record->set_was_active(true);
+  if (pair->phase() == TARGET_PHASE_REVERTING) {
+    if (report.phase() == TARGET_PHASE_ACTIVE) return;
+  } else if (report.halted()) {
+    NoticeHalt(record, position, moment);
+  }
+  SetPhase(pair, report.phase(), report.reason(), moment);
+}
+
 void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,
               const Moment& moment) {
   if (record->end_cause() != v1::END_CAUSE_UNSPECIFIED) return;
@@ -62,6 +101,7 @@ void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view
   record->set_end_index(moment.index);
   auto* experiment = record->mutable_experiment();
   experiment->set_reason(std::string(reason));
+  AddNotice(record, WEBHOOK_EVENT_TYPE_STOP, moment);
   for (auto& pair : *experiment->mutable_targets()) {
     SetPhase(&pair, TARGET_PHASE_REVERTING, "", moment);
   }
@@ -72,6 +112,9 @@ void Conclude(v1::ExperimentRecord* record, const Moment& moment) {
   experiment->set_revision(moment.index);
   const Counts counts = CountPhases(*experiment);
   if (counts.active > 0) record->set_was_active(true);
+  if (record->was_active() && !HasStartNotice(*record)) {
+    AddNotice(record, WEBHOOK_EVENT_TYPE_START, moment);
+  }
   if (counts.ended < experiment->targets_size()) {
     // What was active once, or was told to arm and then to revert, may be faulty.
     const bool running = record->was_active() || record->end_cause() != v1::END_CAUSE_UNSPECIFIED;
@@ -86,6 +129,7 @@ void Conclude(v1::ExperimentRecord* record, const Moment& moment) {
     experiment->set_reason(*counts.first_reason);
   }
   *experiment->mutable_ended_at() = ToTimestamp(moment.unix_ms);
+  AddNotice(record, WEBHOOK_EVENT_TYPE_VERDICT, moment);
 }
 
 }  // namespace faultline::control

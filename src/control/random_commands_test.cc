@@ -18,7 +18,7 @@ class Commands {
 
   v1::Command Next(const State& state) {
     v1::Command command;
-    switch (Below(9)) {
+    switch (Below(11)) {
       case 0:
         return Register();
       case 1: {
@@ -45,6 +45,15 @@ class Commands {
         return Report(state);
       case 7:
         return RecordReport(state);
+      case 8: {
+        auto* cursor = command.mutable_move_webhooks()->add_cursors();
+        cursor->set_name(Agent());
+        cursor->set_index(Below(1'000));
+        return command;
+      }
+      case 9:
+        command.mutable_raise_version()->set_version(static_cast<uint32_t>(1 + Below(4)));
+        return command;
       default:
         return Create();
     }
@@ -152,6 +161,15 @@ void CheckExperiment(const State& state, const v1::ExperimentRecord& record) {
   EXPECT_EQ(state.by_revision.size(), state.experiments.size());
   EXPECT_EQ(experiment.has_ended_at(), all_ended);
   EXPECT_GT(ToUnixMs(experiment.ends_at()), ToUnixMs(experiment.created_at()));
+  std::map<WebhookEventType, int> told;
+  for (const auto& notice : record.notices()) {
+    EXPECT_LE(notice.index(), experiment.revision());
+    ++told[notice.type()];
+  }
+  for (const auto type :
+       {WEBHOOK_EVENT_TYPE_START, WEBHOOK_EVENT_TYPE_STOP, WEBHOOK_EVENT_TYPE_VERDICT}) {
+    EXPECT_LE(told[type], 1) << record.DebugString();
+  }
   if (all_ended) {
     EXPECT_EQ(experiment.status() == EXPERIMENT_STATUS_COMPLETED, record.was_active());
   }

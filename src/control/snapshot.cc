@@ -150,6 +150,11 @@ Status WriteState(const StateData& state, const ByteSink& sink) {
   header.set_format(kFormat);
   header.mutable_state()->set_cluster_id(state.cluster_id);
   header.mutable_state()->set_version(state.version);
+  for (const auto& [name, index] : state.webhooks) {
+    auto* cursor = header.mutable_state()->add_webhooks();
+    cursor->set_name(name);
+    cursor->set_index(index);
+  }
   header.set_experiments(state.experiments.size());
   header.set_agents(state.agents.size());
   FL_RETURN_IF_ERROR(writer.Put(kHeader, header));
@@ -195,6 +200,9 @@ StatusOr<State> ReadState(ByteSource& source, const ExperimentMap* present) {
   visitor.header = [&](const v1::SnapshotHeader& header) {
     state.cluster_id = header.state().cluster_id();
     state.version = std::max(header.state().version(), kFirstVersion);
+    for (const auto& cursor : header.state().webhooks()) {
+      state.webhooks[cursor.name()] = cursor.index();
+    }
     return absl::OkStatus();
   };
   visitor.experiment = [&](v1::ExperimentRecord record) {

@@ -31,6 +31,9 @@ inline constexpr size_t kMaxReports = 1'000;
 // A disconnected agent without unfinished faults is forgotten after this time.
 inline constexpr int64_t kForgetAgentAfterMs = 24LL * 3'600 * 1'000;
 
+// Webhooks whose cursors are kept; beyond it those that are furthest behind are forgotten.
+inline constexpr size_t kMaxWebhookCursors = 64;
+
 using AgentMap = CowMap<std::string, chaos::v1::Agent>;        // by id
 using ExperimentMap = CowMap<uint64_t, v1::ExperimentRecord>;  // by created_index
 
@@ -41,6 +44,7 @@ struct StateData {
   uint32_t version = kFirstVersion;  // what every member supports: control/version.h
   AgentMap agents;
   ExperimentMap experiments;
+  std::map<std::string, uint64_t> webhooks;  // cursors, by name
 };
 
 struct State : StateData {

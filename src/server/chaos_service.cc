@@ -231,7 +231,10 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
         parts_.metrics->Subscribe(std::move(filter), [weak] {
           if (const auto awake = weak.lock()) awake->Wake();
         });
-    stream->Feed([subscription, ticket] { return subscription->Next(); });
+    stream->Feed([subscription, ticket]() -> std::optional<chaos::v1::MetricUpdate> {
+      const auto update = subscription->Next();
+      return update ? std::optional(*update) : std::nullopt;
+    });
     const bool only_named = !request.all() && request.target().empty();
     if (only_named) EndWith(ids, weak);
   }

@@ -83,7 +83,7 @@ StatusOr<Config> ReadConfig(const std::string& path) {
   FL_ASSIGN_OR_RETURN(const YamlMap yaml, YamlMap::ReadFile(path));
   FL_RETURN_IF_ERROR(
       yaml.AllowOnly({"id", "data_dir", "api_listen", "peer_listen", "members", "http_listen",
-                      "join", "tls", "peer_name", "lease", "log_level", "log_format"}));
+                      "join", "tls", "peer_name", "lease", "log_level", "log_format", "webhooks"}));
   Config config;
   FL_ASSIGN_OR_RETURN(const int64_t id, yaml.Integer("id", 1, 1, INT64_MAX));
   config.node_id = static_cast<uint64_t>(id);
@@ -109,6 +109,7 @@ StatusOr<Config> ReadConfig(const std::string& path) {
   config.lease = std::chrono::milliseconds(lease_ns / kNanosPerMilli);
   FL_ASSIGN_OR_RETURN(config.log_level, yaml.Text("log_level", config.log_level));
   FL_ASSIGN_OR_RETURN(config.log_format, yaml.Text("log_format", config.log_format));
+  FL_ASSIGN_OR_RETURN(config.webhooks, ReadWebhooks(yaml));
   if (yaml.Has("http_listen")) {
     FL_ASSIGN_OR_RETURN(config.http_listen, yaml.Text("http_listen"));
   }

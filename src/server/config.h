@@ -11,6 +11,7 @@
 #include "control/version.h"
 #include "raft/node.h"
 #include "rpc/endpoint.h"
+#include "server/webhook_config.h"
 
 namespace faultline::server {
 
@@ -37,6 +38,7 @@ struct Config {
   std::chrono::milliseconds lease{10'000};
   std::string log_level = "info";
   std::string log_format = "text";  // or "json": base/log.h
+  std::vector<WebhookConfig> webhooks;
   // The newest version of commands (control/version.h) that this node says it can apply. Lower than
   // the program's own, it holds the whole cluster back: for an upgrade that may still be undone.
   uint32_t max_version = control::kNewestVersion;
@@ -44,7 +46,7 @@ struct Config {
 
 // Keys: id, data_dir, api_listen, peer_listen, members (list of "1=host:port"), join (list of
 // "host:port"), http_listen, tls (ca_file, cert_file, key_file), peer_name, lease, log_level,
-// log_format. Errors name file, line and key.
+// log_format, webhooks (server/webhook_config.h). Errors name file, line and key.
 StatusOr<Config> ReadConfig(const std::string& path);
 
 // "1=127.0.0.1:7401,2=127.0.0.1:8401".

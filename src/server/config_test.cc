@@ -62,7 +62,8 @@ TEST_F(ConfigFile, IsRefusedWithFileLineAndKey) {
   EXPECT_EQ(ErrorOf("id: 1\nleese: 5s\n"),
             path +
                 ":2: unknown key 'leese': allowed are id, data_dir, api_listen, peer_listen, "
-                "members, http_listen, join, tls, peer_name, lease, log_level, log_format");
+                "members, http_listen, join, tls, peer_name, lease, log_level, log_format, "
+                "webhooks");
   EXPECT_EQ(ErrorOf("id: none\n"),
             path + ":1: id: 'none' is not allowed: a whole number from 1 to 9223372036854775807");
 }

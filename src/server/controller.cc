@@ -18,6 +18,7 @@
 #include "server/reporter.h"
 #include "server/rpc_meters.h"
 #include "server/services.h"
+#include "server/webhook_sender.h"
 
 namespace faultline::server {
 namespace {
@@ -26,12 +27,6 @@ namespace {
 constexpr std::chrono::milliseconds kHandOver{1'500};
 constexpr std::chrono::milliseconds kJoin{30'000};
 constexpr int kMaxMessageBytes = 16 << 20;
-
-// Whose calls are counted by method.
-std::vector<std::string> ServedServices() {
-  return {"chaos.v1.ChaosController", "chaos.v1.AgentService", "chaos.v1.ClusterService",
-          "server.v1.PeerService", "server.v1.ClusterPeerService"};
-}
 
 class Node final : public Controller {
  public:
@@ -123,6 +118,7 @@ class Node final : public Controller {
     saver_.emplace(config_.node_id, &plane_, &*leader_);
     sessions_.emplace(AgentSessions::Options{config_.node_id, config_.lease}, &strand_, &plane_,
                       &*leader_, peers_.get(), &*scheduler_);
+    FL_ASSIGN_OR_RETURN(webhooks_, WebhookSender::Make(config_.webhooks, &strand_, &plane_));
     reporter_.emplace(&strand_, &plane_, &*leader_, &recorder_);
     experiments_.emplace(&plane_, &*leader_, config_.lease);
     reads_.emplace(config_.node_id, &plane_, &*leader_, &*sessions_);
@@ -139,13 +135,16 @@ class Node final : public Controller {
     });
     plane_.Observe([this](const Change&) {
       gate_->SetCluster(config_.data_dir, plane_.version().cluster_id());
+      webhooks_->webhooks().OnChange();
     });
     return absl::OkStatus();
   }
 
   Parts parts() {
-    return {config_.node_id, &plane_,    &*leader_,   &*experiments_, &*reads_,    &watches_,
-            &metrics_,       &recorder_, &*sessions_, &*scheduler_,   &*versions_, &gates_};
+    return {config_.node_id, &plane_,      &*leader_,   &*experiments_,
+            &*reads_,        &watches_,    &metrics_,   &recorder_,
+            &*sessions_,     &*scheduler_, &*versions_, &webhooks_->webhooks(),
+            &gates_};
   }
 
   Status StartPeerServer() {
@@ -206,6 +205,7 @@ class Node final : public Controller {
     leader_->Start();
     versions_->Start();
     reporter_->Start();
+    webhooks_->webhooks().Start();
     return absl::OkStatus();
   }
 
@@ -277,6 +277,7 @@ class Node final : public Controller {
   std::optional<ReadService> reads_;
   std::optional<RelayManager> relays_;
   std::optional<Reporter> reporter_;
+  std::unique_ptr<WebhookSender> webhooks_;
   std::unique_ptr<raft::GrpcTransport> transport_;
   std::unique_ptr<raft::Node> raft_;
   std::unique_ptr<grpc::Service> peer_service_, chaos_service_, agent_service_;

@@ -1,12 +1,15 @@
 #include "server/metrics_hub.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "base/clock.h"
+#include "server/metric_slot.h"
 
 namespace faultline::server {
 
 using chaos::v1::MetricsBatch;
 using chaos::v1::MetricUpdate;
-using chaos::v1::SparseHistogram;
 
 struct MetricsHub::Source {
   struct Entry {
@@ -18,9 +21,30 @@ struct MetricsHub::Source {
   uint64_t last_ingest = 0;
   TargetWindows windows;
   std::deque<Entry> history;
+  uint64_t history_ns = 0;
+
+  void Keep(Entry entry) {
+    history_ns += entry.batch->interval_ns();
+    history.push_back(std::move(entry));
+    while (
+        history.size() > kHistoryBatches ||
+        (history.size() > 1 && history_ns - history.front().batch->interval_ns() >= kHistoryNs)) {
+      history_ns -= history.front().batch->interval_ns();
+      history.pop_front();
+    }
+  }
 };
 
 namespace {
+
+// Below so many series a subscriber forgets none.
+constexpr size_t kLeastSeries = 1'024;
+
+SharedUpdate WithPlain(const std::shared_ptr<const MetricUpdate>& full) {
+  auto plain = std::make_shared<MetricUpdate>(*full);
+  plain->clear_latency();
+  return {full, std::move(plain)};
+}
 
 auto MakeOnReady(std::function<void()> on_ready) {
   return std::make_shared<const std::function<void()>>(std::move(on_ready));
@@ -44,29 +68,32 @@ class MetricsHub::SubscriptionImpl : public Subscription {
     if (observer) observer();
   }
 
-  std::optional<MetricUpdate> Next() override {
+  Update Next() override {
     const std::lock_guard lock(hub_->mutex_);
-    if (ready_.empty()) return std::nullopt;
+    if (ready_.empty()) return nullptr;
     Slot& slot = *ready_.front();
     ready_.pop_front();
     slot.queued = false;
-    slot.filled = false;
     hub_->meters_.updates.Add();
-    return std::move(slot.update);
+    return slot.waiting.Take(filter_.include_histogram);
   }
 
   // Result: true when something became ready.
-  bool Offer(const MetricUpdate& update, int64_t interval_ns) {
+  bool Offer(const SharedUpdate& offered, uint64_t now_ns) {
+    const MetricUpdate& update = *offered.full;
     if (!Wants(update)) return false;
     const auto& position = update.position();
     const SourceKey source{position.agent_id(), position.incarnation()};
     const auto resumed = filter_.resume.find(source);
     if (resumed != filter_.resume.end() && position.sequence() <= resumed->second) return false;
+    ForgetSilentSeries(now_ns);
     Slot& slot = slots_[{update.experiment_id(), update.target_id(), source}];
-    Merge(slot, update);
+    slot.offered_ns = now_ns;
+    if (slot.waiting.Add(offered)) hub_->meters_.merged.Add();
     // Half an interval of slack: batches do not come exactly on time.
     const auto due_ns = slot.last_emitted_ns + static_cast<int64_t>(1e9 / filter_.rate_hz);
-    if (slot.queued || update.timestamp_ns() + interval_ns / 2 < due_ns) return slot.queued;
+    const auto slack_ns = static_cast<int64_t>(update.interval_ns() / 2);
+    if (slot.queued || update.timestamp_ns() + slack_ns < due_ns) return slot.queued;
     slot.last_emitted_ns = update.timestamp_ns();
     slot.queued = true;
     ready_.push_back(&slot);
@@ -77,10 +104,10 @@ class MetricsHub::SubscriptionImpl : public Subscription {
 
  private:
   struct Slot {
-    MetricUpdate update;
-    bool filled = false;
+    MetricSlot waiting;
     bool queued = false;
-    int64_t last_emitted_ns = 0;
+    int64_t last_emitted_ns = 0;  // by the agent's clock
+    uint64_t offered_ns = 0;
   };
 
   bool Wants(const MetricUpdate& update) const {
@@ -90,31 +117,13 @@ class MetricsHub::SubscriptionImpl : public Subscription {
     return filter_.all || filter_.experiment_ids.contains(update.experiment_id());
   }
 
-  void Merge(Slot& slot, const MetricUpdate& update) const {
-    if (!slot.filled) {
-      slot.update = update;
-      slot.filled = true;
-      if (!filter_.include_histogram) slot.update.clear_latency();
-      return;
-    }
-    hub_->meters_.merged.Add();
-    const uint64_t merged = slot.update.merged_batches() + 1;
-    const uint64_t packets = slot.update.packets() + update.packets();
-    const uint64_t bytes = slot.update.bytes() + update.bytes();
-    SparseHistogram latency;
-    if (filter_.include_histogram) {
-      // Both went through a Window, which has refused what is not ours.
-      Histogram both;
-      both.Merge(slot.update.latency()).IgnoreError();
-      both.Merge(update.latency()).IgnoreError();
-      latency = both.ToSparse();
-    }
-    slot.update = update;
-    slot.update.set_merged_batches(merged);
-    slot.update.set_packets(packets);
-    slot.update.set_bytes(bytes);
-    *slot.update.mutable_latency() = std::move(latency);
-    if (!filter_.include_histogram) slot.update.clear_latency();
+  // Looks when the series have doubled.
+  void ForgetSilentSeries(uint64_t now_ns) {
+    if (slots_.size() < look_at_) return;
+    std::erase_if(slots_, [now_ns](const auto& entry) {
+      return !entry.second.queued && entry.second.offered_ns + kSilentSeriesNs < now_ns;
+    });
+    look_at_ = std::max(kLeastSeries, 2 * slots_.size());
   }
 
   MetricsHub* hub_;
@@ -122,6 +131,7 @@ class MetricsHub::SubscriptionImpl : public Subscription {
   const OnReady on_ready_;
   std::map<std::tuple<std::string, std::string, SourceKey>, Slot> slots_;
   std::deque<Slot*> ready_;
+  size_t look_at_ = kLeastSeries;  // series
 };
 
 class MetricsHub::RelayImpl : public Relay {
@@ -135,23 +145,30 @@ class MetricsHub::RelayImpl : public Relay {
   std::shared_ptr<const MetricsBatch> Next() override {
     const std::lock_guard lock(hub_->mutex_);
     if (queue_.empty()) return nullptr;
-    auto batch = std::move(queue_.front());
-    queue_.pop_front();
-    return batch;
+    return Pop();
   }
   void Offer(std::shared_ptr<const MetricsBatch> batch) {
-    if (queue_.size() >= kRelayLimit) {
-      queue_.pop_front();
+    bytes_ += batch->SpaceUsedLong();
+    queue_.push_back(std::move(batch));
+    while (bytes_ > kRelayBytes && queue_.size() > 1) {
+      Pop();
       hub_->meters_.relay_dropped.Add();
     }
-    queue_.push_back(std::move(batch));
   }
   const OnReady& on_ready() const { return on_ready_; }
 
  private:
+  std::shared_ptr<const MetricsBatch> Pop() {
+    auto batch = std::move(queue_.front());
+    queue_.pop_front();
+    bytes_ -= batch->SpaceUsedLong();
+    return batch;
+  }
+
   MetricsHub* hub_;
   const OnReady on_ready_;
   std::deque<std::shared_ptr<const MetricsBatch>> queue_;
+  size_t bytes_ = 0;  // of the batches in it
 };
 
 MetricsHub::MetricsHub() = default;
@@ -174,25 +191,32 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   auto& source = sources_[{position.agent_id(), position.incarnation()}];
   if (!source) source = std::make_unique<Source>();
   if (position.sequence() <= source->last_sequence) return false;
+  const uint64_t missed =
+      source->last_sequence == 0 ? 0 : position.sequence() - source->last_sequence - 1;
+  meters_.missed.Add(missed);
   source->last_sequence = position.sequence();
   source->last_ingest = ++ingested_;
   source->relayed = relayed;
   auto shared = std::make_shared<const MetricsBatch>(batch);
-  Updates updates = source->windows.Add(batch);
-  const auto interval_ns = static_cast<int64_t>(batch.interval_ns());
-  for (SubscriptionImpl* subscription : subscriptions_) {
-    bool any = false;
-    for (const auto& update : updates) any |= subscription->Offer(*update, interval_ns);
-    if (any) ready->push_back(subscription->on_ready());
-  }
+  Updates updates = source->windows.Add(batch, missed);
+  // First the other nodes: theirs have a longer way.
   if (!relayed) {
     for (RelayImpl* relay : relays_) {
       relay->Offer(shared);
       ready->push_back(relay->on_ready());
     }
   }
-  source->history.push_back({std::move(shared), std::move(updates)});
-  if (source->history.size() > kHistoryBatches) source->history.pop_front();
+  std::vector<SharedUpdate> offers;
+  if (!subscriptions_.empty()) {
+    std::transform(updates.begin(), updates.end(), std::back_inserter(offers), WithPlain);
+  }
+  const uint64_t now_ns = MonotonicNowNs();
+  for (SubscriptionImpl* subscription : subscriptions_) {
+    bool any = false;
+    for (const auto& offer : offers) any |= subscription->Offer(offer, now_ns);
+    if (any) ready->push_back(subscription->on_ready());
+  }
+  source->Keep({std::move(shared), std::move(updates)});
   ForgetOldSources();
   return true;
 }
@@ -219,9 +243,9 @@ std::unique_ptr<MetricsHub::Subscription> MetricsHub::Subscribe(Filter filter,
     if (resumes) {
       for (const auto& [key, source] : sources_) {
         for (const auto& entry : source->history) {
-          const auto interval_ns = static_cast<int64_t>(entry.batch->interval_ns());
-          for (const auto& update : entry.updates)
-            ready |= subscription->Offer(*update, interval_ns);
+          for (const auto& update : entry.updates) {
+            ready |= subscription->Offer(WithPlain(update), MonotonicNowNs());
+          }
         }
       }
     }

@@ -13,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,12 +25,16 @@ namespace faultline::server {
 
 class MetricsHub {
  public:
-  // How much of each source is kept for those who resume: five seconds of ten batches.
+  // How much of each source is kept for those who resume, and of how many batches at the most.
+  static constexpr uint64_t kHistoryNs = 5'000'000'000;
   static constexpr size_t kHistoryBatches = 50;
-  // Batches a relay may lag behind; beyond that its oldest are dropped (the sequence shows it).
-  static constexpr size_t kRelayLimit = 512;
+  // What a relay may lag behind: seconds of thousands of agents. Beyond that its oldest batches are
+  // dropped, and counted; the sequence shows it.
+  static constexpr size_t kRelayBytes = 16 << 20;
   // Sources kept without a batch: forgotten, oldest first, beyond this many.
   static constexpr size_t kSourceLimit = 10'000;
+  // A subscriber's series that nothing has come of for so long is forgotten by it.
+  static constexpr uint64_t kSilentSeriesNs = 60'000'000'000;
 
   struct Filter {
     bool all = false;
@@ -48,8 +51,8 @@ class MetricsHub {
   class Subscription {
    public:
     virtual ~Subscription() = default;  // ends the subscription
-    // The next update, or nothing: on_ready will then be called when there is one.
-    virtual std::optional<chaos::v1::MetricUpdate> Next() = 0;
+    // The next update, or null: on_ready will then be called when there is one.
+    virtual std::shared_ptr<const chaos::v1::MetricUpdate> Next() = 0;
   };
   class Relay {
    public:
@@ -63,7 +66,8 @@ class MetricsHub {
     Counter ignored;                  // batches that had come before
     Counter updates;                  // taken by subscribers
     Counter merged;                   // batches merged into a slot that was waiting
-    Counter relay_dropped;            // batches that a relay's queue had no room for
+    Counter missed;                   // batches that never came, by their sources' sequences
+    Counter relay_dropped;            // batches that a relay was too slow for
   };
 
   MetricsHub();
@@ -93,6 +97,7 @@ class MetricsHub {
   using SourceKey = std::pair<std::string, uint64_t>;
   using OnReady = std::shared_ptr<const std::function<void()>>;
   using Updates = TargetWindows::Updates;
+  using Update = std::shared_ptr<const chaos::v1::MetricUpdate>;
   struct Source;
   class SubscriptionImpl;
   class RelayImpl;

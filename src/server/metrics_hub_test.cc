@@ -3,47 +3,16 @@
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
+#include "server/metrics_testing.h"
 
 namespace faultline::server {
 namespace {
 
 using chaos::v1::MetricsBatch;
 using chaos::v1::MetricUpdate;
-
-// A batch 100 ms after the one before, of one target with `count` requests in one bucket.
-MetricsBatch Batch(uint64_t sequence, unsigned bucket = 640, uint64_t count = 10,
-                   const std::string& experiment = "exp-1") {
-  MetricsBatch batch;
-  batch.mutable_position()->set_agent_id("a");
-  batch.mutable_position()->set_incarnation(1);
-  batch.mutable_position()->set_sequence(sequence);
-  batch.set_interval_ns(100 * kNanosPerMilli);
-  batch.set_timestamp_ns(static_cast<int64_t>(kNanosPerSecond + sequence * batch.interval_ns()));
-  auto* sample = batch.add_samples();
-  sample->set_target_id("a/x");
-  sample->set_packets(100);
-  sample->mutable_latency()->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
-  sample->mutable_latency()->add_index(bucket);
-  sample->mutable_latency()->add_count(count);
-  if (!experiment.empty()) {
-    auto* fault = sample->add_faults();
-    fault->set_experiment_id(experiment);
-    fault->set_dropped(sequence);
-  }
-  return batch;
-}
-
-MetricsHub::Filter Of(const std::string& experiment) {
-  MetricsHub::Filter filter;
-  filter.experiment_ids = {experiment};
-  return filter;
-}
-
-std::vector<MetricUpdate> Drain(MetricsHub::Subscription& subscription) {
-  std::vector<MetricUpdate> updates;
-  while (auto update = subscription.Next()) updates.push_back(*std::move(update));
-  return updates;
-}
+using metrics_testing::Batch;
+using metrics_testing::Drain;
+using metrics_testing::Of;
 
 TEST(MetricsHub, GivesEachSubscriberWhatItAskedFor) {
   MetricsHub hub;
@@ -66,24 +35,6 @@ TEST(MetricsHub, GivesEachSubscriberWhatItAskedFor) {
   EXPECT_EQ(updates[0].merged_batches(), 0u);
   EXPECT_TRUE(Drain(*other).empty());
   ASSERT_EQ(Drain(*observer).size(), 1u);
-}
-
-TEST(MetricsHub, TakesPercentilesOverTheLastSecond) {
-  MetricsHub hub;
-  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
-  for (uint64_t sequence = 1; sequence <= 10; ++sequence) hub.Ingest(Batch(sequence, 640), false);
-  Drain(*subscription);
-  for (uint64_t sequence = 11; sequence <= 20; ++sequence) {
-    hub.Ingest(Batch(sequence, 1'000), false);
-    const auto updates = Drain(*subscription);
-    ASSERT_EQ(updates.size(), 1u);
-    EXPECT_EQ(updates[0].request_count(), 100u);
-    const double p50_ns = updates[0].p50_latency_ms() * 1e6;
-    const unsigned expected = sequence < 16 ? 640 : 1'000;
-    EXPECT_GE(p50_ns, static_cast<double>(fl_hist_lower_ns(expected))) << sequence;
-    EXPECT_LE(p50_ns, static_cast<double>(fl_hist_upper_ns(expected))) << sequence;
-    EXPECT_GE(updates[0].p99_latency_ms() * 1e6, static_cast<double>(fl_hist_lower_ns(1'000)));
-  }
 }
 
 TEST(MetricsHub, MergesForWhoIsSlow) {
@@ -156,6 +107,28 @@ TEST(MetricsHub, RelaysItsOwnBatchesWithHistoryAndNeverWhatWasRelayed) {
   EXPECT_EQ(relay->Next(), nullptr);
 }
 
+TEST(MetricsHub, ARelayThatIsNotReadHoldsABoundedNumberOfBytesAndTheRestIsCounted) {
+  MetricsHub hub;
+  const auto relay = hub.SubscribeRelay([] {});
+  MetricsBatch large = Batch(0);
+  large.mutable_samples(0)->set_not_measurable_reason(std::string(100'000, 'x'));
+  constexpr uint64_t kBatches = 400;
+  for (uint64_t sequence = 1; sequence <= kBatches; ++sequence) {
+    large.mutable_position()->set_sequence(sequence);
+    hub.Ingest(large, false);
+  }
+  uint64_t kept = 0, bytes = 0, newest = 0;
+  while (const auto batch = relay->Next()) {
+    ++kept;
+    bytes += batch->ByteSizeLong();
+    newest = batch->position().sequence();
+  }
+  EXPECT_LE(bytes, MetricsHub::kRelayBytes);
+  EXPECT_GE(bytes, MetricsHub::kRelayBytes * 9 / 10);
+  EXPECT_EQ(newest, kBatches);
+  EXPECT_EQ(hub.meters().relay_dropped.value(), kBatches - kept);
+}
+
 TEST(MetricsHub, IsWantedWhileSomeoneSubscribes) {
   MetricsHub hub;
   std::vector<bool> wanted;
@@ -165,18 +138,6 @@ TEST(MetricsHub, IsWantedWhileSomeoneSubscribes) {
   first.reset();
   second.reset();
   EXPECT_EQ(wanted, (std::vector<bool>{true, false}));
-}
-
-TEST(MetricsHub, SaysWhatCouldNotBeMeasured) {
-  MetricsHub hub;
-  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
-  auto batch = Batch(1);
-  batch.mutable_samples(0)->set_not_measurable(3);
-  batch.mutable_samples(0)->set_not_measurable_reason("HTTP/2");
-  hub.Ingest(batch, false);
-  const auto updates = Drain(*subscription);
-  EXPECT_FALSE(updates[0].measurable());
-  EXPECT_EQ(updates[0].not_measurable_reason(), "HTTP/2");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/text.h"
 
 namespace faultline::server {
@@ -111,6 +112,7 @@ void NodeMetrics::Collect(std::function<void(http::Families)> done) const {
   AddLimits(families);
   AddStreams(families);
   AddCalls(families);
+  AddWebhooks(families);
   auto shared = std::make_shared<Families>(std::move(families));
   node_->Inspect([this, shared, done = std::move(done)](const raft::View& view,
                                                         const raft::GroupState& group) {
@@ -223,6 +225,9 @@ void NodeMetrics::AddStreams(Families& families) const {
   families.Counter("faultline_metric_updates_merged_total",
                    "Measurements merged into an update that a subscriber had not taken yet.",
                    meters.merged);
+  families.Counter("faultline_metric_batches_missed_total",
+                   "Measurements that never came, by the gaps in what their agents count.",
+                   meters.missed);
   families.Counter("faultline_metric_relay_dropped_total",
                    "Measurements dropped because another node did not take them in time.",
                    meters.relay_dropped);
@@ -245,6 +250,32 @@ void NodeMetrics::AddCalls(Families& families) const {
     if (method.streaming) continue;
     families.Histogram("faultline_rpc_duration_seconds",
                        "Calls from their request to their answer.", method.duration, labels);
+  }
+}
+
+void NodeMetrics::AddWebhooks(Families& families) const {
+  for (size_t i = 0; i < parts_.webhooks->configs().size(); ++i) {
+    const Webhooks::Meters& meters = parts_.webhooks->meters(i);
+    const std::string& name = parts_.webhooks->configs()[i].name;
+    const auto events = [&](const char* result, const Counter& count) {
+      families.Counter("faultline_webhook_events_total",
+                       "Events that are settled for a webhook, by how (on the leader).", count,
+                       {{"webhook", name}, {"result", result}});
+    };
+    events("delivered", meters.delivered);
+    events("refused", meters.refused);
+    events("given_up", meters.given_up);
+    families.Counter("faultline_webhook_failures_total",
+                     "Posts to a webhook that got no good answer and are repeated.", meters.failed,
+                     {{"webhook", name}});
+    const int64_t since_ms = meters.waiting_since_ms.value();
+    const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+    families.Gauge(
+        "faultline_webhook_oldest_event_seconds",
+        "Age of the oldest event that a webhook has not taken; 0 without (on the "
+        "leader).",
+        since_ms == 0 ? 0 : static_cast<double>(std::max<int64_t>(now_ms - since_ms, 0)) / 1e3,
+        {{"webhook", name}});
   }
 }
 

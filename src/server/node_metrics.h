@@ -30,6 +30,7 @@ class NodeMetrics {
   void AddLimits(http::Families& families) const;
   void AddStreams(http::Families& families) const;
   void AddCalls(http::Families& families) const;
+  void AddWebhooks(http::Families& families) const;
 
   const Parts parts_;
   raft::Node* const node_;

@@ -20,7 +20,8 @@ using chaos::v1::Report;
 // Two-sided 95 % of the normal distribution.
 constexpr double kZ = 1.959964;
 constexpr double kPercentiles[] = {50, 90, 99};
-// Means are over delayed packets; all other effects are shares of the matched ones.
+// Means are over the packets whose delay was measured; all other effects are shares of the matched
+// ones.
 constexpr std::string_view kMeanDelay = "delay_given_ns";
 
 // The order statistics between which the percentile lies with 95 %: of n values those of ranks
@@ -62,8 +63,8 @@ void NotMeasured(const std::string& reason, ParameterResult* result) {
 // The ratio of two sums over batches; its variance from the batches' residuals.
 void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   const auto& counters = effect.counters();
-  if (counters.delayed() == 0) return NotMeasured("no packet was delayed", result);
-  const double delayed = static_cast<double>(counters.delayed()) / 1e3;
+  if (counters.delays_measured() == 0) return NotMeasured("no packet was delayed", result);
+  const double delayed = static_cast<double>(counters.delays_measured()) / 1e3;
   const double mean = static_cast<double>(counters.delay_given_ns()) / 1e9 / delayed;
   const auto n = static_cast<double>(effect.batches());
   const double squares =
@@ -75,7 +76,7 @@ void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   result->set_value(mean);
   result->set_low(mean - kZ * deviation);
   result->set_high(mean + kZ * deviation);
-  result->set_samples(counters.delayed());
+  result->set_samples(counters.delays_measured());
 }
 
 // Wilson's interval of a share.

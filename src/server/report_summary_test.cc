@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/histogram.h"
+#include "server/target_course.h"
 
 namespace faultline::server {
 namespace {
@@ -112,7 +113,7 @@ TEST(ReportSummary, ComparesADelayWithWhatWasAsked) {
     effect->set_sum_delayed_given(effect->sum_delayed_given() + thousands * batch_s);
   }
   effect->mutable_counters()->set_matched(delayed);
-  effect->mutable_counters()->set_delayed(delayed);
+  effect->mutable_counters()->set_delays_measured(delayed);
   effect->mutable_counters()->set_delay_given_ns(static_cast<uint64_t>(given_s * 1e9));
   Summarize(false, &report);
   const auto& result = report.parameters(0);
@@ -122,6 +123,39 @@ TEST(ReportSummary, ComparesADelayWithWhatWasAsked) {
   // 1.96 * 5 ms / sqrt(n).
   const double half = 1.96 * 5 / std::sqrt(static_cast<double>(delayed));
   EXPECT_NEAR(result.high() - result.low(), 2 * half, half * 0.4) << "seed " << seed;
+}
+
+// A packet every 300 ms, held for 100 ms, so that most are let go in another batch than they came
+// in: each was held for nearly the same time, and the interval is as narrow.
+TEST(ReportSummary, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesEnd) {
+  Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
+  const uint64_t seed = 11;
+  std::mt19937_64 random(seed);
+  TargetCourse course{Baseline()};
+  uint64_t given_ns = 0, measured = 0;
+  for (uint64_t batch = 0; batch < 300; ++batch) {
+    chaos::v1::TargetSample sample;
+    auto* counters = sample.add_faults();
+    counters->set_experiment_id("e1");
+    const uint64_t came = batch / 3 + 1;
+    if (batch % 3 == 1) {
+      ++measured;
+      given_ns += 100'000'000 + random() % 100'000;
+    }
+    counters->set_matched(came);
+    counters->set_delayed(came);
+    counters->set_delays_measured(measured);
+    counters->set_delay_given_ns(given_ns);
+    course.Add("e1", sample, 100'000'000);
+  }
+  *report.add_targets() = course.ToReport();
+  Summarize(false, &report);
+  const auto& result = report.parameters(0);
+  ASSERT_TRUE(result.measured());
+  EXPECT_EQ(result.samples(), 100u);
+  EXPECT_NEAR(result.value(), 100.05, 0.02) << "seed " << seed;
+  EXPECT_LT(result.high() - result.low(), 0.03) << "seed " << seed;
+  EXPECT_GT(result.high() - result.low(), 0.003) << "seed " << seed;
 }
 
 TEST(ReportSummary, SaysWhatWasNotMeasured) {

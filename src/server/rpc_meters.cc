@@ -58,6 +58,11 @@ class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
 
 }  // namespace
 
+std::vector<std::string> ServedServices() {
+  return {"chaos.v1.ChaosController", "chaos.v1.AgentService", "chaos.v1.ClusterService",
+          "server.v1.PeerService", "server.v1.ClusterPeerService"};
+}
+
 RpcMeters::RpcMeters(const std::vector<std::string>& services) {
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   for (const std::string& service : services) {

@@ -41,6 +41,9 @@ class RpcMeters {
   std::map<std::string, Method, std::less<>> methods_;  // by path
 };
 
+// Full names of those that a controller serves.
+std::vector<std::string> ServedServices();
+
 // "NOT_FOUND" and the like.
 const char* CodeName(size_t code);
 

@@ -13,6 +13,7 @@
 #include "server/scheduler.h"
 #include "server/version_switch.h"
 #include "server/watch_hub.h"
+#include "server/webhooks.h"
 
 namespace faultline::server {
 
@@ -29,6 +30,7 @@ struct Parts {
   AgentSessions* sessions = nullptr;
   Scheduler* scheduler = nullptr;
   VersionSwitch* versions = nullptr;
+  Webhooks* webhooks = nullptr;
   Gates* gates = nullptr;
 };
 

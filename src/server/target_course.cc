@@ -84,8 +84,9 @@ void TargetCourse::AddEffect(const FaultCounters& counters, uint64_t* dropped) {
   effect.sum.mutable_counters()->set_fault_index(counters.fault_index());
   effect.last = counters;
   *dropped += growth.dropped();
-  if (growth.delayed() == 0) return;
-  const double delayed = static_cast<double>(growth.delayed()) / 1e3;
+  // Not those that were held back in this batch: their delay comes with a later one.
+  if (growth.delays_measured() == 0) return;
+  const double delayed = static_cast<double>(growth.delays_measured()) / 1e3;
   const double given = static_cast<double>(growth.delay_given_ns()) / 1e9;
   effect.sum.set_batches(effect.sum.batches() + 1);
   effect.sum.set_sum_delayed_squared(effect.sum.sum_delayed_squared() + delayed * delayed);

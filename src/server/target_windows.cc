@@ -1,6 +1,5 @@
 #include "server/target_windows.h"
 
-#include <set>
 #include <utility>
 
 namespace faultline::server {
@@ -11,7 +10,7 @@ using chaos::v1::TargetSample;
 
 namespace {
 
-MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample) {
+MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample, uint64_t missed) {
   MetricUpdate update;
   update.set_timestamp_ns(batch.timestamp_ns());
   update.set_target_id(sample.target_id());
@@ -20,6 +19,9 @@ MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample) {
   *update.mutable_latency() = sample.latency();
   update.set_packets(sample.packets());
   update.set_bytes(sample.bytes());
+  update.set_interval_ns(batch.interval_ns());
+  update.set_missed_batches(missed);
+  update.set_not_measurable_reason(sample.not_measurable_reason());
   return update;
 }
 
@@ -37,40 +39,91 @@ void FillFaults(const TargetSample& sample, const std::string& experiment_id,
 
 }  // namespace
 
-void TargetWindows::Window::Add(Part part) {
-  if (!merged.Merge(part.latency).ok()) part.latency.Clear();
+void SetPercentiles(const SparseBuckets& latency, MetricUpdate* update) {
+  constexpr double kPercents[] = {50, 90, 95, 99, 99.9, 100};
+  const std::vector<double> values_ns = latency.PercentilesNs(kPercents);
+  update->set_p50_latency_ms(values_ns[0] / 1e6);
+  update->set_p90_latency_ms(values_ns[1] / 1e6);
+  update->set_p95_latency_ms(values_ns[2] / 1e6);
+  update->set_p99_latency_ms(values_ns[3] / 1e6);
+  update->set_p999_latency_ms(values_ns[4] / 1e6);
+  update->set_max_latency_ms(values_ns[5] / 1e6);
+  update->set_request_count(latency.count());
+}
+
+bool TargetWindows::Window::Add(Part part) {
+  const bool ours = latency.Merge(part.latency).ok();
+  if (!ours) part.latency.Clear();
   length_ns += part.interval_ns;
   not_measurable += part.not_measurable;
+  packets += part.packets;
+  bytes += part.bytes;
+  for (const auto& [experiment, count] : part.dropped) dropped[experiment] += count;
   parts.push_back(std::move(part));
   while (parts.size() > kMaxParts ||
          (parts.size() > 1 && length_ns - parts.front().interval_ns >= kWindowNs)) {
-    const Part& oldest = parts.front();
-    // Unsigned arithmetic wraps: adding the negative count takes it away.
-    for (int i = 0; i < oldest.latency.index_size(); ++i) {
-      merged.AddToBucket(oldest.latency.index(i), -oldest.latency.count(i));
-    }
-    length_ns -= oldest.interval_ns;
-    not_measurable -= oldest.not_measurable;
-    parts.pop_front();
+    DropOldest();
   }
+  return ours;
 }
 
-TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch) {
+void TargetWindows::Window::DropOldest() {
+  const Part& oldest = parts.front();
+  latency.Subtract(oldest.latency);
+  length_ns -= oldest.interval_ns;
+  not_measurable -= oldest.not_measurable;
+  packets -= oldest.packets;
+  bytes -= oldest.bytes;
+  for (const auto& [experiment, count] : oldest.dropped) {
+    const auto sum = dropped.find(experiment);
+    sum->second -= count;
+    if (sum->second == 0) dropped.erase(sum);
+  }
+  parts.pop_front();
+}
+
+// What was dropped since the sample before. Counters that are seen for the first time may have
+// counted for long, and those that fell began anew.
+TargetWindows::Drops TargetWindows::Window::Grown(const TargetSample& sample) {
+  Drops now{{"", 0}}, grown;
+  for (const auto& fault : sample.faults()) {
+    now[fault.experiment_id()] += fault.dropped();
+    if (!fault.experiment_id().empty()) now[""] += fault.dropped();
+  }
+  for (const auto& [experiment, count] : now) {
+    const auto before = counters.find(experiment);
+    if (before == counters.end() || count <= before->second) continue;
+    grown[experiment] = count - before->second;
+  }
+  counters = std::move(now);
+  return grown;
+}
+
+void TargetWindows::Window::SetRates(const std::string& experiment_id, MetricUpdate* update) const {
+  const double seconds = static_cast<double>(length_ns) / 1e9;
+  if (seconds == 0) return;
+  const auto drops = dropped.find(experiment_id);
+  update->set_requests_per_second(static_cast<double>(latency.count()) / seconds);
+  update->set_packets_per_second(static_cast<double>(packets) / seconds);
+  update->set_bytes_per_second(static_cast<double>(bytes) / seconds);
+  update->set_drops_per_second(
+      drops == dropped.end() ? 0 : static_cast<double>(drops->second) / seconds);
+}
+
+TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t missed) {
   Updates updates;
   for (const auto& sample : batch.samples()) {
     Window& window = windows_[sample.target_id()];
-    window.Add({batch.interval_ns(), sample.latency(), sample.not_measurable()});
-    MetricUpdate update = BaseUpdate(batch, sample);
-    update.set_p50_latency_ms(window.merged.PercentileNs(50) / 1e6);
-    update.set_p99_latency_ms(window.merged.PercentileNs(99) / 1e6);
-    update.set_request_count(window.merged.count());
+    MetricUpdate update = BaseUpdate(batch, sample, missed);
+    Part part{batch.interval_ns(), sample.latency(), sample.not_measurable(),
+              sample.packets(),    sample.bytes(),   window.Grown(sample)};
+    if (!window.Add(std::move(part))) update.clear_latency();
+    SetPercentiles(window.latency, &update);
     update.set_measurable(window.not_measurable == 0);
-    update.set_not_measurable_reason(sample.not_measurable_reason());
-    std::set<std::string> experiments{""};  // "": the target as such
-    for (const auto& fault : sample.faults()) experiments.insert(fault.experiment_id());
-    for (const auto& experiment_id : experiments) {
+    for (const auto& [experiment_id, dropped] : window.counters) {
       auto mine = std::make_shared<MetricUpdate>(update);
       FillFaults(sample, experiment_id, mine.get());
+      window.SetRates(experiment_id, mine.get());
       updates.push_back(std::move(mine));
     }
   }

@@ -1,5 +1,5 @@
-// One source's batches to updates: percentiles over the last second of each target, one update for
-// each experiment on it and one for the target as such.
+// One source's batches to updates: percentiles and rates over the last second of each target, one
+// update for each experiment on it and one for the target as such.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,9 @@
 
 namespace faultline::server {
 
+// Every percentile, and the count of requests.
+void SetPercentiles(const SparseBuckets& latency, chaos::v1::MetricUpdate* update);
+
 // Not thread-safe.
 class TargetWindows {
  public:
@@ -22,23 +25,31 @@ class TargetWindows {
   static constexpr size_t kMaxParts = 100;
   using Updates = std::vector<std::shared_ptr<const chaos::v1::MetricUpdate>>;
 
-  // Takes the batch in. The updates carry its buckets; experiment_id is empty in the target's own.
-  Updates Add(const chaos::v1::MetricsBatch& batch);
+  // Takes the batch in; `missed` batches before it never came. The updates carry its buckets;
+  // experiment_id is empty in the target's own.
+  Updates Add(const chaos::v1::MetricsBatch& batch, uint64_t missed);
 
  private:
+  using Drops = std::map<std::string, uint64_t>;  // by experiment; "": all
   struct Part {
     uint64_t interval_ns = 0;
     chaos::v1::SparseHistogram latency;
-    uint64_t not_measurable = 0;
+    uint64_t not_measurable = 0, packets = 0, bytes = 0;
+    Drops dropped;
   };
   // The last second of one target.
   struct Window {
     std::deque<Part> parts;
-    uint64_t length_ns = 0;
-    uint64_t not_measurable = 0;
-    Histogram merged;
+    uint64_t length_ns = 0, not_measurable = 0, packets = 0, bytes = 0;
+    Drops dropped;
+    Drops counters;  // as they last came
+    SparseBuckets latency;
 
-    void Add(Part part);
+    // False when the part's latency is no histogram of ours: it is left out.
+    bool Add(Part part);
+    Drops Grown(const chaos::v1::TargetSample& sample);
+    void DropOldest();
+    void SetRates(const std::string& experiment_id, chaos::v1::MetricUpdate* update) const;
   };
 
   std::map<std::string, Window> windows_;  // by target id

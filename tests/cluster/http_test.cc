@@ -2,46 +2,16 @@
 // tell the truth.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tests/cluster/cluster.h"
+#include "tests/cluster/http_get.h"
 #include "tests/cluster/test_agent.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
 namespace {
-
-// What a shell command prints, and how it ends.
-struct Ended {
-  int code = -1;
-  std::string text;
-};
-Ended Shell(const std::string& command) {
-  Ended run;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  char buffer[4'096];
-  for (size_t n = 0; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) run.text.append(buffer, n);
-  run.code = WEXITSTATUS(pclose(pipe));
-  return run;
-}
-
-std::string Url(int port, const std::string& path) {
-  return fmt::format("http://127.0.0.1:{}{}", port, path);
-}
-
-struct Answer {
-  std::string status;
-  std::string body;
-};
-Answer Get(int port, const std::string& path) {
-  const std::string text =
-      Shell("curl -s --max-time 20 -w '\\n%{http_code}' " + Url(port, path)).text;
-  const size_t end = text.rfind('\n');
-  return {text.substr(end + 1), text.substr(0, end)};
-}
 
 class Http : public testing::Test {
  protected:

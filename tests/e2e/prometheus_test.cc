@@ -52,11 +52,17 @@ class PrometheusTest : public testing::Test {
       GTEST_SKIP() << "the package prometheus is not installed";
     }
     const auto ports = FreePorts(kNodes + 2);
+    // A webhook, so that its metrics are there; nobody listens.
+    std::ofstream(folder_.path() + "/secret") << "0123456789abcdef";
+    std::ofstream(folder_.path() + "/controller.yaml") << fmt::format(
+        "webhooks: [{{name: nobody, url: 'http://127.0.0.1:9/', secret_file: {}/secret}}]\n",
+        folder_.path());
     cluster::Cluster::Options options;
     options.nodes = kNodes;
     for (int node = 0; node < kNodes; ++node) {
       addresses_.push_back(fmt::format("127.0.0.1:{}", ports[static_cast<size_t>(node)]));
-      options.flags[node] = {"--http-listen", addresses_.back()};
+      options.flags[node] = {"--http-listen", addresses_.back(), "--config",
+                             folder_.path() + "/controller.yaml"};
     }
     cluster_ = std::make_unique<cluster::Cluster>(options);
     agent_address_ = fmt::format("127.0.0.1:{}", ports[kNodes]);

@@ -46,6 +46,7 @@ TEST_P(EveryWay, TheDelayAskedIsAddedAndGoesWithTheFault) {
   const auto counters = SettledCounters();
   EXPECT_GE(counters.matched(), times);
   EXPECT_EQ(counters.delayed(), counters.matched());
+  EXPECT_EQ(counters.delays_measured(), counters.delayed());
   EXPECT_GE(counters.delay_given_ns(), counters.delay_asked_ns());
   EXPECT_EQ(counters.lane_dropped(), 0u);
 

@@ -1,0 +1,155 @@
+// What stands in an update: percentiles, rates, what was merged and what is missing.
+#include <gtest/gtest.h>
+
+#include "server/metrics_testing.h"
+
+namespace faultline::server {
+namespace {
+
+using chaos::v1::MetricsBatch;
+using metrics_testing::Batch;
+using metrics_testing::Drain;
+using metrics_testing::Of;
+
+TEST(MetricUpdates, TakesPercentilesOverTheLastSecond) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  for (uint64_t sequence = 1; sequence <= 10; ++sequence) hub.Ingest(Batch(sequence, 640), false);
+  Drain(*subscription);
+  for (uint64_t sequence = 11; sequence <= 20; ++sequence) {
+    hub.Ingest(Batch(sequence, 1'000), false);
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 1u);
+    EXPECT_EQ(updates[0].request_count(), 100u);
+    const double p50_ns = updates[0].p50_latency_ms() * 1e6;
+    const unsigned expected = sequence < 16 ? 640 : 1'000;
+    EXPECT_GE(p50_ns, static_cast<double>(fl_hist_lower_ns(expected))) << sequence;
+    EXPECT_LE(p50_ns, static_cast<double>(fl_hist_upper_ns(expected))) << sequence;
+    EXPECT_GE(updates[0].p99_latency_ms() * 1e6, static_cast<double>(fl_hist_lower_ns(1'000)));
+  }
+}
+
+TEST(MetricUpdates, TellsEveryPercentileAndTheHighestValue) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  MetricsBatch batch = Batch(1, 100, 5'000);
+  auto* latency = batch.mutable_samples(0)->mutable_latency();
+  for (const auto& [bucket, count] : {std::pair(200, 4'400), {300, 450}, {400, 141}, {500, 9}}) {
+    latency->add_index(static_cast<uint32_t>(bucket));
+    latency->add_count(static_cast<uint64_t>(count));
+  }
+  hub.Ingest(batch, false);
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 1u);
+  const auto bucket_of = [](double ms) { return fl_hist_bucket(static_cast<uint64_t>(ms * 1e6)); };
+  EXPECT_EQ(bucket_of(updates[0].p50_latency_ms()), 100u);
+  EXPECT_EQ(bucket_of(updates[0].p90_latency_ms()), 200u);
+  EXPECT_EQ(bucket_of(updates[0].p95_latency_ms()), 300u);
+  EXPECT_EQ(bucket_of(updates[0].p99_latency_ms()), 400u);
+  EXPECT_EQ(bucket_of(updates[0].p999_latency_ms()), 400u);
+  EXPECT_EQ(bucket_of(updates[0].max_latency_ms()), 500u);
+  EXPECT_EQ(updates[0].request_count(), 10'000u);
+}
+
+TEST(MetricUpdates, TellsRatesOverTheLastSecondOfEachTarget) {
+  MetricsHub hub;
+  MetricsHub::Filter filter = Of("exp-1");
+  filter.observes = [](const std::string&) { return true; };
+  const auto subscription = hub.Subscribe(filter, [] {});
+  for (uint64_t sequence = 1; sequence <= 15; ++sequence) {
+    MetricsBatch batch = Batch(sequence);
+    batch.mutable_samples(0)->set_bytes(7'000);
+    batch.mutable_samples(0)->mutable_faults(0)->set_dropped(1'000 + 3 * sequence);
+    auto* other = batch.mutable_samples(0)->add_faults();
+    other->set_experiment_id("exp-2");
+    other->set_dropped(2 * sequence);
+    hub.Ingest(batch, false);
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 2u);
+    EXPECT_DOUBLE_EQ(updates[0].requests_per_second(), 100);
+    EXPECT_DOUBLE_EQ(updates[0].packets_per_second(), 1'000);
+    EXPECT_DOUBLE_EQ(updates[0].bytes_per_second(), 70'000);
+    EXPECT_EQ(updates[0].interval_ns(), 100 * kNanosPerMilli);
+    if (sequence == 1) {
+      // How long it took to drop a thousand is not known.
+      EXPECT_EQ(updates[1].drops_per_second(), 0);
+    } else if (sequence > 10) {
+      EXPECT_DOUBLE_EQ(updates[0].drops_per_second(), 50);  // the target's, of both experiments
+      EXPECT_DOUBLE_EQ(updates[1].drops_per_second(), 30);
+    }
+  }
+}
+
+TEST(MetricUpdates, WhatIsMergedFromMoreThanASecondHasItsPercentilesAndRatesOverAllOfIt) {
+  MetricsHub hub;
+  const auto slow = hub.Subscribe(Of("exp-1"), [] {});
+  hub.Ingest(Batch(1), false);
+  Drain(*slow);
+  for (uint64_t sequence = 2; sequence <= 31; ++sequence) {
+    hub.Ingest(Batch(sequence, sequence < 12 ? 1'000 : 640), false);
+  }
+  const auto updates = Drain(*slow);
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(updates[0].merged_batches(), 29u);
+  EXPECT_EQ(updates[0].interval_ns(), 3'000 * kNanosPerMilli);
+  EXPECT_EQ(updates[0].request_count(), 300u);
+  EXPECT_DOUBLE_EQ(updates[0].requests_per_second(), 100);
+  EXPECT_DOUBLE_EQ(updates[0].packets_per_second(), 1'000);
+  EXPECT_DOUBLE_EQ(updates[0].drops_per_second(), 10);
+  // A third of the requests, and none of the last second's.
+  EXPECT_GE(updates[0].p90_latency_ms() * 1e6, static_cast<double>(fl_hist_lower_ns(1'000)));
+  EXPECT_LT(updates[0].p50_latency_ms() * 1e6, static_cast<double>(fl_hist_lower_ns(1'000)));
+  EXPECT_FALSE(updates[0].has_latency());
+}
+
+TEST(MetricUpdates, TheSequenceShowsWhatWasMergedAndWhatNeverCame) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  uint64_t last = 0;
+  const auto check = [&](uint64_t merged, uint64_t missed) {
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 1u);
+    EXPECT_EQ(updates[0].merged_batches(), merged);
+    EXPECT_EQ(updates[0].missed_batches(), missed);
+    EXPECT_EQ(updates[0].position().sequence(), last + 1 + merged + missed);
+    last = updates[0].position().sequence();
+  };
+  hub.Ingest(Batch(1), false);
+  check(0, 0);
+  for (const uint64_t sequence : {2, 3, 7, 8}) hub.Ingest(Batch(sequence), false);
+  check(3, 3);
+  hub.Ingest(Batch(9), false);
+  check(0, 0);
+  hub.Ingest(Batch(12), false);
+  check(0, 2);
+  EXPECT_EQ(hub.meters().missed.value(), 5u);
+}
+
+TEST(MetricUpdates, AHistogramThatIsNotOursIsLeftOutAndTheRestCounts) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.include_histogram = true;
+  const auto subscription = hub.Subscribe(filter, [] {});
+  hub.Ingest(Batch(1, FL_HIST_BUCKETS), false);
+  hub.Ingest(Batch(2, 640), false);
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(updates[0].request_count(), 10u);
+  EXPECT_EQ(updates[0].latency().count_size(), 1);
+  EXPECT_EQ(updates[0].packets(), 200u);
+}
+
+TEST(MetricUpdates, SaysWhatCouldNotBeMeasured) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  auto batch = Batch(1);
+  batch.mutable_samples(0)->set_not_measurable(3);
+  batch.mutable_samples(0)->set_not_measurable_reason("HTTP/2");
+  hub.Ingest(batch, false);
+  const auto updates = Drain(*subscription);
+  EXPECT_FALSE(updates[0].measurable());
+  EXPECT_EQ(updates[0].not_measurable_reason(), "HTTP/2");
+}
+
+}  // namespace
+}  // namespace faultline::server

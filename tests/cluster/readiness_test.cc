@@ -1,0 +1,114 @@
+// What /readyz and /healthz say of a node whose disk is full.
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "chaos/v1/agent.grpc.pb.h"
+#include "tests/cluster/cluster.h"
+#include "tests/cluster/http_get.h"
+#include "tests/ports/free_ports.h"
+
+namespace faultline::cluster {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kNodes = 3;
+constexpr int kSick = 2;  // the node that it is about
+
+class Readiness : public ::testing::Test {
+ protected:
+  Readiness() : ports_(FreePorts(kNodes)) {}
+
+  void StartAll() {
+    Cluster::Options options;
+    options.nodes = kNodes;
+    for (int node = 0; node < kNodes; ++node) {
+      options.flags[node] = {"--http-listen", fmt::format("127.0.0.1:{}", port(node))};
+    }
+    cluster_ = std::make_unique<Cluster>(options);
+  }
+  int port(int node) const { return ports_[static_cast<size_t>(node)]; }
+  bool BecomesReady(int node) const {
+    return Eventually([&] { return Get(port(node), "/readyz").status == "200"; });
+  }
+  // Puts some 150 kB into the log: RocksDB has room set aside. An agent with many targets comes, as
+  // the start of that number, and goes.
+  void WriteMuch(uint64_t start) const {
+    const auto stub = chaos::v1::AgentService::NewStub(
+        grpc::CreateChannel(cluster_->api_address(0), grpc::InsecureChannelCredentials()));
+    chaos::v1::ConnectRequest request;
+    auto* agent = request.mutable_hello()->mutable_agent();
+    agent->set_agent_id("large");
+    agent->set_incarnation(start);
+    for (int i = 0; i < 500; ++i) {
+      auto* target = agent->add_targets();
+      target->set_name(fmt::format("t{}", i));
+      target->set_target_id("large/" + target->name());
+      (*target->mutable_labels())["service"] = std::string(200, 'x');
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    const auto stream = stub->Connect(&context);
+    chaos::v1::ConnectResponse response;
+    stream->Write(request);
+    stream->Read(&response);
+    const auto is_known = [&] {
+      const auto agents = cluster_->Agents(0);
+      return agents.ok() && agents->agents_size() > 0 && agents->agents(0).incarnation() == start;
+    };
+    EXPECT_TRUE(Eventually(is_known));
+    context.TryCancel();
+    stream->Finish();
+  }
+
+  const std::vector<int> ports_;
+  TempDir directory_;
+  std::unique_ptr<Cluster> cluster_;
+};
+
+TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
+  StartAll();
+  const std::string place = cluster_->data_dir(kSick);
+  cluster_->process(kSick).Kill();
+  const std::string saved = directory_.path() + "/saved";
+  fs::rename(place, saved);
+  fs::create_directory(place);
+  if (mount("faultline-test", place.c_str(), "tmpfs", 0, "size=40m") != 0) {
+    GTEST_SKIP() << "tmpfs cannot be mounted here";
+  }
+  struct Unmount {
+    std::string place;
+    ~Unmount() { umount2(place.c_str(), MNT_DETACH); }
+  } const unmount{place};
+  fs::copy(saved, place, fs::copy_options::recursive);
+  cluster_->Start(kSick);
+  ASSERT_TRUE(BecomesReady(kSick)) << cluster_->process(kSick).log();
+
+  const std::string filler = place + "/filler";
+  std::ofstream(filler) << std::string(64 << 20, 'x');  // as much of it as there is room for
+  Answer ready;
+  uint64_t written = 0;
+  EXPECT_TRUE(Eventually([&] {
+    WriteMuch(++written);
+    ready = Get(port(kSick), "/readyz");
+    return ready.status == "503" && ready.body.starts_with("the disk refuses: ");
+  })) << ready.body;
+  // Starting it again would make no room.
+  EXPECT_EQ(Get(port(kSick), "/healthz").status, "200");
+  EXPECT_NE(Get(port(kSick), "/metrics").body.find("faultline_raft_storage_ok 0\n"),
+            std::string::npos);
+  EXPECT_EQ(Get(port(0), "/readyz").status, "200") << "the others go on";
+
+  fs::remove(filler);
+  EXPECT_TRUE(BecomesReady(kSick));
+  cluster_->process(kSick).Kill();
+}
+
+}  // namespace
+}  // namespace faultline::cluster
