@@ -134,9 +134,9 @@ struct fl_counters {
   __u64 lane_dropped;
   __u64 delay_given_ns;
   __u64 delay_asked_ns;
-  __u64 lane_acted; /* packets that the lane chose by itself and did the rule's part to */
-  __u64 offered;    /* packets that a share of packets was taken of: numbers them */
   __u64 delays_measured; /* packets whose delay is in these two */
+  __u64 lane_acted;      /* packets that the lane chose by itself and did the rule's part to */
+  __u64 offered;         /* packets that a share of packets was taken of: numbers them */
 };
 
 /* Why a connection cannot be measured. */
