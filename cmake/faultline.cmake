@@ -22,8 +22,12 @@ endfunction()
 
 # faultline_test(NAME SOURCES ... DEPS ... [LABEL unit|sim|netns|cluster|e2e|tidy]): a GoogleTest
 # program in <build>/tests/<label>/; scripts/test.sh runs all that stand there. Label `unit` is the
-# default, and means: no root, no other process, a few seconds.
+# default, and means: no root, no other process, a few seconds. With FAULTLINE_CLIENT_ONLY there are no
+# tests.
 function(faultline_test name)
+  if(FAULTLINE_CLIENT_ONLY)
+    return()
+  endif()
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)

@@ -21,6 +21,7 @@ packages=(
   iproute2 iputils-ping procps openssl zsh redis-server redis-tools iperf3 ethtool etcd-server
   prometheus
   qemu-system-x86 busybox-static kmod xz-utils
+  debootstrap
 )
 backported=(libbpf-dev libraft-dev)
 # Node and npm only run `buf lint`; a Node installed from elsewhere serves as well.

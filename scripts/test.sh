@@ -12,6 +12,7 @@
 #   netns    real packets in network namespaces (root)
 #   cluster  several controllers (root)
 #   e2e      the real programs together (root)
+#   swift    ChaosKit against the real programs, in a Debian 13 system of its own (root, 6 GB)
 #   checks   buf lint, clang-format, shell syntax, what cmake --install installs
 #   asan     unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan     unit tests of what links no gRPC under ThreadSanitizer
@@ -32,9 +33,9 @@ fi
 for argument in "${arguments[@]}"; do
   case "$argument" in
   -h | --help) usage; exit 0 ;;
-  all) parts+=(unit sim tidy checks netns cluster e2e vm asan tsan host) ;;
+  all) parts+=(unit sim tidy checks netns cluster e2e swift vm asan tsan host) ;;
   quick) parts+=(unit tidy) ;;
-  unit | sim | tidy | netns | cluster | e2e | checks | asan | tsan | vm) parts+=("$argument") ;;
+  unit | sim | tidy | netns | cluster | e2e | swift | checks | asan | tsan | vm) parts+=("$argument") ;;
   *) die "unknown part '$argument'; scripts/test.sh --help lists them" ;;
   esac
 done
@@ -44,7 +45,7 @@ wanted() {
   return 1
 }
 
-if wanted netns cluster e2e; then
+if wanted netns cluster e2e swift; then
   need_root
   need_btf
 fi
@@ -77,7 +78,7 @@ note_netns_mount
 if wanted host; then tools/host_state.sh >"$FAULTLINE_TEST_RESULTS/host-before.txt"; fi
 # Programs of tests that are no more would still be found and run.
 forget_old_outputs() { ninja -C "build/$1" -t cleandead >/dev/null; }
-if wanted unit sim tidy netns cluster e2e checks vm vm_matrix; then
+if wanted unit sim tidy netns cluster e2e swift checks vm vm_matrix; then
   build_preset dev
   forget_old_outputs dev
 fi
@@ -94,6 +95,17 @@ if wanted sim; then run_suite sim 600 build/dev/tests/sim; fi
 if wanted netns; then run_suite netns 600 build/dev/tests/netns; fi
 if wanted cluster; then run_suite cluster 600 build/dev/tests/cluster; fi
 if wanted e2e; then run_suite e2e 900 build/dev/tests/e2e; fi
+if wanted swift; then
+  why=$(scripts/test-swift.sh --why-not)
+  if [ -n "$why" ]; then
+    summary skip --suite swift --name chaoskit --reason "$why"
+  elif summary check --suite swift --name "ChaosKit builds" --limit 3600 -- scripts/test-swift.sh --make; then
+    summary check --suite swift --name chaoskit --limit 900 --report "$FAULTLINE_TEST_RESULTS/swift.xml" -- \
+      scripts/test-swift.sh --report "$FAULTLINE_TEST_RESULTS/swift.xml" || true
+    summary check --suite swift --name "views fit ChaosKit (type-check against a stand-in, not a run)" \
+      --limit 900 -- scripts/test-swift.sh --check-views || true
+  fi
+fi
 if wanted vm; then
   python3 tests/vm/vm.py test --short
   check "virtual machines that panic, hang or end early are failures" python3 tests/vm/vm.py prove

@@ -7,6 +7,10 @@ Called by scripts/test.sh; results are kept in the folder $FAULTLINE_TEST_RESULT
       crashes, runs out of time or runs no test counts as a failure; so does an empty list.
   test_summary.py check --suite NAME --name TEXT [--limit SECONDS] -- COMMAND...
       One command as one test: it passes when the command exits with 0. Exits with 1 when it fails.
+      With --report FILE the command is another test runner, which writes JUnit's XML there: its
+      tests are counted one by one.
+  test_summary.py skip --suite NAME --name TEXT --reason TEXT
+      What cannot be run here, as one skipped test.
   test_summary.py report
       Lists failures and skips with their reasons; the last line is "N passed, N failed, N skipped".
       Exits with 1 when anything failed.
@@ -73,8 +77,8 @@ def tail(output):
 
 
 def tests_of_report(xml_path):
-    """Test cases of a GoogleTest XML report (XML, since GoogleTest 1.12's JSON lacks the reasons of
-    skips)."""
+    """Test cases of an XML report by GoogleTest (XML, since GoogleTest 1.12's JSON lacks the reasons
+    of skips) or in JUnit's form."""
     tests = []
     for case in ElementTree.parse(xml_path).getroot().iter("testcase"):
         if case.get("status") == "notrun":
@@ -85,7 +89,7 @@ def tests_of_report(xml_path):
         if failures:
             tests.append({"name": name, "outcome": "failed", "text": "\n".join(failures)})
         elif skipped is not None or case.get("result") == "skipped":
-            reason = "" if skipped is None else skipped.get("message", "")
+            reason = "" if skipped is None else skipped.get("message", skipped.text or "")
             reason = re.sub(r"^\S+:\d+\s*", "", reason.strip())
             tests.append({"name": name, "outcome": "skipped", "text": " ".join(reason.split())})
         else:
@@ -161,11 +165,33 @@ def command_run(arguments):
 def command_check(arguments):
     began = time.monotonic()
     log_path = RESULTS / re.sub(r"[^\w.-]+", "_", f"{arguments.suite}.{arguments.name}.log")
+    if arguments.report:
+        arguments.report.unlink(missing_ok=True)
     problem, output = run_process(arguments.command, arguments.limit, log_path)
-    test = {"name": "", "outcome": "failed" if problem else "passed",
-            "text": f"{problem}\n{tail(output)}" if problem else ""}
-    keep(arguments.suite, arguments.name, [test], time.monotonic() - began)
-    return 1 if problem else 0
+    tests = tests_of_runner(arguments.report, problem) if arguments.report else []
+    if problem and not any(t["outcome"] == "failed" for t in tests):
+        tests.append({"name": "(the run)" if arguments.report else "", "outcome": "failed",
+                      "text": f"{problem}\n{tail(output)}"})
+    elif not tests:
+        tests.append({"name": "", "outcome": "passed", "text": ""})
+    keep(arguments.suite, arguments.name, tests, time.monotonic() - began)
+    return 1 if any(t["outcome"] == "failed" for t in tests) else 0
+
+
+def tests_of_runner(report, problem):
+    try:
+        tests = tests_of_report(report)
+    except (OSError, ElementTree.ParseError):
+        tests = []
+    if not tests and not problem:
+        tests.append({"name": "(the run)", "outcome": "failed", "text": "reported no test"})
+    return tests
+
+
+def command_skip(arguments):
+    keep(arguments.suite, arguments.name,
+         [{"name": "", "outcome": "skipped", "text": arguments.reason}], 0.0)
+    return 0
 
 
 def command_report(_):
@@ -204,8 +230,13 @@ def main():
     check.add_argument("--suite", required=True)
     check.add_argument("--name", required=True)
     check.add_argument("--limit", type=float, default=300.0)
+    check.add_argument("--report", type=pathlib.Path)
     check.add_argument("command", nargs="+")
     check.set_defaults(function=command_check)
+    skip = commands.add_parser("skip")
+    for option in ("--suite", "--name", "--reason"):
+        skip.add_argument(option, required=True)
+    skip.set_defaults(function=command_skip)
     report = commands.add_parser("report")
     report.set_defaults(function=command_report)
     arguments = parser.parse_args()

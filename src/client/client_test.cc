@@ -2,80 +2,17 @@
 #include "client/client.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <functional>
 #include <thread>
 
-#include "chaos/v1/chaos.grpc.pb.h"
+#include "client/test_node.h"
 #include "rpc/status.h"
 
 namespace faultline::client {
 namespace {
 
 using testing::ElementsAre;
-
-template <typename Request, typename Response>
-using Handler = std::function<grpc::Status(const Request&, Response*)>;
-
-// A node whose answers are given by the test.
-class FakeNode : public chaos::v1::ChaosController::Service {
- public:
-  explicit FakeNode(const std::string& address = "127.0.0.1:0") {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  ~FakeNode() override { Kill(); }
-  void Kill() {
-    if (server_) server_->Shutdown(std::chrono::system_clock::now());
-    server_.reset();
-  }
-  std::string address() const { return fmt::format("127.0.0.1:{}", port_); }
-
-  grpc::Status StartExperiment(grpc::ServerContext*,
-                               const chaos::v1::StartExperimentRequest* request,
-                               chaos::v1::StartExperimentResponse* response) override {
-    request_ids.push_back(request->request_id());
-    response->set_experiment_id("x");
-    return start_status;
-  }
-  grpc::Status ListExperiments(grpc::ServerContext*, const chaos::v1::ListExperimentsRequest*,
-                               chaos::v1::ListExperimentsResponse* response) override {
-    ++lists;
-    response->set_revision(7);
-    return list_status;
-  }
-  grpc::Status SubscribeToMetrics(grpc::ServerContext* context,
-                                  const chaos::v1::SubscribeToMetricsRequest* request,
-                                  grpc::ServerWriter<chaos::v1::MetricUpdate>* writer) override {
-    const uint64_t after = request->resume_size() > 0 ? request->resume(0).sequence() : 0;
-    for (uint64_t sequence = after + 1; sequence <= last_sequence; ++sequence) {
-      chaos::v1::MetricUpdate update;
-      update.mutable_position()->set_agent_id("a");
-      update.mutable_position()->set_incarnation(1);
-      update.mutable_position()->set_sequence(sequence);
-      writer->Write(update);
-    }
-    if (ends_stream) return grpc::Status::OK;
-    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return grpc::Status::CANCELLED;
-  }
-
-  // Set before the first call.
-  grpc::Status start_status, list_status;
-  std::vector<std::string> request_ids;
-  std::atomic<int> lists{0};
-  std::atomic<uint64_t> last_sequence{0};
-  std::atomic<bool> ends_stream{false};
-
- private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
 
 std::unique_ptr<Client> ClientOf(const std::string& addresses, int timeout_ms = 10'000) {
   Options options;

@@ -60,10 +60,13 @@ std::string WhyNotSigned(const std::vector<Certificate>& authorities,
   return X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
 }
 
+constexpr std::string_view kPemBegins = "-----BEGIN ";
+
 StatusOr<std::string> ReadPem(const std::string& field, const std::string& path) {
   if (path.empty()) {
     return FieldError(field, "", "TLS needs all of the CA, the certificate and the key file");
   }
+  if (path.starts_with(kPemBegins)) return path;
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
@@ -104,10 +107,14 @@ Status CheckTls(const TlsFiles& tls, const TlsTexts& texts) {
 
 StatusOr<TlsTexts> ReadTls(const TlsFiles& tls) {
   TlsTexts texts;
+  TlsFiles shown = tls;
+  for (std::string* name : {&shown.ca_file, &shown.cert_file, &shown.key_file}) {
+    if (name->starts_with(kPemBegins)) *name = "(PEM text)";
+  }
   FL_ASSIGN_OR_RETURN(texts.ca, ReadPem("tls.ca_file", tls.ca_file));
   FL_ASSIGN_OR_RETURN(texts.cert, ReadPem("tls.cert_file", tls.cert_file));
   FL_ASSIGN_OR_RETURN(texts.key, ReadPem("tls.key_file", tls.key_file));
-  FL_RETURN_IF_ERROR(CheckTls(tls, texts));
+  FL_RETURN_IF_ERROR(CheckTls(shown, texts));
   return texts;
 }
 

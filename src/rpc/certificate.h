@@ -17,8 +17,9 @@ struct TlsTexts {
 // certificate's, or whose certificate is not signed by the CA or not valid now.
 Status CheckTls(const TlsFiles& tls, const TlsTexts& texts);
 
-// The files' texts, checked. INVALID_ARGUMENT when only some are given, one cannot be read, or as
-// CheckTls.
+// The files' texts, checked; in place of a path may stand the PEM text itself, from its
+// "-----BEGIN " on, and no error shows it. INVALID_ARGUMENT when only some are given, one cannot be
+// read, or as CheckTls.
 StatusOr<TlsTexts> ReadTls(const TlsFiles& tls);
 
 }  // namespace faultline::rpc

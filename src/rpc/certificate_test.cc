@@ -51,6 +51,18 @@ class Certificates : public testing::Test {
 
 TEST_F(Certificates, ThatFitAreTaken) { EXPECT_EQ(ErrorOf("ca.pem", "node.pem", "node.key"), ""); }
 
+TEST_F(Certificates, MayBeGivenAsTextWhichNoErrorShows) {
+  const auto text = [this](const std::string& name) {
+    std::stringstream read;
+    read << std::ifstream(folder_ + "/" + name).rdbuf();
+    return read.str();
+  };
+  EXPECT_TRUE(ReadTls({text("ca.pem"), text("node.pem"), text("node.key")}).ok());
+  const auto other = ReadTls({text("ca.pem"), text("node.pem"), text("other.key")});
+  EXPECT_EQ(ToString(other.status().message()),
+            "tls.key_file: '(PEM text)' is not allowed: the key of the certificate in (PEM text)");
+}
+
 TEST_F(Certificates, ThatDoNotFitAreRefusedWithTheFileAndTheCause) {
   EXPECT_EQ(ErrorOf("nonsense", "node.pem", "node.key"),
             "tls.ca_file: 'nonsense' is not allowed: a PEM certificate");

@@ -36,12 +36,20 @@ chaos::v1::Agent TestAgent::Self() const {
     capability->set_available(options_.can_delay);
     if (!options_.can_delay) capability->set_reason("this kernel has no TC programs");
   }
-  auto* target = agent.add_targets();
-  target->set_target_id(target_id());
-  target->set_name("checkout");
-  (*target->mutable_labels())["service"] = "checkout";
-  (*target->mutable_labels())["version"] = "v1";
+  for (const std::string& id : target_ids()) {
+    auto* target = agent.add_targets();
+    target->set_target_id(id);
+    target->set_name(id.substr(options_.id.size() + 1));
+    (*target->mutable_labels())["service"] = "checkout";
+    (*target->mutable_labels())["version"] = "v1";
+  }
   return agent;
+}
+
+std::vector<std::string> TestAgent::target_ids() const {
+  std::vector<std::string> ids = {target_id()};
+  for (int i = 2; i <= options_.targets; ++i) ids.push_back(fmt::format("{}-{}", target_id(), i));
+  return ids;
 }
 
 void TestAgent::Run() {
@@ -133,7 +141,9 @@ void TestAgent::Report(const chaos::v1::DesiredState& desired) {
     for (const auto& fault : desired.faults()) {
       chaos::v1::FaultReport* report = nullptr;
       for (auto& known : *reports_.mutable_reports()) {
-        if (known.experiment_id() == fault.experiment_id()) report = &known;
+        const bool same = known.experiment_id() == fault.experiment_id() &&
+                          known.target_id() == fault.target_id();
+        if (same) report = &known;
       }
       if (report == nullptr) report = reports_.add_reports();
       report->set_experiment_id(fault.experiment_id());
@@ -155,14 +165,11 @@ bool TestAgent::Write(const ConnectRequest& request) {
 
 bool TestAgent::SendMetrics(uint64_t sequence, const std::string& experiment_id, uint32_t bucket,
                             uint64_t count) {
-  ConnectRequest request;
-  auto* batch = request.mutable_metrics();
-  batch->mutable_position()->set_agent_id(options_.id);
-  batch->mutable_position()->set_incarnation(options_.incarnation);
-  batch->mutable_position()->set_sequence(sequence);
-  batch->set_timestamp_ns(static_cast<int64_t>(sequence * 100 * kNanosPerMilli));
-  batch->set_interval_ns(100 * kNanosPerMilli);
-  auto* sample = batch->add_samples();
+  chaos::v1::MetricsBatch batch;
+  batch.mutable_position()->set_sequence(sequence);
+  batch.set_timestamp_ns(static_cast<int64_t>(sequence * 100 * kNanosPerMilli));
+  batch.set_interval_ns(100 * kNanosPerMilli);
+  auto* sample = batch.add_samples();
   sample->set_target_id(target_id());
   sample->mutable_latency()->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
   sample->mutable_latency()->add_index(bucket);
@@ -170,6 +177,14 @@ bool TestAgent::SendMetrics(uint64_t sequence, const std::string& experiment_id,
   auto* fault = sample->add_faults();
   fault->set_experiment_id(experiment_id);
   fault->set_dropped(sequence);
+  return SendBatch(std::move(batch));
+}
+
+bool TestAgent::SendBatch(chaos::v1::MetricsBatch batch) {
+  ConnectRequest request;
+  *request.mutable_metrics() = std::move(batch);
+  request.mutable_metrics()->mutable_position()->set_agent_id(options_.id);
+  request.mutable_metrics()->mutable_position()->set_incarnation(options_.incarnation);
   return Write(request);
 }
 

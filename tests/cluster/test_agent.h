@@ -25,10 +25,12 @@ class TestAgent {
     rpc::TlsFiles tls = {};
     std::chrono::milliseconds renew_every{100};
     bool can_delay = true;
+    // The first is "<id>/checkout", the others "<id>/checkout-2" and so on, all with its labels.
+    int targets = 1;
     // Reports nothing: like an agent that hangs while its connection stands.
     bool silent = false;
   };
-  // One target "<id>/checkout" with labels service:checkout, version:v1.
+  // Targets have the labels service:checkout, version:v1.
   explicit TestAgent(Options options);
   // Cuts the stream.
   ~TestAgent();
@@ -37,7 +39,11 @@ class TestAgent {
   bool SendMetrics(uint64_t sequence, const std::string& experiment_id, uint32_t bucket,
                    uint64_t count);
 
+  // A batch as it is, in this agent's name.
+  bool SendBatch(chaos::v1::MetricsBatch batch);
+
   std::string target_id() const { return options_.id + "/checkout"; }
+  std::vector<std::string> target_ids() const;
   bool connected() const { return connected_; }
   size_t grants() const;
   // CLOCK_BOOTTIME of the arrival of the newest grant; 0 when there was none.

@@ -1,6 +1,7 @@
 // tools/test_summary.py must not let a broken test program pass: small programs that crash, hang or
 // run nothing.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,6 +13,9 @@
 #include <string>
 
 namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
 
 struct Result {
   int exit_code = -1;
@@ -124,6 +128,29 @@ TEST_F(Runner, CountsACheckAsATest) {
   const Result result = Summary("report");
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(result.output.ends_with("\n1 passed, 1 failed, 0 skipped\n")) << result.output;
+}
+
+TEST_F(Runner, CountsEachTestOfAnotherRunner) {
+  const auto check = [this](const std::string& cases, int exit_code) {
+    const std::string runner =
+        Program("runner", fmt::format("echo \"<testsuites>{}</testsuites>\" >{}/junit.xml; exit {}",
+                                      cases, dir_, exit_code));
+    const std::string line =
+        fmt::format("check --suite s --name n --report {}/junit.xml -- {}", dir_, runner);
+    const int code = Summary(line).exit_code;
+    return fmt::format("{}: {}", code, Summary("report").output.substr(0, 40));
+  };
+  EXPECT_THAT(check(std::string(kPassed) + kPassed, 0), StartsWith("0: 2 passed, 0 failed"));
+  EXPECT_THAT(check(std::string(kPassed) + kFailed, 1), HasSubstr("1: failed:"));
+  EXPECT_THAT(check(kPassed, 1), HasSubstr("1: failed:")) << "it failed after its tests";
+  EXPECT_THAT(check("", 0), HasSubstr("1: failed:")) << "it ran no test";
+}
+
+TEST_F(Runner, TellsWhatWasSkippedAsAWhole) {
+  EXPECT_EQ(Summary("skip --suite s --name n --reason 'no room'").exit_code, 0);
+  const Result result = Summary("report");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.output.find("s/n : no room"), std::string::npos) << result.output;
 }
 
 TEST_F(Runner, FailsWhenNothingRan) { EXPECT_EQ(Summary("report").exit_code, 1); }

@@ -11,7 +11,8 @@ namespace faultline::tidy {
 namespace {
 
 bool HasLimit(std::string_view path) {
-  return IsCpp(path) || path.ends_with(".py") || path.ends_with(".sh") || path.ends_with(".proto");
+  return IsCpp(path) || path.ends_with(".py") || path.ends_with(".sh") ||
+         path.ends_with(".proto") || path.ends_with(".swift");
 }
 
 // Complains about one measured thing; says in `used` which exceptions were needed.

@@ -1,0 +1,50 @@
+/// One parameter of an experiment's fault: what was asked for beside what is measured now, over all
+/// targets.
+public struct Comparison: Sendable, Hashable, Identifiable {
+  public let faultIndex: Int
+  public let name: String
+  /// As given, or filled in by the server.
+  public let requested: String
+  public let unit: String
+  /// In `unit`; nil while nothing has been measured.
+  public let measured: Double?
+  public var id: String { "\(faultIndex) \(name)" }
+
+  /// Parameters that say what measures them, for the faults of `experiment`. `samples` are the
+  /// newest of each target.
+  static func all(
+    _ experiment: Experiment, kinds: [FaultKind], samples: some Collection<MetricSample>
+  ) -> [Comparison] {
+    experiment.faults.enumerated().flatMap { index, fault in
+      let parameters = kinds.first { $0.name == fault.kind }?.parameters ?? []
+      let counters = samples.flatMap(\.faults).filter { $0.faultIndex == index }
+      return parameters.filter { !$0.measuredBy.isEmpty }.compactMap { parameter in
+        fault.parameters[parameter.name].map { requested in
+          Comparison(
+            faultIndex: index, name: parameter.name, requested: requested, unit: parameter.unit,
+            measured: measured(parameter, counters))
+        }
+      }
+    }
+  }
+
+  private static func measured(_ parameter: Parameter, _ counters: [MetricSample.Counters])
+    -> Double?
+  {
+    let sum = { (value: (MetricSample.Counters) -> UInt64) in
+      counters.reduce(0.0) { $0 + Double(value($1)) }
+    }
+    switch parameter.measuredBy {
+    case Parameter.delayCounter:
+      let nanosecondsPerUnit = ["ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9][parameter.unit]
+      let delayed = sum(\.delayed)
+      guard let nanosecondsPerUnit, delayed > 0 else { return nil }
+      return sum(\.delayGivenNanoseconds) / delayed / nanosecondsPerUnit
+    case "dropped", "delayed":
+      let matched = sum(\.matched)
+      guard matched > 0 else { return nil }
+      return 100 * sum(parameter.measuredBy == "dropped" ? \.dropped : \.delayed) / matched
+    default: return nil
+    }
+  }
+}

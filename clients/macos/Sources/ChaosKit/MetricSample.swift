@@ -1,0 +1,95 @@
+import CFaultline
+import Foundation
+
+/// What was measured on one target: one update of the stream.
+public struct MetricSample: Sendable, Hashable {
+  /// Counters of one fault on the target, since it was armed.
+  public struct Counters: Sendable, Hashable {
+    public let faultIndex: Int
+    public let matched: UInt64
+    public let delayed: UInt64
+    public let dropped: UInt64
+    public let laneDropped: UInt64
+    /// Over the packets delayed: the delay really added, and the one asked for.
+    public let delayGivenNanoseconds: UInt64
+    public let delayAskedNanoseconds: UInt64
+  }
+
+  /// Empty for a target that is observed without an experiment.
+  public let experimentID: String
+  public let targetID: String
+  public let agentID: String
+  /// One start of the agent; `sequence` counts its batches without a gap.
+  public let incarnation: UInt64
+  public let sequence: UInt64
+  /// On the agent's clock.
+  public let timestampNanoseconds: Int64
+  /// Over the last second; 0 when nothing was measured.
+  public let p50Milliseconds: Double
+  public let p99Milliseconds: Double
+  public let requestCount: UInt64
+  public let packetDrops: Int64
+  public let packets: UInt64
+  /// Earlier batches that are in this update.
+  public let mergedBatches: UInt64
+  /// Why traffic could not be measured; nil when it could.
+  public let notMeasurable: String?
+  public let faults: [Counters]
+
+  public var time: Date { Date(timeIntervalSince1970: Double(timestampNanoseconds) / 1e9) }
+
+  init(_ update: fl_update) {
+    experimentID = String(cString: update.experiment_id)
+    targetID = String(cString: update.target_id)
+    agentID = String(cString: update.agent_id)
+    incarnation = update.incarnation
+    sequence = update.sequence
+    timestampNanoseconds = update.timestamp_ns
+    p50Milliseconds = update.p50_latency_ms
+    p99Milliseconds = update.p99_latency_ms
+    requestCount = update.request_count
+    packetDrops = update.packet_drops
+    packets = update.packets
+    mergedBatches = update.merged_batches
+    notMeasurable =
+      update.measurable != 0 ? nil : String(cString: update.not_measurable_reason)
+    faults = (0..<update.fault_count).map { index in
+      let fault = update.faults[index]
+      return Counters(
+        faultIndex: Int(fault.fault_index), matched: fault.matched, delayed: fault.delayed,
+        dropped: fault.dropped, laneDropped: fault.lane_dropped,
+        delayGivenNanoseconds: fault.delay_given_ns, delayAskedNanoseconds: fault.delay_asked_ns)
+    }
+  }
+}
+
+/// Updates that have arrived together, in order.
+public struct MetricBatch: Sendable {
+  public let samples: [MetricSample]
+  /// The stream broke before some of them, and went on without losing any.
+  public let interruption: Interruption?
+}
+
+/// What to subscribe to.
+public struct MetricRequest: Sendable, Hashable {
+  public var experimentIDs: [String]
+  /// Every experiment, those that start later too.
+  public var all: Bool
+  /// Selector of targets that are observed with or without an experiment; empty: none.
+  public var target: String
+  /// Updates a second for each experiment and target, up to 50; 0 is 10.
+  public var rateHz: Double
+
+  public init(
+    experimentIDs: [String] = [], all: Bool = false, target: String = "", rateHz: Double = 0
+  ) {
+    self.experimentIDs = experimentIDs
+    self.all = all
+    self.target = target
+    self.rateHz = rateHz
+  }
+
+  var json: [String: Any] {
+    ["experimentIds": experimentIDs, "all": all, "target": target, "rateHz": rateHz]
+  }
+}

@@ -1,0 +1,30 @@
+/// The newest `capacity` elements, oldest first.
+public struct RingBuffer<Element>: RandomAccessCollection {
+  public let capacity: Int
+  private var storage: [Element] = []
+  private var start = 0
+
+  public init(capacity: Int) {
+    precondition(capacity > 0)
+    self.capacity = capacity
+    storage.reserveCapacity(capacity)
+  }
+
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { storage.count }
+  public subscript(position: Int) -> Element {
+    get { storage[(start + position) % storage.count] }
+    set { storage[(start + position) % storage.count] = newValue }
+  }
+
+  public mutating func append(_ element: Element) {
+    if storage.count < capacity {
+      storage.append(element)
+    } else {
+      storage[start] = element
+      start = (start + 1) % capacity
+    }
+  }
+}
+
+extension RingBuffer: Sendable where Element: Sendable {}

@@ -1,0 +1,69 @@
+import Observation
+
+/// All experiments, kept current by a watch.
+@MainActor @Observable public final class ExperimentListModel {
+  public private(set) var isLoaded = false
+  /// Why the list is not current; nil when it is.
+  public private(set) var error: ChaosError?
+  /// Newest first.
+  public private(set) var open: [Experiment] = []
+  public private(set) var ended: [Experiment] = []
+
+  /// Ended experiments that are kept, the newest of them.
+  public static let endedLimit = 500
+
+  private var byID: [String: Experiment] = [:]
+  private let connection: ConnectionModel
+  private let onChange: @MainActor (_ before: Experiment?, _ now: Experiment) -> Void
+
+  /// `onChange` is told of every change after the first state.
+  public init(
+    connection: ConnectionModel,
+    onChange: @escaping @MainActor (_ before: Experiment?, _ now: Experiment) -> Void = { _, _ in }
+  ) {
+    self.connection = connection
+    self.onChange = onChange
+  }
+
+  public subscript(id: String) -> Experiment? { byID[id] }
+
+  /// Watches until the task is cancelled; begins anew when the watch fails.
+  public func run(_ client: ChaosClient, retryAfter: Duration = .seconds(1)) async {
+    while !Task.isCancelled {
+      do {
+        for try await change in try client.watchExperiments() {
+          guard !Task.isCancelled else { return }
+          take(change)
+        }
+      } catch {
+        guard let shown = error.shown else { return }
+        self.error = shown
+        connection.failed(shown)
+      }
+      try? await Task.sleep(for: retryAfter)
+    }
+  }
+
+  func take(_ change: ExperimentChange) {
+    error = nil
+    connection.answered()
+    if let interruption = change.interruption { connection.interrupted(interruption) }
+    for experiment in change.experiments {
+      let before = byID.updateValue(experiment, forKey: experiment.id)
+      if isLoaded && before != experiment { onChange(before, experiment) }
+    }
+    // The present state comes first.
+    if change.revision > 0 && !change.partial { isLoaded = true }
+    sort()
+  }
+
+  private func sort() {
+    let newestFirst = byID.values.sorted {
+      ($0.createdAt ?? .distantPast, $0.id) > ($1.createdAt ?? .distantPast, $1.id)
+    }
+    open = newestFirst.filter(\.isOpen)
+    ended = newestFirst.filter { !$0.isOpen }
+    for forgotten in ended.dropFirst(Self.endedLimit) { byID[forgotten.id] = nil }
+    ended = Array(ended.prefix(Self.endedLimit))
+  }
+}

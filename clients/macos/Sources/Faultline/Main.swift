@@ -1,0 +1,5 @@
+import FaultlineViews
+
+@main enum Main {
+  static func main() { FaultlineApp.main() }
+}

@@ -1,0 +1,46 @@
+import CFaultline
+import Foundation
+
+@testable import ChaosKit
+
+/// A sample as the C interface would give it.
+func sample(
+  _ target: String, at milliseconds: Int64 = 0, p99: Double = 0, drops: Int64 = 0,
+  sequence: UInt64 = 1, merged: UInt64 = 0,
+  counters: (matched: UInt64, delayed: UInt64, dropped: UInt64, given: UInt64)? = nil
+) -> MetricSample {
+  var fault = fl_fault_counters()
+  if let counters {
+    fault.matched = counters.matched
+    fault.delayed = counters.delayed
+    fault.dropped = counters.dropped
+    fault.delay_given_ns = counters.given
+  }
+  return withUnsafePointer(to: fault) { fault in
+    target.withCString { target in
+      "".withCString { empty in
+        var update = fl_update()
+        update.experiment_id = empty
+        update.target_id = target
+        update.agent_id = empty
+        update.not_measurable_reason = empty
+        update.measurable = 1
+        update.sequence = sequence
+        update.timestamp_ns = milliseconds * 1_000_000
+        update.p99_latency_ms = p99
+        update.packet_drops = drops
+        update.merged_batches = merged
+        update.faults = fault
+        update.fault_count = counters == nil ? 0 : 1
+        return MetricSample(update)
+      }
+    }
+  }
+}
+
+/// Memory of this process that stands in no file; 0 where Linux does not say.
+func anonymousBytes() -> Int {
+  let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+  let line = status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+  return line.flatMap { Int($0.filter(\.isNumber)) }.map { $0 * 1024 } ?? 0
+}

@@ -1,0 +1,258 @@
+// The C interface against real gRPC servers on loopback, inside this process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "client/faultline.h"
+#include "client/test_node.h"
+#include "rpc/status.h"
+
+namespace faultline::client {
+namespace {
+
+using testing::ElementsAre;
+
+struct Answer {
+  int code = -1;
+  std::string reason, message, json;
+  std::vector<std::string> violations;
+  std::vector<uint64_t> sequences;
+  std::string next_address;
+};
+
+Answer FromStatus(const fl_status* status) {
+  Answer answer;
+  answer.code = status->code;
+  answer.reason = status->reason;
+  answer.message = status->message;
+  for (size_t i = 0; i < status->violation_count; ++i) {
+    const fl_violation& violation = status->violations[i];
+    answer.violations.push_back(
+        fmt::format("{}|{}|{}", violation.field, violation.value, violation.allowed));
+  }
+  return answer;
+}
+
+void Keep(void* context, Answer answer) {
+  static_cast<std::promise<Answer>*>(context)->set_value(std::move(answer));
+}
+
+void Done(void* context, const fl_status* status, const char* json, size_t size) {
+  Answer answer = FromStatus(status);
+  answer.json.assign(json, size);
+  Keep(context, std::move(answer));
+}
+
+void Watched(void* context, const fl_status* status, const char* json, size_t size,
+             const fl_interruption*) {
+  Done(context, status, json, size);
+}
+
+void Measured(void* context, const fl_status* status, const fl_update* updates, size_t count,
+              const fl_interruption* interruption) {
+  Answer answer = FromStatus(status);
+  for (size_t i = 0; i < count; ++i) answer.sequences.push_back(updates[i].sequence);
+  if (interruption != nullptr) answer.next_address = interruption->next_address;
+  Keep(context, std::move(answer));
+}
+
+fl_client* Open(const std::string& addresses) {
+  fl_options options{};
+  options.addresses = addresses.c_str();
+  return fl_client_open(&options, nullptr, [](void*, const fl_status* status, const char*, size_t) {
+    ADD_FAILURE() << status->message;
+  });
+}
+
+// What a function with a callback says.
+template <typename Begin>
+Answer Waited(const Begin& begin) {
+  std::promise<Answer> promise;
+  begin(&promise);
+  return promise.get_future().get();
+}
+
+Answer Called(fl_client* client, const char* method, const std::string& json) {
+  return Waited([&](std::promise<Answer>* context) {
+    fl_call_release(fl_call_begin(client, method, json.data(), json.size(), context, Done));
+  });
+}
+
+Answer Next(fl_metrics* metrics, size_t most = 100) {
+  return Waited(
+      [&](std::promise<Answer>* context) { fl_metrics_next(metrics, most, context, Measured); });
+}
+
+void ExpectNothingAlive() {
+  for (int i = 0; i < 10'000 && fl_alive() != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(fl_alive(), 0);
+}
+
+class CApi : public testing::Test {
+ protected:
+  void SetUp() override { ExpectNothingAlive(); }
+  void TearDown() override {
+    if (client != nullptr) fl_client_close(client);
+    ExpectNothingAlive();
+  }
+  void Connect() { client = Open(node.address()); }
+
+  FakeNode node;
+  fl_client* client = nullptr;
+};
+
+TEST_F(CApi, CallsSpeakJson) {
+  Connect();
+  const Answer answer = Called(client, "ListExperiments", R"({"pageSize": 5})");
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_EQ(answer.json, R"({"revision":"7"})");
+}
+
+TEST_F(CApi, ErrorsCarryReasonAndFields) {
+  Connect();
+  node.start_status = rpc::ToGrpc(FieldError("parameters.delay_ms", "-1", "0 to 60000 ms"));
+  const Answer answer = Called(client, "StartExperiment", "{}");
+  EXPECT_EQ(answer.code, static_cast<int>(StatusCode::kInvalidArgument));
+  EXPECT_EQ(answer.reason, "INVALID_PARAMETER");
+  EXPECT_THAT(answer.violations, ElementsAre("parameters.delay_ms|-1|0 to 60000 ms"));
+  EXPECT_EQ(answer.json, "");
+}
+
+TEST_F(CApi, WhatIsNoMessageOrNoMethodIsToldWithoutTheServer) {
+  Connect();
+  EXPECT_EQ(Called(client, "ListExperiments", "{").reason, "MALFORMED_REQUEST");
+  EXPECT_EQ(Called(client, "ListExperiments", R"({"page_sise": 1})").reason, "MALFORMED_REQUEST");
+  EXPECT_EQ(Called(client, "FormatDisk", "{}").reason, "UNKNOWN_METHOD");
+  EXPECT_EQ(node.lists, 0);
+  fl_metrics* metrics = fl_metrics_open(client, "[]", 2);
+  EXPECT_EQ(Next(metrics).reason, "MALFORMED_REQUEST");
+  EXPECT_EQ(Next(metrics).reason, "MALFORMED_REQUEST") << "the end is told at every further call";
+  fl_metrics_close(metrics);
+}
+
+TEST_F(CApi, AWrongAddressOpensNoClient) {
+  fl_options options{};
+  options.addresses = "host:port";
+  std::promise<Answer> failed;
+  EXPECT_EQ(fl_client_open(&options, &failed, Done), nullptr);
+  const Answer answer = failed.get_future().get();
+  EXPECT_EQ(answer.code, static_cast<int>(StatusCode::kInvalidArgument));
+  ASSERT_EQ(answer.violations.size(), 1u);
+  EXPECT_THAT(answer.violations[0], testing::StartsWith("address|host:port|host:port addresses"));
+}
+
+TEST_F(CApi, MetricsComeInOrderAsManyAsAskedFor) {
+  Connect();
+  node.last_sequence = 5;
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  std::vector<uint64_t> sequences;
+  while (sequences.size() < 5) {
+    const Answer answer = Next(metrics, 2);
+    ASSERT_EQ(answer.code, 0) << answer.message;
+    EXPECT_LE(answer.sequences.size(), 2u);
+    sequences.insert(sequences.end(), answer.sequences.begin(), answer.sequences.end());
+  }
+  EXPECT_THAT(sequences, ElementsAre(1, 2, 3, 4, 5));
+  fl_metrics_close(metrics);
+}
+
+TEST_F(CApi, NothingIsLostWhenNobodyAsksForLong) {
+  Connect();
+  node.last_sequence = 5'000;  // more than is read ahead
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  uint64_t expected = 0;
+  while (expected < 5'000) {
+    const Answer answer = Next(metrics, 64);
+    ASSERT_EQ(answer.code, 0) << answer.message;
+    for (const uint64_t sequence : answer.sequences) ASSERT_EQ(sequence, ++expected);
+  }
+  fl_metrics_close(metrics);
+}
+
+TEST_F(CApi, ABrokenStreamSaysWhereItGoesOn) {
+  FakeNode other;
+  node.last_sequence = 1;
+  other.last_sequence = 2;
+  client = Open(node.address() + "," + other.address());
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  EXPECT_THAT(Next(metrics).sequences, ElementsAre(1));
+  node.Kill();
+  const Answer interrupted = Next(metrics);
+  EXPECT_EQ(interrupted.code, 0);
+  EXPECT_EQ(interrupted.next_address, other.address());
+  const Answer next = interrupted.sequences.empty() ? Next(metrics) : interrupted;
+  EXPECT_THAT(next.sequences, ElementsAre(2));
+  fl_metrics_close(metrics);
+}
+
+TEST_F(CApi, CancellingReachesTheServerAndAnswersWhoWaits) {
+  Connect();
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  while (node.streams == 0) std::this_thread::yield();
+  const Answer answer = Waited([&](std::promise<Answer>* context) {
+    fl_metrics_next(metrics, 1, context, Measured);
+    fl_metrics_cancel(metrics);
+  });
+  EXPECT_EQ(answer.code, static_cast<int>(StatusCode::kCancelled));
+  while (node.streams != 0) std::this_thread::yield();
+  fl_metrics_close(metrics);
+}
+
+TEST_F(CApi, ASecondAskerIsRefusedAndTheFirstIsAnswered) {
+  Connect();
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  std::promise<Answer> first;
+  fl_metrics_next(metrics, 1, &first, Measured);
+  EXPECT_EQ(Next(metrics).reason, "ALREADY_ASKED");
+  fl_metrics_close(metrics);
+  EXPECT_EQ(first.get_future().get().code, static_cast<int>(StatusCode::kCancelled));
+}
+
+TEST_F(CApi, WatchesSpeakJsonAndEndWithTheClient) {
+  Connect();
+  fl_watch* watch = fl_watch_open(client, "{}", 2);
+  const auto next = [&](std::promise<Answer>* context) { fl_watch_next(watch, context, Watched); };
+  EXPECT_EQ(Waited(next).json, R"({"revision":"7"})");
+  std::promise<Answer> second;
+  next(&second);
+  fl_client_close(std::exchange(client, nullptr));
+  EXPECT_EQ(second.get_future().get().code, static_cast<int>(StatusCode::kCancelled));
+  fl_watch_close(watch);
+}
+
+TEST_F(CApi, EverythingMayBeClosedInsideACallback) {
+  Connect();
+  struct Open {
+    fl_client* client;
+    fl_metrics* metrics;
+    std::promise<Answer> done;
+  } open;
+  node.last_sequence = 1;
+  open.client = std::exchange(client, nullptr);
+  open.metrics = fl_metrics_open(open.client, "", 0);
+  fl_metrics_next(
+      open.metrics, 1, &open,
+      [](void* context, const fl_status* status, const fl_update*, size_t, const fl_interruption*) {
+        auto* all = static_cast<Open*>(context);
+        fl_metrics_close(all->metrics);
+        fl_client_close(all->client);
+        all->done.set_value(FromStatus(status));
+      });
+  EXPECT_EQ(open.done.get_future().get().code, 0);
+}
+
+TEST_F(CApi, MoreCallsThanThreadsAreRefusedAndNoneIsForgotten) {
+  Connect();
+  std::vector<fl_metrics*> all;
+  for (int i = 0; i < 130; ++i) all.push_back(fl_metrics_open(client, "", 0));
+  EXPECT_EQ(Next(all.back()).reason, "TOO_MANY_CALLS");
+  EXPECT_EQ(Called(client, "ListExperiments", "").reason, "TOO_MANY_CALLS");
+  for (fl_metrics* metrics : all) fl_metrics_close(metrics);
+}
+
+}  // namespace
+}  // namespace faultline::client

@@ -1,0 +1,28 @@
+// Internal: a Status as the C interface shows it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "client/faultline.h"
+
+namespace faultline::client {
+
+class CStatus {
+ public:
+  explicit CStatus(const Status& status);
+  CStatus(const CStatus&) = delete;
+  CStatus& operator=(const CStatus&) = delete;
+  // Valid as long as this object.
+  const fl_status* get() const { return &c_; }
+
+ private:
+  const std::string message_;
+  const chaos::v1::ErrorDetail detail_;
+  std::vector<fl_violation> violations_;
+  std::vector<fl_fact> metadata_;
+  fl_status c_{};
+};
+
+}  // namespace faultline::client
