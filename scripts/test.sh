@@ -122,7 +122,7 @@ if wanted asan; then
   fi
 fi
 if wanted tsan; then
-  export TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp history_size=4"
+  export TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp history_size=7"
   # ThreadSanitizer cannot live with as many random address bits as newer kernels use.
   if build_counted tsan unit_tests_without_grpc; then
     forget_old_outputs tsan
