@@ -132,7 +132,7 @@ int Probe(const Config& config) {
     capabilities = {status->agent().capabilities().begin(), status->agent().capabilities().end()};
   } else {
     if (const Status host = CheckHost(); !host.ok()) return Complain(host, kRefused);
-    auto drivers = faults::MakeDrivers({nullptr, [](int, faults::LeasePage*) {}});
+    auto drivers = faults::MakeDrivers({nullptr, [](int, faults::LeasePage*) {}, {}});
     if (!drivers.ok()) return Complain(drivers.status(), kFailed);
     for (const auto& named : *drivers) {
       for (auto& capability : named.driver->Probe()) capabilities.push_back(std::move(capability));
