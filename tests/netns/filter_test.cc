@@ -105,7 +105,7 @@ TEST_F(FilterTest, AShareOfThePacketsIsTheSameShareWithTheSameSeed) {
     Arm(loss, 0, /*seed=*/9);
     Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
     for (int i = 0; i < kPackets; ++i) client.Send("x");
-    matched.push_back(Counters().matched());
+    matched.push_back(SettledCounters().matched());
     EXPECT_EQ(Counters().dropped(), matched.back());
     Disarm();
     (void)Sample();
@@ -125,11 +125,11 @@ TEST_F(FilterTest, AShareOfTheFlowsIsHitWholeAndTheSameWithTheSameSeed) {
   for (auto& flows : hit) {
     Arm(loss, 0, /*seed=*/9);
     for (int flow = 0; flow < kFlows; ++flow) {
-      const uint64_t before = Counters().matched();
+      const uint64_t before = SettledCounters().matched();
       Client client(*network_, Protocol::kUdp, Network::kServer4, kPort,
                     static_cast<uint16_t>(kFirstPort + flow));
       for (int i = 0; i < kPackets; ++i) client.Send("x");
-      const uint64_t lost = Counters().matched() - before;
+      const uint64_t lost = SettledCounters().matched() - before;
       EXPECT_TRUE(lost == 0 || lost == kPackets) << lost << " of flow " << flow;
       if (lost > 0) flows.insert(flow);
     }
@@ -158,10 +158,10 @@ TEST_F(FilterTest, AShareOfThePeersIsHitWhateverTheyDo) {
   Arm(loss);
   int hit = 0;
   for (int peer = 1; peer <= kPeers; ++peer) {
-    const uint64_t before = Counters().matched();
+    const uint64_t before = SettledCounters().matched();
     ASSERT_TRUE(Pings({"-I", address(peer), Network::kServer6}));
     ASSERT_TRUE(Pings({"-I", address(peer), Network::kServer6}));
-    const uint64_t matched = Counters().matched() - before;
+    const uint64_t matched = SettledCounters().matched() - before;
     EXPECT_TRUE(matched == 0 || matched == 2) << matched << " of peer " << peer;
     hit += matched > 0 ? 1 : 0;
   }
