@@ -18,8 +18,9 @@
 namespace faultline {
 namespace {
 
-constexpr int kTargets = 20;
-constexpr double kHz = 50;
+constexpr int kTargets = 50;
+constexpr double kHz = 20;
+constexpr double kSubscribedHz = 50;
 constexpr double kSeconds = 30;
 constexpr double kWarmUpSeconds = 5;
 
@@ -54,7 +55,7 @@ int RunPeer(const std::string& addresses, const std::string& experiment, double 
   const auto client = Connect(addresses);
   chaos::v1::SubscribeToMetricsRequest request;
   request.add_experiment_ids(experiment);
-  request.set_rate_hz(kHz);
+  request.set_rate_hz(kSubscribedHz);
   const auto stream = client->SubscribeToMetrics(request);
   std::map<std::string, uint64_t> newest;
   uint64_t updates = 0, merged = 0, missing = 0;

@@ -23,15 +23,17 @@ public struct LiveSeries: Sendable {
   public private(set) var points: RingBuffer<Point>
   /// The newest sample of each target, by its id.
   public private(set) var latest: [String: MetricSample] = [:]
+  /// Over `latest`.
+  private var drops: Int64 = 0
 
   public init(capacity: Int = 600) { points = RingBuffer(capacity: capacity) }
 
   public mutating func add(_ sample: MetricSample) {
-    latest[sample.targetID] = sample
+    let before = latest.updateValue(sample, forKey: sample.targetID)
+    drops += sample.packetDrops - (before?.packetDrops ?? 0)
     let step = sample.timestampNanoseconds / Self.stepNanoseconds
-    let drops = latest.values.reduce(0) { $0 + $1.packetDrops }
     guard let index = points.lastIndex(where: { $0.step <= step }) else {
-      if points.isEmpty { append(sample, at: step, drops) }
+      if points.isEmpty { append(sample, at: step) }
       return
     }
     if points[index].step == step {
@@ -42,12 +44,12 @@ public struct LiveSeries: Sendable {
       point.packetDrops = max(point.packetDrops, drops)
       points[index] = point
     } else if index == points.endIndex - 1 {
-      append(sample, at: step, drops)
+      append(sample, at: step)
     }
     // Otherwise a clock that is behind the others': its target still shows in `latest`.
   }
 
-  private mutating func append(_ sample: MetricSample, at step: Int64, _ drops: Int64) {
+  private mutating func append(_ sample: MetricSample, at step: Int64) {
     points.append(
       Point(
         step: step, p99Milliseconds: sample.p99Milliseconds,

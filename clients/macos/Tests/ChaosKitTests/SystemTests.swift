@@ -43,8 +43,11 @@ struct SystemTests {
     #expect(live.missing == 0)
     try await eventually("no node answers") { desk.connection.isUp }
 
-    await desk.stopLive()
-    #expect(live.stopError == nil)
+    // An operator presses again while an election goes on for longer than a call does.
+    try await eventually("it cannot be stopped: \(String(describing: live.stopError))") {
+      await desk.stopLive()
+      return live.stopError == nil
+    }
     try await eventually("the experiment does not end") {
       desk.experiments.ended.contains { $0.id == live.experimentID && $0.status == .completed }
     }
@@ -198,9 +201,9 @@ struct SystemTests {
 
   @Test func tenThousandUpdatesASecondNeitherGrowNorLoseAny() async throws {
     let addresses = try await addresses("cluster 1")
-    try await system.ask("flood 200")
+    try await system.ask("flood 500")
     let client = try ChaosClient(addresses: addresses)
-    try await eventually("no targets") { try await client.targets().count == 200 }
+    try await eventually("no targets") { try await client.targets().count == 500 }
     let kind = try #require(
       try await client.faultKinds().first { kind in
         kind.parameters.contains { $0.measuredBy == Parameter.delayCounter }
@@ -211,7 +214,7 @@ struct SystemTests {
         target: checkout, faults: [Fault(kind: kind.name, parameters: [delay.name: "1"])]))
     let live = LiveExperimentModel(experiment.id, connection: ConnectionModel(), rateHz: 50)
     let work = Task { await live.run(client) }
-    try await system.ask("flood-begin \(experiment.id) 50")
+    try await system.ask("flood-begin \(experiment.id) 20")
     try await eventually("nothing comes") { live.updates > 20_000 }
     let before = anonymousBytes()
     let begun = live.updates + live.merged
