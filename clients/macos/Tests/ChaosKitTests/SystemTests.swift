@@ -31,6 +31,7 @@ struct SystemTests {
         try await system.ask("agent")
         return addresses
       }())
+    defer { desk.disconnect() }
     await desk.latencyTest(target: checkout)
     let live = try #require(desk.live, "\(desk.form.error?.message ?? "")")
     try await eventually("p99 stays below 100 ms") { live.p99Milliseconds >= 100 }
@@ -123,6 +124,7 @@ struct SystemTests {
     let addresses = try await addresses("cluster 1")
     try await system.ask("flood 1")
     let desk = try await connectedDesk(addresses)
+    defer { desk.disconnect() }
     try await system.ask("kill-all")
     try await eventually("nobody notices") {
       if case .lost(let error) = desk.connection.state { error.code == .unavailable } else { false }
@@ -132,13 +134,13 @@ struct SystemTests {
     #expect(error?.reason == "UNREACHABLE")
     try await system.ask("restart")
     try await eventually("it is not found again") { desk.connection.isUp }
-    desk.disconnect()
   }
 
   @Test func theFormIsMadeByTheServerAndItsAnswersStandBesideTheFields() async throws {
     let addresses = try await addresses("cluster 1")
     try await system.ask("flood 1")
     let desk = try await connectedDesk(addresses)
+    defer { desk.disconnect() }
     let client = try #require(desk.client)
     let form = desk.form
     await form.load(client)
@@ -176,7 +178,6 @@ struct SystemTests {
     #expect(await desk.submit() == false)
     #expect(form.error?.reason == "TARGET_BUSY")
     #expect(form.error?.metadata["experiment_id"] == holder)
-    desk.disconnect()
   }
 
   @Test func haltEndsEverythingOnlyAfterItWasConfirmed() async throws {
@@ -184,6 +185,7 @@ struct SystemTests {
     try await system.ask("flood 1")
     var announced: [Announcement] = []
     let desk = Desk { announced.append($0) }
+    defer { desk.disconnect() }
     desk.connect(ConnectionSettings(addresses: addresses))
     try await eventually("no target") { desk.targets.value?.isEmpty == false }
     await desk.latencyTest(target: checkout)
@@ -196,14 +198,13 @@ struct SystemTests {
     #expect(desk.halt.state == .halted(stopped: 1, mayBeFaulty: 0))
     try await eventually("something is still open") { desk.experiments.open.isEmpty }
     #expect(announced.map(\.what) == [.running, .completed])
-    desk.disconnect()
   }
 
   @Test func tenThousandUpdatesASecondNeitherGrowNorLoseAny() async throws {
     let addresses = try await addresses("cluster 1")
-    try await system.ask("flood 500")
+    try await system.ask("flood 200")
     let client = try ChaosClient(addresses: addresses)
-    try await eventually("no targets") { try await client.targets().count == 500 }
+    try await eventually("no targets") { try await client.targets().count == 200 }
     let kind = try #require(
       try await client.faultKinds().first { kind in
         kind.parameters.contains { $0.measuredBy == Parameter.delayCounter }
@@ -214,7 +215,7 @@ struct SystemTests {
         target: checkout, faults: [Fault(kind: kind.name, parameters: [delay.name: "1"])]))
     let live = LiveExperimentModel(experiment.id, connection: ConnectionModel(), rateHz: 50)
     let work = Task { await live.run(client) }
-    try await system.ask("flood-begin \(experiment.id) 20")
+    try await system.ask("flood-begin \(experiment.id) 50")
     try await eventually("nothing comes") { live.updates > 20_000 }
     let before = anonymousBytes()
     let begun = live.updates + live.merged
