@@ -58,9 +58,9 @@ TEST_F(ProtectionTest, TheDefaultGatewayIsProtectedInBothFamilies) {
 }
 
 TEST_F(ProtectionTest, TheMetadataAddressIsProtectedInBothFamilies) {
-  for (const char* address : {"169.254.169.254/32", "fd00:ec2::254/128"}) {
-    Ip(network_->client_netns(), {"addr", "add", address, "dev", Network::kInterface});
-  }
+  Ip(network_->client_netns(), {"addr", "add", "169.254.169.254/32", "dev", Network::kInterface});
+  Ip(network_->client_netns(),
+     {"addr", "add", "fd00:ec2::254/128", "dev", Network::kInterface, "nodad"});
   Ip(network_->server_netns(), {"route", "add", "169.254.169.254", "dev", Network::kInterface});
   Ip(network_->server_netns(), {"-6", "route", "add", "fd00:ec2::254", "via", Network::kClient6});
   SetTarget(ServerTarget());
