@@ -38,7 +38,8 @@ static __always_inline void fl_match_address(struct fl_tables* t, struct fl_pack
   struct fl_covering* covering;
   __u64 filtered = 0;
   for (int i = 0; i < FL_WORDS; i++)
-    filtered |= set->word[i] & (~t->any_address[side].word[i] | t->excluding.word[i]);
+    filtered |= set->word[i] &
+                (~t->any_address[side].word[i] | (side == FL_PEER ? t->excluding.word[i] : 0));
   if (!filtered) return;
   __builtin_memcpy(key.address, p->address[side], sizeof(key.address));
   covering = bpf_map_lookup_elem(&fl_prefixes, &key);

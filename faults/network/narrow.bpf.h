@@ -35,7 +35,7 @@ static __always_inline __u32 fl_peer_hash(struct fl_packet* p) {
 
 /* Whether what is called `name` belongs to the share that is left out. */
 static __always_inline int fl_left_out(struct fl_rule* rule, __u64 salt, __u64 name, __u64 out) {
-  return out && (__u32)fl_mix(rule->seed ^ salt ^ fl_mix(name)) < out;
+  return (__u32)fl_mix(rule->seed ^ salt ^ fl_mix(name)) < out;
 }
 
 /* Global: verified once, by itself. */
@@ -55,8 +55,8 @@ __noinline int fl_admits(__u32 id, struct fl_packet* p) {
     if (p->protocol != FL_PROTO_TCP || !p->has_ports) return 0;
     if ((p->tcp_flags & n->tcp_flags_mask) != n->tcp_flags) return 0;
   }
-  if (fl_left_out(rule, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out)) return 0;
-  if (fl_left_out(rule, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out)) return 0;
+  if (n->peers_out && fl_left_out(rule, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out)) return 0;
+  if (n->flows_out && fl_left_out(rule, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out)) return 0;
   if (!n->packets_out) return 1;
   return !fl_left_out(rule, FL_SALT_PACKETS, __sync_fetch_and_add(&counters->offered, 1),
                       n->packets_out);
