@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "client/node.h"
 
 namespace faultline::client {
@@ -71,7 +72,7 @@ template <typename Service, typename Request, typename Response, typename Impl>
 StatusOr<Response> Call(Impl* impl, Method<Service, Request, Response> method,
                         const Request& request, const CallOptions& options, Timeouts timeouts) {
   const uint64_t deadline_ns = MonotonicNowNs() + nanoseconds(timeouts.whole).count();
-  RetryPlan plan(impl->nodes.size(), impl->preferred.load(), deadline_ns, RandomSeed());
+  RetryPlan plan(impl->nodes.size(), impl->preferred.load(), deadline_ns, RandomNumber());
   grpc::Status last;
   bool reached = false;
   while (!Cancelled(options)) {

@@ -109,8 +109,6 @@ bool PauseBefore(const Node& next, std::chrono::nanoseconds pause,
   return !cancellation->cancelled();
 }
 
-uint64_t RandomSeed() { return RandomNumber(); }
-
-std::string NewRequestId() { return fmt::format("{:016x}{:016x}", RandomSeed(), RandomSeed()); }
+std::string NewRequestId() { return fmt::format("{:016x}{:016x}", RandomNumber(), RandomNumber()); }
 
 }  // namespace faultline::client

@@ -47,6 +47,4 @@ Status FinalError(const grpc::Status& status, bool reached,
 bool PauseBefore(const Node& next, std::chrono::nanoseconds pause,
                  const std::shared_ptr<Cancellation>& token);
 
-uint64_t RandomSeed();
-
 }  // namespace faultline::client

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/random.h"
 #include "client/client.h"
 #include "client/node.h"
 #include "rpc/status.h"
@@ -40,7 +41,7 @@ Status Client::SaveSnapshot(const chaos::v1::SaveSnapshotRequest& request, const
                             const CallOptions& options) {
   const auto cancelled = [&] { return options.cancellation && options.cancellation->cancelled(); };
   const uint64_t deadline_ns = MonotonicNowNs() + nanoseconds(impl_->timeout).count();
-  RetryPlan plan(impl_->nodes.size(), impl_->preferred.load(), deadline_ns, RandomSeed());
+  RetryPlan plan(impl_->nodes.size(), impl_->preferred.load(), deadline_ns, RandomNumber());
   grpc::Status last;
   bool reached = false;
   while (!cancelled()) {

@@ -1,6 +1,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "client/node.h"
 #include "client/resume.h"
 #include "rpc/status.h"
@@ -27,7 +28,7 @@ class ResumingStream final : public Stream<Message> {
         open_(open),
         request_(std::move(request)),
         options_(std::move(options)),
-        plan_(impl->nodes.size(), impl->preferred.load(), 0, RandomSeed()) {
+        plan_(impl->nodes.size(), impl->preferred.load(), 0, RandomNumber()) {
     if (!options_.cancellation) options_.cancellation = std::make_shared<Cancellation>();
   }
 
