@@ -42,9 +42,6 @@ restore_netns_mount() {
   ! mountpoint -q /run/netns || umount /run/netns
 }
 
-# Paths of the checkout stay out of the compiler cache's keys: another clone hits the same cache.
-export CCACHE_BASEDIR="$ROOT" CCACHE_NOHASHDIR=1
-
 # build_preset PRESET [TARGET...]: configures and builds build/PRESET (everything when no target is
 # named); the logs are in build/logs.
 build_preset() {
