@@ -25,10 +25,23 @@ in_chroot_logged() {
   in_swift_chroot "$@" >"$log" 2>&1 || { tail -n 60 "$log" >&2; die "'$*' failed; its whole output is in $log"; }
 }
 
+# The system and what is built in it serve one run at a time, of whichever checkout.
+take_chroot() {
+  local checkout=$SWIFT_CHROOT/build/.checkout
+  mkdir -p "$(dirname "$SWIFT_CHROOT")"
+  exec {lock}>"$SWIFT_CHROOT.lock"
+  flock --nonblock "$lock" || { step "waiting for another run in $SWIFT_CHROOT"; flock "$lock"; }
+  [ -d "$SWIFT_CHROOT/build" ] || return 0
+  # Ninja goes by the files' times, which say nothing about another checkout's.
+  [ "$(cat "$checkout" 2>/dev/null)" = "$ROOT" ] || rm -rf "$SWIFT_CHROOT/build/client"
+  echo "$ROOT" >"$checkout"
+}
+
 make_ready() {
   local why
   why=$(swift_why_not)
   [ -z "$why" ] || die "Swift cannot be run here: $why"
+  take_chroot
   if ! swift_chroot_ready; then
     step "making a Debian 13 system with Swift in $SWIFT_CHROOT (log: build/logs/swift-chroot.log)"
     mkdir -p "$logs"
@@ -55,7 +68,8 @@ run_tests() {
   note_netns_mount
   # It ends when this script does, however that is: its standard input closes.
   coproc SYSTEM { exec "$ROOT/build/dev/tests/swift/swift_system"; }
-  read -r port <&"${SYSTEM[0]}"
+  local system=${SYSTEM_PID:-} port=
+  read -r port <&"${SYSTEM[0]:-0}" || die "build/dev/tests/swift/swift_system does not start"
   step "testing ChaosKit"
   rm -f "$SWIFT_CHROOT/build/report.xml"
   local result=0
@@ -63,7 +77,7 @@ run_tests() {
   in_swift_chroot FAULTLINE_TEST_SYSTEM="$port" /build/swift/debug/FaultlinePackageTests.xctest \
     --testing-library swift-testing --xunit-output /build/report.xml "$@" || result=$?
   [ -z "$report" ] || cp "$SWIFT_CHROOT/build/report.xml" "$report"
-  kill "$SYSTEM_PID" && wait "$SYSTEM_PID" || true
+  { kill "$system" && wait "$system"; } 2>/dev/null || true
   restore_netns_mount
   return $result
 }

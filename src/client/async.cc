@@ -85,13 +85,53 @@ void AsyncStream<Message>::Read(Client& client, const Open& open) {
 template class AsyncStream<chaos::v1::MetricUpdate>;
 template class AsyncStream<chaos::v1::WatchExperimentsResponse>;
 
+namespace {
+
+// Of one client: work that runs, and with it what was cancelled and only has to notice.
+struct Threads {
+  std::atomic<size_t> running{0}, all{0};
+};
+
+// A thread's place among them. It counts as running no more as soon as its work is cancelled.
+class Place {
+ public:
+  // Null when there is none.
+  static std::shared_ptr<Place> Take(const std::shared_ptr<Threads>& threads,
+                                     const std::shared_ptr<Cancellation>& token) {
+    const bool room = ++threads->all <= AsyncClient::kMaxEnding;
+    if (++threads->running <= AsyncClient::kMaxThreads && room) {
+      return std::make_shared<Place>(threads, token);
+    }
+    --threads->running;
+    --threads->all;
+    return nullptr;
+  }
+  Place(std::shared_ptr<Threads> threads, std::shared_ptr<Cancellation> token)
+      : threads_(std::move(threads)), cancelled_(std::move(token), [this] { Leave(); }) {}
+  ~Place() {
+    Leave();
+    --threads_->all;
+  }
+
+ private:
+  void Leave() {
+    if (!left_.exchange(true)) --threads_->running;
+  }
+
+  const std::shared_ptr<Threads> threads_;
+  std::atomic<bool> left_{false};
+  const Cancellation::Subscription cancelled_;
+};
+
+}  // namespace
+
 // What the threads share with the AsyncClient, and outlives it while one runs.
 struct AsyncClient::Shared {
   explicit Shared(std::unique_ptr<Client> made) : client(std::move(made)) {}
   const Living living;
   const std::unique_ptr<Client> client;
   const std::shared_ptr<Cancellation> all = std::make_shared<Cancellation>();
-  std::atomic<size_t> threads{0};
+  const std::shared_ptr<Threads> threads = std::make_shared<Threads>();
 };
 
 StatusOr<std::unique_ptr<AsyncClient>> AsyncClient::Create(const Options& options) {
@@ -106,24 +146,23 @@ std::shared_ptr<Cancellation> AsyncClient::Begin(Work work, std::shared_ptr<Canc
   const Status refused =
       MakeDetailedError(StatusCode::kResourceExhausted, "TOO_MANY_CALLS",
                         fmt::format("{} calls and streams run already", kMaxThreads));
-  if (++shared_->threads > kMaxThreads) {
-    --shared_->threads;
+  auto place = Place::Take(shared_->threads, token);
+  if (!place) {
     work(nullptr, token, refused);
     return token;
   }
   try {
-    std::thread([shared = shared_, work, token]() mutable {
+    std::thread([shared = shared_, work, token, place = std::move(place)]() mutable {
       const Living living;
       {
         const Cancellation::Subscription subscription(shared->all, [&] { token->Cancel(); });
         work(shared->client.get(), token, absl::OkStatus());
       }
       work = nullptr;
-      --shared->threads;
+      place.reset();
       shared.reset();
     }).detach();
   } catch (const std::system_error&) {
-    --shared_->threads;
     work(nullptr, token, refused);
   }
   return token;

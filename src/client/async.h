@@ -2,9 +2,10 @@
 // ahead and handed out on request.
 //
 // Threads: every method is safe from any thread. Each call and each stream has a thread of its own
-// in the library, at most kMaxThreads for one AsyncClient. Callbacks come from these threads, with
-// no lock held; they may use the client, and hold up nothing but their own call or stream. When a
-// callback can be answered at once it comes from the calling thread, before the method returns.
+// in the library, at most kMaxThreads for one AsyncClient, not counting those that were cancelled
+// and are about to end. Callbacks come from these threads, with no lock held; they may use the
+// client, and hold up nothing but their own call or stream. When a callback can be answered at once
+// it comes from the calling thread, before the method returns.
 //
 // Lifetime: what runs keeps what it needs, so an AsyncClient may go at any time, also inside a
 // callback: that cancels all it has begun, and every callback still outstanding comes with
@@ -98,6 +99,8 @@ using AsyncWatch = AsyncStream<chaos::v1::WatchExperimentsResponse>;
 class AsyncClient {
  public:
   static constexpr size_t kMaxThreads = 128;
+  // Together with those that were cancelled and are about to end.
+  static constexpr size_t kMaxEnding = 1'024;
 
   // As Client::Create.
   static StatusOr<std::unique_ptr<AsyncClient>> Create(const Options& options);

@@ -30,7 +30,55 @@ struct fl_metrics {
 
 namespace {
 
+constexpr int64_t kLongestTimeoutMs = 24 * 3'600'000;
+
 std::string OrEmpty(const char* text) { return text == nullptr ? "" : text; }
+
+Status NullArgument(const char* name) {
+  return faultline::FieldError(name, "NULL", "a pointer to what it is", "NULL_ARGUMENT");
+}
+
+StatusOr<std::string_view> Request(const char* json, size_t size) {
+  if (json == nullptr && size > 0) return NullArgument("json");
+  return json == nullptr ? std::string_view() : std::string_view(json, size);
+}
+
+StatusOr<std::unique_ptr<client::AsyncClient>> Open(const fl_options& options) {
+  client::Options given;
+  given.addresses = OrEmpty(options.addresses);
+  given.ca_file = OrEmpty(options.ca);
+  given.cert_file = OrEmpty(options.certificate);
+  given.key_file = OrEmpty(options.key);
+  if (options.timeout_ms < 0 || options.timeout_ms > kLongestTimeoutMs) {
+    return faultline::FieldError("timeout_ms", fmt::format("{}", options.timeout_ms),
+                                 fmt::format("0 to {} ms", kLongestTimeoutMs));
+  }
+  if (options.timeout_ms > 0) given.timeout = std::chrono::milliseconds(options.timeout_ms);
+  return client::AsyncClient::Create(given);
+}
+
+// What is to run, or why it cannot.
+StatusOr<client::JsonCall> Prepare(const fl_client* client, const char* method, const char* json,
+                                   size_t size) {
+  if (client == nullptr) return NullArgument("client");
+  if (method == nullptr) return NullArgument("method");
+  FL_ASSIGN_OR_RETURN(const auto text, Request(json, size));
+  return client::ParseCall(method, text);
+}
+
+void Answer(fl_done done, void* context, const StatusOr<std::string>& answer) {
+  if (done == nullptr) return;
+  const std::string response = answer.ok() ? *answer : "";
+  done(context, client::CStatus(answer.status()).get(), response.c_str(), response.size());
+}
+
+// A stream's request; OK when it can be opened.
+template <typename Message>
+Status Prepare(const fl_client* client, const char* json, size_t size, Message* request) {
+  if (client == nullptr) return NullArgument("client");
+  FL_ASSIGN_OR_RETURN(const auto text, Request(json, size));
+  return client::FromJson(text, request);
+}
 
 // A stream that a mistake in its request has ended before it began.
 template <typename Message>
@@ -87,6 +135,7 @@ class CUpdates {
     to.packets = from.packets();
     to.bytes = from.bytes();
     to.merged_batches = from.merged_batches();
+    to.missed_batches = from.missed_batches();
     to.measurable = from.measurable() ? 1 : 0;
     to.not_measurable_reason = from.not_measurable_reason().c_str();
     to.faults = faults_.data() + faults_.size();
@@ -94,7 +143,8 @@ class CUpdates {
     for (const auto& fault : from.faults()) {
       faults_.push_back({fault.fault_index(), fault.matched(), fault.delayed(), fault.dropped(),
                          fault.lease_expired(), fault.lane_dropped(), fault.delay_given_ns(),
-                         fault.delay_asked_ns()});
+                         fault.delay_asked_ns(), fault.queued(), fault.duplicated(),
+                         fault.corrupted(), fault.reordered(), fault.delays_measured()});
     }
     updates_.push_back(to);
   }
@@ -106,15 +156,9 @@ class CUpdates {
 }  // namespace
 
 fl_client* fl_client_open(const fl_options* options, void* context, fl_done failed) {
-  client::Options given;
-  given.addresses = OrEmpty(options->addresses);
-  given.ca_file = OrEmpty(options->ca);
-  given.cert_file = OrEmpty(options->certificate);
-  given.key_file = OrEmpty(options->key);
-  if (options->timeout_ms > 0) given.timeout = std::chrono::milliseconds(options->timeout_ms);
-  auto made = client::AsyncClient::Create(given);
+  auto made = Open(options == nullptr ? fl_options{} : *options);
   if (made.ok()) return new fl_client{{}, std::move(*made)};
-  failed(context, client::CStatus(made.status()).get(), "", 0);
+  Answer(failed, context, made.status());
   return nullptr;
 }
 
@@ -122,29 +166,35 @@ void fl_client_close(fl_client* client) { delete client; }
 
 fl_call* fl_call_begin(fl_client* client, const char* method, const char* json, size_t size,
                        void* context, fl_done done) {
-  auto work = client::ParseCall(method, {json, size});
+  auto work = Prepare(client, method, json, size);
+  if (!work.ok()) {
+    Answer(done, context, work.status());
+    return new fl_call{{}, std::make_shared<client::Cancellation>()};
+  }
   auto token = client->async->Call<std::string>(
-      [work = std::move(work)](client::Client& c, const client::CallOptions& options)
-          -> StatusOr<std::string> { return work.ok() ? (*work)(c, options) : work.status(); },
-      [context, done](const StatusOr<std::string>& answer) {
-        const std::string response = answer.ok() ? *answer : "";
-        done(context, client::CStatus(answer.status()).get(), response.c_str(), response.size());
-      });
+      std::move(*work),
+      [context, done](const StatusOr<std::string>& answer) { Answer(done, context, answer); });
   return new fl_call{{}, std::move(token)};
 }
 
-void fl_call_cancel(fl_call* call) { call->token->Cancel(); }
+void fl_call_cancel(fl_call* call) {
+  if (call != nullptr) call->token->Cancel();
+}
 void fl_call_release(fl_call* call) { delete call; }
 
 fl_watch* fl_watch_open(fl_client* client, const char* json, size_t size) {
   chaos::v1::WatchExperimentsRequest request;
-  const Status parsed = client::FromJson({json, size}, &request);
+  const Status status = Prepare(client, json, size, &request);
   return new fl_watch{{},
-                      parsed.ok() ? client->async->WatchExperiments(std::move(request))
-                                  : Ended<chaos::v1::WatchExperimentsResponse>(parsed)};
+                      status.ok() ? client->async->WatchExperiments(std::move(request))
+                                  : Ended<chaos::v1::WatchExperimentsResponse>(status)};
 }
 
 void fl_watch_next(fl_watch* watch, void* context, fl_watch_answer answer) {
+  if (answer == nullptr) return;
+  if (watch == nullptr) {
+    return answer(context, client::CStatus(NullArgument("watch")).get(), "", 0, nullptr);
+  }
   watch->stream->Next(
       1, [context, answer](const client::Batch<chaos::v1::WatchExperimentsResponse>& batch) {
         const std::string json =
@@ -155,21 +205,27 @@ void fl_watch_next(fl_watch* watch, void* context, fl_watch_answer answer) {
       });
 }
 
-void fl_watch_cancel(fl_watch* watch) { watch->stream->Cancel(); }
+void fl_watch_cancel(fl_watch* watch) {
+  if (watch != nullptr) watch->stream->Cancel();
+}
 void fl_watch_close(fl_watch* watch) {
-  watch->stream->Cancel();
+  fl_watch_cancel(watch);
   delete watch;
 }
 
 fl_metrics* fl_metrics_open(fl_client* client, const char* json, size_t size) {
   chaos::v1::SubscribeToMetricsRequest request;
-  const Status parsed = client::FromJson({json, size}, &request);
+  const Status status = Prepare(client, json, size, &request);
   return new fl_metrics{{},
-                        parsed.ok() ? client->async->SubscribeToMetrics(std::move(request))
-                                    : Ended<chaos::v1::MetricUpdate>(parsed)};
+                        status.ok() ? client->async->SubscribeToMetrics(std::move(request))
+                                    : Ended<chaos::v1::MetricUpdate>(status)};
 }
 
 void fl_metrics_next(fl_metrics* metrics, size_t most, void* context, fl_metrics_answer answer) {
+  if (answer == nullptr) return;
+  if (metrics == nullptr) {
+    return answer(context, client::CStatus(NullArgument("metrics")).get(), nullptr, 0, nullptr);
+  }
   metrics->stream->Next(most,
                         [context, answer](const client::Batch<chaos::v1::MetricUpdate>& batch) {
                           const CUpdates updates(batch.messages);
@@ -179,9 +235,11 @@ void fl_metrics_next(fl_metrics* metrics, size_t most, void* context, fl_metrics
                         });
 }
 
-void fl_metrics_cancel(fl_metrics* metrics) { metrics->stream->Cancel(); }
+void fl_metrics_cancel(fl_metrics* metrics) {
+  if (metrics != nullptr) metrics->stream->Cancel();
+}
 void fl_metrics_close(fl_metrics* metrics) {
-  metrics->stream->Cancel();
+  fl_metrics_cancel(metrics);
   delete metrics;
 }
 

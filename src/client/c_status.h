@@ -1,6 +1,7 @@
 // Internal: a Status as the C interface shows it.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,10 @@ class CStatus {
   const fl_status* get() const { return &c_; }
 
  private:
-  const std::string message_;
-  const chaos::v1::ErrorDetail detail_;
+  // Texts as C can have them: UTF-8 without a NUL inside.
+  const char* Text(const std::string& text);
+
+  std::deque<std::string> texts_;
   std::vector<fl_violation> violations_;
   std::vector<fl_fact> metadata_;
   fl_status c_{};

@@ -47,6 +47,14 @@ grpc::Status Attempt(const Node& node, Method<Service, Request, Response> method
   return (StubOf(node, static_cast<Service*>(nullptr))->*method)(&context, request, response);
 }
 
+// Whether the failed attempt is the better one to explain the call by. What a node answered ("no
+// leader now") says more than a connection that broke or an answer that did not come in time.
+bool TellsMore(const grpc::Status& status, const AttemptFailure& failure, const grpc::Status& last,
+               bool reached) {
+  if (!failure.retriable || !reached) return true;
+  return failure.reached && (!status.error_details().empty() || last.error_details().empty());
+}
+
 bool Cancelled(const CallOptions& options) {
   return options.cancellation && options.cancellation->cancelled();
 }
@@ -89,7 +97,7 @@ StatusOr<Response> Call(Impl* impl, Method<Service, Request, Response> method,
     }
     if (Cancelled(options)) break;
     const AttemptFailure failure = Judge(node, status);
-    if (failure.reached || !reached) last = status;
+    if (TellsMore(status, failure, last, reached)) last = status;
     reached |= failure.reached;
     const auto pause = plan.After(failure, MonotonicNowNs());
     if (!pause)

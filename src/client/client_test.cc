@@ -102,6 +102,19 @@ TEST(Client, KeepsTheNodesOwnErrorWhenTheTimeoutEndsTheWaitForALeader) {
   EXPECT_GT(node.lists, 1);
 }
 
+TEST(Client, ANodesOwnErrorSaysMoreThanTheConnectionThatBreaksAfterIt) {
+  FakeNode node;
+  node.list_status = NoLeader();
+  const auto client = ClientOf(node.address(), 1'000);
+  std::thread killer([&] {
+    while (node.lists == 0) std::this_thread::yield();
+    node.Kill();
+  });
+  const auto listed = client->ListExperiments({});
+  killer.join();
+  EXPECT_EQ(DetailOf(listed.status())->reason(), "NO_LEADER");
+}
+
 TEST(Client, AnAddressBeyondLoopbackNeedsTls) {
   Options options;
   options.addresses = "192.0.2.1:7400";

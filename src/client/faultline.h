@@ -8,17 +8,19 @@
  * Errors. A status holds gRPC's code, a stable reason in upper case, a sentence, and for each wrong
  * field what was given and what is allowed. Beside the server's reasons: UNREACHABLE, NO_ANSWER,
  * CONNECTION_LOST (client/client.h), MALFORMED_REQUEST (the JSON is not that message),
- * UNKNOWN_METHOD, TOO_MANY_CALLS (128 of one client run), ALREADY_ASKED.
+ * UNKNOWN_METHOD, TOO_MANY_CALLS (128 of one client run), ALREADY_ASKED, NULL_ARGUMENT.
  *
  * Ownership. A handle is the caller's until the function that gives it back (close, release); all
  * may be given back at any time, also inside a callback and while a call runs. What a callback is
  * given is borrowed: it is gone when the callback returns. Strings are UTF-8, end with a NUL and
- * are never NULL, unless a comment says so.
+ * are never NULL, unless a comment says so. A handle that is NULL is refused with NULL_ARGUMENT,
+ * and giving it back or cancelling it does nothing; one that was given back must not be used.
  *
  * Callbacks. Each function with a callback calls it exactly once, also when it fails or is
  * cancelled, so that `context` can be freed there. It comes from a thread of the library, or from
  * the calling thread before the function returns. The library holds no lock meanwhile: a callback
- * may use any function here. While it runs, its own call or stream waits, and nothing else.
+ * may use any function here. While it runs, its own call or stream waits, and nothing else. A
+ * callback that is NULL is not called; a stream's next then does nothing.
  *
  * Threads. Every function is safe from any thread.
  *
@@ -72,16 +74,17 @@ typedef struct fl_options {
   const char* ca;
   const char* certificate;
   const char* key;
-  /* Of a call with all its attempts, and how long a stream looks for a node; 0: 10 s. */
+  /* Of a call with all its attempts, and how long a stream looks for a node: up to a day; 0: 10 s.
+   */
   int64_t timeout_ms;
 } fl_options;
 
 /* With OK the response's JSON, of `size` bytes; otherwise it is empty. */
 typedef void (*fl_done)(void* context, const fl_status* status, const char* json, size_t size);
 
-/* Makes no connection yet. NULL after `failed` was called (INVALID_ARGUMENT with the field: an
- * address that is none, TLS files that cannot serve, an address beyond loopback without TLS); it is
- * not called otherwise. */
+/* `options` NULL: all defaults. Makes no connection yet. NULL after `failed` was called
+ * (INVALID_ARGUMENT with the field: an address or a timeout that is none, TLS files that cannot
+ * serve, an address beyond loopback without TLS); it is not called otherwise. */
 FL_EXPORT fl_client* fl_client_open(const fl_options* options, void* context, fl_done failed);
 FL_EXPORT void fl_client_close(fl_client* client);
 
@@ -122,9 +125,16 @@ typedef struct fl_fault_counters {
   uint64_t lane_dropped;
   uint64_t delay_given_ns;
   uint64_t delay_asked_ns;
+  uint64_t queued;
+  uint64_t duplicated;
+  uint64_t corrupted;
+  uint64_t reordered;
+  uint64_t delays_measured;
 } fl_fault_counters;
 
-/* As chaos.v1.MetricUpdate, without its histogram. */
+/* As chaos.v1.MetricUpdate, without its histogram. No batch is lost without a word: from one update
+ * of a series (experiment, target and source) to the next the sequence grows by 1 + merged_batches
+ * + missed_batches, over a break too. */
 typedef struct fl_update {
   const char* experiment_id;
   const char* target_id;
@@ -139,6 +149,7 @@ typedef struct fl_update {
   uint64_t packets;
   uint64_t bytes;
   uint64_t merged_batches;
+  uint64_t missed_batches;
   int measurable;
   const char* not_measurable_reason;
   const fl_fault_counters* faults;

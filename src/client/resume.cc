@@ -4,6 +4,17 @@
 
 namespace faultline::client {
 
+namespace {
+
+// The node counted from where it was asked to begin, or knows nothing of what is lost.
+void CountFrom(uint64_t delivered, chaos::v1::MetricUpdate* update) {
+  const uint64_t before = update->position().sequence() - delivered - 1;
+  update->set_merged_batches(std::min(update->merged_batches(), before));
+  update->set_missed_batches(before - update->merged_batches());
+}
+
+}  // namespace
+
 bool MetricResume::Accept(chaos::v1::MetricUpdate* update) {
   if (!update->has_position()) return true;
   const auto& position = update->position();
@@ -12,11 +23,26 @@ bool MetricResume::Accept(chaos::v1::MetricUpdate* update) {
   SourceState& state = sources_[source];
   state.last_accepted = ++accepts_;
   if (is_new) ForgetOldIncarnations(source.first);
-  uint64_t& delivered = state.delivered[{update->experiment_id(), update->target_id()}];
-  if (position.sequence() <= delivered) return false;
-  delivered = position.sequence();
-  state.newest = std::max(state.newest, delivered);
+  state.ForgetSilentSeries();
+  SeriesState& series = state.series[{update->experiment_id(), update->target_id()}];
+  if (position.sequence() <= series.delivered) return false;
+  if (series.delivered != 0 && series.stream != streams_) CountFrom(series.delivered, update);
+  series = {position.sequence(), streams_};
+  state.newest = std::max(state.newest, series.delivered);
   return true;
+}
+
+// Looks when the series have doubled.
+void MetricResume::SourceState::ForgetSilentSeries() {
+  if (series.size() < look_at) return;
+  std::erase_if(series, [this](const auto& entry) { return IsSilent(entry.second); });
+  look_at = std::max(kLeastSeries, 2 * series.size());
+}
+
+size_t MetricResume::series() const {
+  size_t sum = 0;
+  for (const auto& [source, state] : sources_) sum += state.series.size();
+  return sum;
 }
 
 void MetricResume::ForgetOldIncarnations(const std::string& agent_id) {
@@ -29,7 +55,8 @@ void MetricResume::ForgetOldIncarnations(const std::string& agent_id) {
   if (count > kIncarnationsKept) sources_.erase(oldest);
 }
 
-void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) const {
+void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) {
+  ++streams_;
   auto* positions = request->mutable_resume();
   for (int i = positions->size() - 1; i >= 0; --i) {
     const auto& position = positions->Get(i);
@@ -39,8 +66,8 @@ void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) const {
   }
   for (const auto& [source, state] : sources_) {
     uint64_t reached = state.newest;
-    for (const auto& [series, sequence] : state.delivered) {
-      if (sequence + kSilentAfterBatches >= state.newest) reached = std::min(reached, sequence);
+    for (const auto& [name, series] : state.series) {
+      if (!state.IsSilent(series)) reached = std::min(reached, series.delivered);
     }
     auto* position = positions->Add();
     position->set_agent_id(source.first);

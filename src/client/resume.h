@@ -23,27 +23,44 @@ class MetricResume {
   // Starts of one agent that are remembered: the last words of an old one may come late.
   static constexpr size_t kIncarnationsKept = 4;
 
+  // Series of one source that are remembered while it names no more; then silent ones are
+  // forgotten.
+  static constexpr size_t kLeastSeries = 1'024;
+
   // True when the update is new to the consumer; it then counts as delivered. Updates without a
-  // position always are. The update itself is left as it is.
+  // position always are. The first update of a series after FillIn stands for every batch since
+  // the one delivered before: its merged_batches and missed_batches are made to say so.
   bool Accept(chaos::v1::MetricUpdate* update);
   // Never: a stream of metrics that the server ends is over.
   static bool Recover(const Status&) { return false; }
   // Sets `request`'s resume positions: per source the position that every series has reached, so
   // that nothing is missed; what comes twice then is refused by Accept. Positions of sources that
   // have not been heard of yet stay as they are.
-  void FillIn(chaos::v1::SubscribeToMetricsRequest* request) const;
+  void FillIn(chaos::v1::SubscribeToMetricsRequest* request);
+  size_t series() const;  // remembered
 
  private:
   using Source = std::pair<std::string, uint64_t>;     // agent, incarnation
   using Series = std::pair<std::string, std::string>;  // experiment, target
+  struct SeriesState {
+    uint64_t delivered = 0;  // sequence
+    uint64_t stream = 0;     // that it came by: count of FillIn calls
+  };
   struct SourceState {
     uint64_t newest = 0;
     uint64_t last_accepted = 0;  // count of Accept calls
-    std::map<Series, uint64_t> delivered;
+    std::map<Series, SeriesState> series;
+    size_t look_at = kLeastSeries;
+
+    bool IsSilent(const SeriesState& one) const {
+      return one.delivered + kSilentAfterBatches < newest;
+    }
+    void ForgetSilentSeries();
   };
   void ForgetOldIncarnations(const std::string& agent_id);
 
   uint64_t accepts_ = 0;
+  uint64_t streams_ = 0;
   std::map<Source, SourceState> sources_;
 };
 

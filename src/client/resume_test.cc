@@ -1,5 +1,6 @@
 #include "client/resume.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace faultline::client {
@@ -30,7 +31,7 @@ chaos::v1::WatchExperimentsResponse Change(uint64_t revision,
 
 bool Accept(MetricResume& resume, chaos::v1::MetricUpdate update) { return resume.Accept(&update); }
 
-uint64_t ResumeSequence(const MetricResume& resume, int index = 0) {
+uint64_t ResumeSequence(MetricResume& resume, int index = 0) {
   chaos::v1::SubscribeToMetricsRequest request;
   resume.FillIn(&request);
   return request.resume(index).sequence();
@@ -101,6 +102,57 @@ TEST(MetricResume, KeepsTheCallersOwnPositionUntilTheSourceIsHeardOf) {
   resume.FillIn(&request);
   ASSERT_EQ(request.resume_size(), 1);
   EXPECT_EQ(request.resume(0).sequence(), 41u);
+}
+
+// What the consumer is told of the batches before one: merged, missed.
+std::pair<uint64_t, uint64_t> Told(MetricResume& resume, chaos::v1::MetricUpdate update) {
+  EXPECT_TRUE(resume.Accept(&update));
+  return {update.merged_batches(), update.missed_batches()};
+}
+
+chaos::v1::MetricUpdate Counted(chaos::v1::MetricUpdate update, uint64_t merged, uint64_t missed) {
+  update.set_merged_batches(merged);
+  update.set_missed_batches(missed);
+  return update;
+}
+
+TEST(MetricResume, AfterABreakEverySeriesCountsFromWhatItHasItself) {
+  using Counts = std::pair<uint64_t, uint64_t>;
+  MetricResume resume;
+  chaos::v1::SubscribeToMetricsRequest request;
+  resume.FillIn(&request);
+  Accept(resume, Update("a", 1, 300, "x", "ahead"));
+  Accept(resume, Update("a", 1, 298, "x", "behind"));
+  Accept(resume, Update("a", 1, 100, "x", "slow"));
+  resume.FillIn(&request);
+  ASSERT_EQ(request.resume(0).sequence(), 298u);
+  // The node still had the last two of the 12 batches after 298.
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 310, "x", "ahead"), 1, 10)), Counts(1, 8));
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 310, "x", "behind"), 1, 10)), Counts(1, 10));
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 310, "x", "slow"), 1, 10)), Counts(1, 208));
+  // What follows is the node's to count: a target may be without a sample in some batches.
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 315, "x", "ahead"), 1, 1)), Counts(1, 1));
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 310, "x", "new"), 3, 0)), Counts(3, 0));
+}
+
+TEST(MetricResume, WhatAnotherNodeMergesAgainCountsOnce) {
+  MetricResume resume;
+  chaos::v1::SubscribeToMetricsRequest request;
+  resume.FillIn(&request);
+  Accept(resume, Update("a", 1, 6, "x", "t1"));
+  Accept(resume, Update("a", 1, 4, "x", "t2"));
+  resume.FillIn(&request);
+  EXPECT_EQ(Told(resume, Counted(Update("a", 1, 8, "x", "t1"), 3, 0)),
+            (std::pair<uint64_t, uint64_t>(1, 0)));
+}
+
+TEST(MetricResume, ForgetsSeriesThatHaveEnded) {
+  MetricResume resume;
+  for (uint64_t i = 1; i <= 5'000; ++i) {
+    Accept(resume, Update("a", 1, i * 10, fmt::format("exp-{}", i), "t"));
+  }
+  EXPECT_LE(resume.series(), 2 * MetricResume::kLeastSeries);
+  EXPECT_EQ(ResumeSequence(resume), 50'000u - MetricResume::kSilentAfterBatches);
 }
 
 uint64_t ResumeRevision(const WatchResume& resume) {

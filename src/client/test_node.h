@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -48,7 +49,8 @@ class FakeNode : public chaos::v1::ChaosController::Service {
                                   grpc::ServerWriter<chaos::v1::MetricUpdate>* writer) override {
     const Open open(streams);
     const uint64_t after = request->resume_size() > 0 ? request->resume(0).sequence() : 0;
-    for (uint64_t sequence = after + 1; sequence <= last_sequence; ++sequence) {
+    for (uint64_t sequence = std::max(after, forgotten) + 1; sequence <= last_sequence;
+         ++sequence) {
       chaos::v1::MetricUpdate update;
       update.mutable_position()->set_agent_id("a");
       update.mutable_position()->set_incarnation(1);
@@ -78,6 +80,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
   std::vector<std::string> request_ids;
   std::atomic<int> lists{0};
   std::atomic<uint64_t> last_sequence{0};
+  uint64_t forgotten = 0;  // up to here nothing is kept; set before the first call
   std::atomic<bool> ends_stream{false};
   // Streams that this node serves.
   std::atomic<int> streams{0};

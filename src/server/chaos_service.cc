@@ -236,23 +236,26 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
       return update ? std::optional(*update) : std::nullopt;
     });
     const bool only_named = !request.all() && request.target().empty();
-    if (only_named) EndWith(ids, weak);
+    if (only_named) EndWith(ids, weak, subscription);
   }
 
-  // Ends the stream soon after the named experiments have ended.
-  void EndWith(const std::set<std::string>& ids, const std::weak_ptr<MetricStream>& weak) const {
+  // Ends the stream soon after the named experiments have ended, when all has been said.
+  void EndWith(const std::set<std::string>& ids, const std::weak_ptr<MetricStream>& weak,
+               const std::weak_ptr<MetricsHub::Subscription>& fed_by) const {
     const auto over = [ids, weak](const control::State& state, uint64_t) {
       return weak.expired() || AllFinished(state, ids).value_or(true);
     };
     constexpr uint64_t kLongestNs = 48ULL * 3'600 * kNanosPerSecond;
-    parts_.plane->WaitUntil(over, MonotonicNowNs() + kLongestNs, [this, weak](const Status&) {
-      const uint64_t end_ns =
-          MonotonicNowNs() + static_cast<uint64_t>(std::chrono::nanoseconds(kAfterEnd).count());
-      const auto never = [](const control::State&, uint64_t) { return false; };
-      parts_.plane->WaitUntil(never, end_ns, [weak](const Status&) {
-        if (const auto stream = weak.lock()) stream->End(absl::OkStatus());
-      });
-    });
+    parts_.plane->WaitUntil(
+        over, MonotonicNowNs() + kLongestNs, [this, weak, fed_by](const Status&) {
+          const uint64_t end_ns =
+              MonotonicNowNs() + static_cast<uint64_t>(std::chrono::nanoseconds(kAfterEnd).count());
+          const auto never = [](const control::State&, uint64_t) { return false; };
+          parts_.plane->WaitUntil(never, end_ns, [weak, fed_by](const Status&) {
+            if (const auto subscription = fed_by.lock()) subscription->Finish();
+            if (const auto stream = weak.lock()) stream->EndWhenEmpty(absl::OkStatus());
+          });
+        });
   }
 
   const Parts parts_;

@@ -13,7 +13,7 @@ using chaos::v1::SparseHistogram;
 
 bool MetricSlot::Add(const SharedUpdate& update) {
   const int64_t drops_before = std::exchange(last_drops_, update.full->packet_drops());
-  if (!waiting_.full && !merged_) {
+  if (empty()) {
     waiting_ = update;
     drops_before_ = drops_before < 0 ? update.full->packet_drops() : drops_before;
     return false;

@@ -18,6 +18,7 @@ class MetricSlot {
  public:
   // True when it was merged with what waited.
   bool Add(const SharedUpdate& update);
+  bool empty() const { return !waiting_.full && !merged_; }
   // What waits, which must be something; nothing waits then. Percentiles and rates of what was
   // merged from more than a second are over all of that time.
   std::shared_ptr<const chaos::v1::MetricUpdate> Take(bool with_histogram);

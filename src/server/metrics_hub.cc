@@ -4,7 +4,6 @@
 #include <iterator>
 
 #include "base/clock.h"
-#include "server/metric_slot.h"
 
 namespace faultline::server {
 
@@ -37,13 +36,16 @@ struct MetricsHub::Source {
 
 namespace {
 
-// Below so many series a subscriber forgets none.
-constexpr size_t kLeastSeries = 1'024;
-
 SharedUpdate WithPlain(const std::shared_ptr<const MetricUpdate>& full) {
   auto plain = std::make_shared<MetricUpdate>(*full);
   plain->clear_latency();
   return {full, std::move(plain)};
+}
+
+std::vector<SharedUpdate> Share(const TargetWindows::Updates& updates) {
+  std::vector<SharedUpdate> shared;
+  std::transform(updates.begin(), updates.end(), std::back_inserter(shared), WithPlain);
+  return shared;
 }
 
 auto MakeOnReady(std::function<void()> on_ready) {
@@ -56,7 +58,7 @@ auto MakeOnReady(std::function<void()> on_ready) {
 class MetricsHub::SubscriptionImpl : public Subscription {
  public:
   SubscriptionImpl(MetricsHub* hub, Filter filter, std::function<void()> on_ready)
-      : hub_(hub), filter_(std::move(filter)), on_ready_(MakeOnReady(std::move(on_ready))) {}
+      : hub_(hub), queue_(std::move(filter)), on_ready_(MakeOnReady(std::move(on_ready))) {}
 
   ~SubscriptionImpl() override {
     std::function<void()> observer;
@@ -70,68 +72,35 @@ class MetricsHub::SubscriptionImpl : public Subscription {
 
   Update Next() override {
     const std::lock_guard lock(hub_->mutex_);
-    if (ready_.empty()) return nullptr;
-    Slot& slot = *ready_.front();
-    ready_.pop_front();
-    slot.queued = false;
-    hub_->meters_.updates.Add();
-    return slot.waiting.Take(filter_.include_histogram);
+    Update next = queue_.Next();
+    if (next) hub_->meters_.updates.Add();
+    return next;
   }
 
-  // Result: true when something became ready.
-  bool Offer(const SharedUpdate& offered, uint64_t now_ns) {
-    const MetricUpdate& update = *offered.full;
-    if (!Wants(update)) return false;
-    const auto& position = update.position();
-    const SourceKey source{position.agent_id(), position.incarnation()};
-    const auto resumed = filter_.resume.find(source);
-    if (resumed != filter_.resume.end() && position.sequence() <= resumed->second) return false;
-    ForgetSilentSeries(now_ns);
-    Slot& slot = slots_[{update.experiment_id(), update.target_id(), source}];
-    slot.offered_ns = now_ns;
-    if (slot.waiting.Add(offered)) hub_->meters_.merged.Add();
-    // Half an interval of slack: batches do not come exactly on time.
-    const auto due_ns = slot.last_emitted_ns + static_cast<int64_t>(1e9 / filter_.rate_hz);
-    const auto slack_ns = static_cast<int64_t>(update.interval_ns() / 2);
-    if (slot.queued || update.timestamp_ns() + slack_ns < due_ns) return slot.queued;
-    slot.last_emitted_ns = update.timestamp_ns();
-    slot.queued = true;
-    ready_.push_back(&slot);
-    return true;
+  void Finish() override {
+    {
+      const std::lock_guard lock(hub_->mutex_);
+      queue_.Finish();
+    }
+    (*on_ready_)();
   }
 
+  // It is offered what is ingested after `ingested`, and what is kept when it resumes.
+  void Begin(uint64_t ingested) { since_ = ingested; }
+  // Whether it has been offered the batch of that `Source::last_ingest`.
+  bool WasOffered(uint64_t ingest) const { return queue_.resumes() || ingest > since_; }
+
+  bool Offer(const MetricQueue::Batch& batch) {
+    return queue_.Offer(batch, MonotonicNowNs(), &hub_->meters_.merged);
+  }
+  bool resumes() const { return queue_.resumes(); }
   const OnReady& on_ready() const { return on_ready_; }
 
  private:
-  struct Slot {
-    MetricSlot waiting;
-    bool queued = false;
-    int64_t last_emitted_ns = 0;  // by the agent's clock
-    uint64_t offered_ns = 0;
-  };
-
-  bool Wants(const MetricUpdate& update) const {
-    if (update.experiment_id().empty()) {
-      return filter_.observes && filter_.observes(update.target_id());
-    }
-    return filter_.all || filter_.experiment_ids.contains(update.experiment_id());
-  }
-
-  // Looks when the series have doubled.
-  void ForgetSilentSeries(uint64_t now_ns) {
-    if (slots_.size() < look_at_) return;
-    std::erase_if(slots_, [now_ns](const auto& entry) {
-      return !entry.second.queued && entry.second.offered_ns + kSilentSeriesNs < now_ns;
-    });
-    look_at_ = std::max(kLeastSeries, 2 * slots_.size());
-  }
-
   MetricsHub* hub_;
-  Filter filter_;
+  MetricQueue queue_;
   const OnReady on_ready_;
-  std::map<std::tuple<std::string, std::string, SourceKey>, Slot> slots_;
-  std::deque<Slot*> ready_;
-  size_t look_at_ = kLeastSeries;  // series
+  uint64_t since_ = 0;
 };
 
 class MetricsHub::RelayImpl : public Relay {
@@ -188,14 +157,15 @@ bool MetricsHub::Ingest(const MetricsBatch& batch, bool relayed) {
 bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready) {
   const std::lock_guard lock(mutex_);
   const auto& position = batch.position();
-  auto& source = sources_[{position.agent_id(), position.incarnation()}];
+  const SourceKey key{position.agent_id(), position.incarnation()};
+  auto& source = sources_[key];
   if (!source) source = std::make_unique<Source>();
   if (position.sequence() <= source->last_sequence) return false;
   const uint64_t missed =
       source->last_sequence == 0 ? 0 : position.sequence() - source->last_sequence - 1;
   meters_.missed.Add(missed);
-  source->last_sequence = position.sequence();
-  source->last_ingest = ++ingested_;
+  const uint64_t before = std::exchange(source->last_sequence, position.sequence());
+  const uint64_t before_ingest = std::exchange(source->last_ingest, ++ingested_);
   source->relayed = relayed;
   auto shared = std::make_shared<const MetricsBatch>(batch);
   Updates updates = source->windows.Add(batch, missed);
@@ -207,14 +177,12 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
     }
   }
   std::vector<SharedUpdate> offers;
-  if (!subscriptions_.empty()) {
-    std::transform(updates.begin(), updates.end(), std::back_inserter(offers), WithPlain);
-  }
-  const uint64_t now_ns = MonotonicNowNs();
+  if (!subscriptions_.empty()) offers = Share(updates);
   for (SubscriptionImpl* subscription : subscriptions_) {
-    bool any = false;
-    for (const auto& offer : offers) any |= subscription->Offer(offer, now_ns);
-    if (any) ready->push_back(subscription->on_ready());
+    const uint64_t offered = subscription->WasOffered(before_ingest) ? before : 0;
+    if (subscription->Offer({key, offered, position.sequence(), offers})) {
+      ready->push_back(subscription->on_ready());
+    }
   }
   source->Keep({std::move(shared), std::move(updates)});
   ForgetOldSources();
@@ -231,7 +199,6 @@ void MetricsHub::ForgetOldSources() {
 
 std::unique_ptr<MetricsHub::Subscription> MetricsHub::Subscribe(Filter filter,
                                                                 std::function<void()> on_ready) {
-  const bool resumes = !filter.resume.empty();
   auto subscription =
       std::make_unique<SubscriptionImpl>(this, std::move(filter), std::move(on_ready));
   std::function<void()> observer;
@@ -240,19 +207,25 @@ std::unique_ptr<MetricsHub::Subscription> MetricsHub::Subscribe(Filter filter,
     const std::lock_guard lock(mutex_);
     if (subscriptions_.empty()) observer = demand_observer_;
     subscriptions_.insert(subscription.get());
-    if (resumes) {
-      for (const auto& [key, source] : sources_) {
-        for (const auto& entry : source->history) {
-          for (const auto& update : entry.updates) {
-            ready |= subscription->Offer(WithPlain(update), MonotonicNowNs());
-          }
-        }
-      }
-    }
+    subscription->Begin(ingested_);
+    if (subscription->resumes()) ready = OfferHistory(subscription.get());
   }
   if (observer) observer();
   if (ready) (*subscription->on_ready())();
   return subscription;
+}
+
+bool MetricsHub::OfferHistory(SubscriptionImpl* subscription) {
+  bool ready = false;
+  for (const auto& [key, source] : sources_) {
+    uint64_t before = 0;
+    for (const auto& entry : source->history) {
+      const uint64_t sequence = entry.batch->position().sequence();
+      ready |= subscription->Offer({key, before, sequence, Share(entry.updates)});
+      before = sequence;
+    }
+  }
+  return ready;
 }
 
 std::unique_ptr<MetricsHub::Relay> MetricsHub::SubscribeRelay(std::function<void()> on_ready) {

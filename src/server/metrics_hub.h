@@ -19,6 +19,7 @@
 
 #include "base/meter.h"
 #include "chaos/v1/metrics.pb.h"
+#include "server/metric_queue.h"
 #include "server/target_windows.h"
 
 namespace faultline::server {
@@ -33,26 +34,16 @@ class MetricsHub {
   static constexpr size_t kRelayBytes = 16 << 20;
   // Sources kept without a batch: forgotten, oldest first, beyond this many.
   static constexpr size_t kSourceLimit = 10'000;
-  // A subscriber's series that nothing has come of for so long is forgotten by it.
-  static constexpr uint64_t kSilentSeriesNs = 60'000'000'000;
 
-  struct Filter {
-    bool all = false;
-    std::set<std::string> experiment_ids;
-    // Targets observed with or without an experiment; empty function: none. Called with the hub
-    // locked.
-    std::function<bool(const std::string& target_id)> observes;
-    double rate_hz = 10;
-    bool include_histogram = false;
-    // By agent id and incarnation: the last sequence that the subscriber has.
-    std::map<std::pair<std::string, uint64_t>, uint64_t> resume;
-  };
+  using Filter = MetricFilter;
 
   class Subscription {
    public:
     virtual ~Subscription() = default;  // ends the subscription
     // The next update, or null: on_ready will then be called when there is one.
     virtual std::shared_ptr<const chaos::v1::MetricUpdate> Next() = 0;
+    // Nothing more comes in; what waits, for a slow taker or for a low rate, becomes ready.
+    virtual void Finish() = 0;
   };
   class Relay {
    public:
@@ -78,7 +69,8 @@ class MetricsHub {
   // reconnect, and relays may overlap. Result: false for one that was ignored.
   bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
 
-  // Updates kept for those who resume come first, then live ones. The hub must outlive the result.
+  // Updates kept for those who resume come first, then live ones. What lies between where they
+  // stood and what is kept counts as missed. The hub must outlive the result.
   std::unique_ptr<Subscription> Subscribe(Filter filter, std::function<void()> on_ready);
 
   // This node's agents' batches, history first, for another node.
@@ -103,6 +95,8 @@ class MetricsHub {
   class RelayImpl;
 
   bool Take(const chaos::v1::MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready);
+  // Result: true when something became ready.
+  bool OfferHistory(SubscriptionImpl* subscription);
   void ForgetOldSources();
 
   mutable std::mutex mutex_;

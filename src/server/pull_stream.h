@@ -59,6 +59,15 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     Pump();
   }
 
+  // Ends the stream when its source, which has been told the end, has nothing more.
+  void EndWhenEmpty(const Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      last_ = status;
+    }
+    Wake();
+  }
+
   void OnWriteDone(bool ok) override {
     if (!ok) {
       const std::lock_guard lock(mutex_);
@@ -93,6 +102,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
         return this->StartWrite(&message_);
       }
       const std::lock_guard lock(mutex_);
+      if (!woken_ && !end_) end_ = last_;
       if (woken_ || end_) continue;
       busy_ = false;
       return;
@@ -106,6 +116,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   bool woken_ = false;     // while busy
   bool finished_ = false;  // Finish has been called
   std::optional<Status> end_;
+  std::optional<Status> last_;  // to end with when the source is empty
   std::shared_ptr<PullStream> self_;
 };
 

@@ -62,10 +62,10 @@ public struct ChaosError: Error, Sendable, Equatable {
         allowed: String(cString: violation.allowed))
     }
     metadata = Dictionary(
-      uniqueKeysWithValues: (0..<status.metadata_count).map { index in
+      (0..<status.metadata_count).map { index in
         let fact = status.metadata[index]
         return (String(cString: fact.name), String(cString: fact.value))
-      })
+      }, uniquingKeysWith: { first, _ in first })
     retryAfter = status.retry_after_ms > 0 ? .milliseconds(status.retry_after_ms) : nil
   }
 }

@@ -31,20 +31,35 @@ public struct Comparison: Sendable, Hashable, Identifiable {
   private static func measured(_ parameter: Parameter, _ counters: [MetricSample.Counters])
     -> Double?
   {
-    let sum = { (value: (MetricSample.Counters) -> UInt64) in
-      counters.reduce(0.0) { $0 + Double(value($1)) }
+    let sum = { (value: KeyPath<MetricSample.Counters, UInt64>) in
+      counters.reduce(0.0) { $0 + Double($1[keyPath: value]) }
     }
-    switch parameter.measuredBy {
-    case Parameter.delayCounter:
+    if parameter.measuredBy == Parameter.delayCounter {
       let nanosecondsPerUnit = ["ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9][parameter.unit]
-      let delayed = sum(\.delayed)
-      guard let nanosecondsPerUnit, delayed > 0 else { return nil }
-      return sum(\.delayGivenNanoseconds) / delayed / nanosecondsPerUnit
-    case "dropped", "delayed":
-      let matched = sum(\.matched)
-      guard matched > 0 else { return nil }
-      return 100 * sum(parameter.measuredBy == "dropped" ? \.dropped : \.delayed) / matched
-    default: return nil
+      let measured = sum(\.delaysMeasured)
+      guard let nanosecondsPerUnit, measured > 0 else { return nil }
+      return sum(\.delayGivenNanoseconds) / measured / nanosecondsPerUnit
+    }
+    let matched = sum(\.matched)
+    guard let counter = MetricSample.Counters.named(parameter.measuredBy), matched > 0 else {
+      return nil
+    }
+    return Swift.min(100, 100 * sum(counter) / matched)
+  }
+}
+
+extension MetricSample.Counters {
+  /// A counter of packets by the name that a fault kind's parameters give it; nil for one that this
+  /// client does not know.
+  static func named(_ name: String) -> KeyPath<Self, UInt64>? {
+    switch name {
+    case "dropped": \.dropped
+    case "delayed": \.delayed
+    case "duplicated": \.duplicated
+    case "corrupted": \.corrupted
+    case "reordered": \.reordered
+    case "queued": \.queued
+    default: nil
     }
   }
 }

@@ -30,7 +30,10 @@ struct JSON {
   /// "1.500s"
   var duration: Duration? {
     guard let text = value as? String, text.hasSuffix("s") else { return nil }
-    return Double(text.dropLast()).map { .seconds($0) }
+    guard let seconds = Double(text.dropLast()), abs(seconds) <= DurationText.longestSeconds else {
+      return nil
+    }
+    return .seconds(seconds)
   }
 
   /// RFC 3339 in UTC with up to nine digits of a second.
@@ -58,6 +61,8 @@ struct JSON {
   /// A duration as protobuf's JSON mapping has it.
   static func text(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
-    return String(format: "%lld.%09llds", seconds, attoseconds / 1_000_000_000)
+    return String(
+      format: "%@%llu.%09llus", duration < .zero ? "-" : "", seconds.magnitude,
+      attoseconds.magnitude / 1_000_000_000)
   }
 }

@@ -10,7 +10,14 @@ public struct MetricSample: Sendable, Hashable {
     public let delayed: UInt64
     public let dropped: UInt64
     public let laneDropped: UInt64
-    /// Over the packets delayed: the delay really added, and the one asked for.
+    public let duplicated: UInt64
+    public let corrupted: UInt64
+    public let reordered: UInt64
+    /// Packets that waited for a slower link.
+    public let queued: UInt64
+    /// Packets that have been held and passed on, the delay really added over them, and the one
+    /// asked for. What is still held is in `delayed` only.
+    public let delaysMeasured: UInt64
     public let delayGivenNanoseconds: UInt64
     public let delayAskedNanoseconds: UInt64
   }
@@ -32,6 +39,8 @@ public struct MetricSample: Sendable, Hashable {
   public let packets: UInt64
   /// Earlier batches that are in this update.
   public let mergedBatches: UInt64
+  /// Batches before those that never came.
+  public let missedBatches: UInt64
   /// Why traffic could not be measured; nil when it could.
   public let notMeasurable: String?
   public let faults: [Counters]
@@ -51,14 +60,17 @@ public struct MetricSample: Sendable, Hashable {
     packetDrops = update.packet_drops
     packets = update.packets
     mergedBatches = update.merged_batches
+    missedBatches = update.missed_batches
     notMeasurable =
       update.measurable != 0 ? nil : String(cString: update.not_measurable_reason)
     faults = (0..<update.fault_count).map { index in
       let fault = update.faults[index]
       return Counters(
         faultIndex: Int(fault.fault_index), matched: fault.matched, delayed: fault.delayed,
-        dropped: fault.dropped, laneDropped: fault.lane_dropped,
-        delayGivenNanoseconds: fault.delay_given_ns, delayAskedNanoseconds: fault.delay_asked_ns)
+        dropped: fault.dropped, laneDropped: fault.lane_dropped, duplicated: fault.duplicated,
+        corrupted: fault.corrupted, reordered: fault.reordered, queued: fault.queued,
+        delaysMeasured: fault.delays_measured, delayGivenNanoseconds: fault.delay_given_ns,
+        delayAskedNanoseconds: fault.delay_asked_ns)
     }
   }
 }
@@ -66,7 +78,7 @@ public struct MetricSample: Sendable, Hashable {
 /// Updates that have arrived together, in order.
 public struct MetricBatch: Sendable {
   public let samples: [MetricSample]
-  /// The stream broke before some of them, and went on without losing any.
+  /// The stream broke before some of them, and went on; what was lost is in `missedBatches`.
   public let interruption: Interruption?
 }
 

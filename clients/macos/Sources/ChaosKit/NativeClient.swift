@@ -20,7 +20,7 @@ final class NativeClient: @unchecked Sendable {
           options.ca = ca
           options.certificate = certificate
           options.key = key
-          options.timeout_ms = timeout.map { Int64($0 / .milliseconds(1)) } ?? 0
+          options.timeout_ms = timeout.map(Self.milliseconds) ?? 0
           // Called before fl_client_open returns, if at all.
           return fl_client_open(&options, failure) { context, status, _, _ in
             context!.assumingMemoryBound(to: ChaosError?.self).pointee = ChaosError(status!.pointee)
@@ -35,6 +35,12 @@ final class NativeClient: @unchecked Sendable {
   }
 
   deinit { fl_client_close(handle) }
+
+  /// 0 means the default, so that less than one is one.
+  private static func milliseconds(_ duration: Duration) -> Int64 {
+    let milliseconds = duration / .milliseconds(1)
+    return milliseconds > 0 ? Int64(min(milliseconds.rounded(.up), 1e15)) : -1
+  }
 
   private static func withTexts<Result>(
     _ credentials: Credentials?,

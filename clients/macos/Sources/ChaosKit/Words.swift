@@ -20,7 +20,6 @@ public enum Words: String, CaseIterable, Sendable {
   case stop
   case stopping
   case cancel
-  case close
   case halt
   case haltQuestion
   case haltExplained
@@ -32,6 +31,7 @@ public enum Words: String, CaseIterable, Sendable {
   case kind
   case duration
   case durationHelp
+  case durationAllowed
   case required
   case allowed
   case p99
@@ -46,7 +46,7 @@ public enum Words: String, CaseIterable, Sendable {
   case measured
   case notMeasured
   case notMeasurable
-  case missing
+  case missed
   case waiting
   case before
   case during
@@ -93,7 +93,9 @@ public enum Words: String, CaseIterable, Sendable {
   case identityHelp
   case connect
 
-  public var text: String { Bundle.module.localizedString(forKey: rawValue, value: nil, table: nil) }
+  public var text: String {
+    Bundle.chaosKit.localizedString(forKey: rawValue, value: nil, table: nil)
+  }
 
   public func callAsFunction(_ values: String...) -> String {
     values.reduce(text) { text, value in
@@ -104,6 +106,10 @@ public enum Words: String, CaseIterable, Sendable {
 }
 
 extension Bundle {
-  /// Where the texts are.
-  static var chaosKit: Bundle { .module }
+  /// Where the texts are: among the application's resources, or where the package was built.
+  static let chaosKit = inside(Bundle.main.resourceURL) ?? .module
+
+  static func inside(_ folder: URL?) -> Bundle? {
+    folder.flatMap { Bundle(url: $0.appendingPathComponent("Faultline_ChaosKit.bundle")) }
+  }
 }

@@ -9,6 +9,7 @@
     var body: some View {
       HSplitView {
         List(selection: $desk.lookedAt) {
+          if let error = desk.experiments.error { ProblemView(error: error) }
           ForEach(desk.experiments.open) { experiment in
             ExperimentRow(experiment: experiment).tag(experiment.id)
           }

@@ -19,7 +19,7 @@
       .commands { DeskCommands(desk: desk, selection: $selection) }
 
       MenuBarExtra {
-        MenuBarView(desk: desk)
+        MenuBarView(desk: desk, selection: $selection)
       } label: {
         MenuBarLabel(experiments: desk.experiments)
       }

@@ -11,6 +11,7 @@
     var body: some View {
       HSplitView {
         List(selection: $selected) {
+          if let error = desk.experiments.error { ProblemView(error: error) }
           ForEach(desk.experiments.ended) { experiment in
             ExperimentRow(experiment: experiment).tag(experiment.id)
           }

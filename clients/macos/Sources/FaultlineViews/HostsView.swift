@@ -4,6 +4,7 @@
 
   struct TargetsView: View {
     let desk: Desk
+    @Binding var selection: Selection?
 
     var body: some View {
       List {
@@ -17,8 +18,9 @@
             }
             Spacer()
             Button(Words.latencyTest.text, systemImage: "timer") {
-              Task { await desk.latencyTest(target: target.selector) }
+              Task { if await desk.latencyTest(target: target.selector) { selection = .experiments } }
             }
+            .accessibilityLabel("\(Words.latencyTest.text): \(target.id)")
             .help(Words.latencyTestHelp.text)
             .accessibilityHint(Words.latencyTestHelp.text)
           }

@@ -24,7 +24,7 @@
           if let reason = live.notMeasurable {
             Text(Words.notMeasurable(reason)).font(.callout)
           }
-          if live.missing > 0 { Text(Words.missing("\(live.missing)")).font(.callout) }
+          if live.missed > 0 { Text(Words.missed("\(live.missed)")).font(.callout) }
         }
         .padding(16)
       }

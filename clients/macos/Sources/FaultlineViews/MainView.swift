@@ -28,13 +28,13 @@
         }
         ToolbarItem { HaltButton(desk: desk, halt: desk.halt) }
       }
-      .sheet(isPresented: $desk.isFormShown) { NewExperimentView(desk: desk) }
+      .sheet(isPresented: $desk.isFormShown) { NewExperimentView(desk: desk, selection: $selection) }
     }
 
     @ViewBuilder private var detail: some View {
       switch selection ?? .experiments {
       case .experiments: ExperimentsView(desk: desk)
-      case .targets: TargetsView(desk: desk)
+      case .targets: TargetsView(desk: desk, selection: $selection)
       case .agents: AgentsView(agents: desk.agents)
       case .cluster: ClusterView(cluster: desk.cluster)
       case .history: HistoryView(desk: desk)

@@ -5,24 +5,34 @@
   /// The menu-bar extra: what is faulty now, and how to end it.
   struct MenuBarView: View {
     let desk: Desk
+    @Binding var selection: Selection?
     @Environment(\.openWindow) private var openWindow
 
     var body: some View {
       ForEach(desk.experiments.open) { experiment in
         Button("\(experiment.id)  \(experiment.target)") {
           desk.look(at: experiment.id)
-          openWindow(id: MainView.windowID)
+          selection = .experiments
+          showWindow()
         }
       }
       if desk.experiments.open.isEmpty { Text(Words.noExperiments.text) }
       Divider()
       Button(Words.halt.text) {
         desk.halt.ask()
-        openWindow(id: MainView.windowID)
+        showWindow()
       }
-      Button(Words.openWindow.text) { openWindow(id: MainView.windowID) }
+      .disabled(desk.client == nil)
+      Button(Words.openWindow.text) { showWindow() }
       #if canImport(AppKit)
         Button(Words.quit.text) { NSApplication.shared.terminate(nil) }
+      #endif
+    }
+
+    private func showWindow() {
+      openWindow(id: MainView.windowID)
+      #if canImport(AppKit)
+        NSApplication.shared.activate(ignoringOtherApps: true)
       #endif
     }
   }

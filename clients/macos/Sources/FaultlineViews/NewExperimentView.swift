@@ -5,6 +5,7 @@
   /// The form of a new experiment. What the server finds wrong stands below its field.
   struct NewExperimentView: View {
     @Bindable var desk: Desk
+    @Binding var selection: Selection?
 
     var body: some View {
       VStack(alignment: .leading, spacing: 12) {
@@ -14,7 +15,7 @@
           Spacer()
           Button(Words.cancel.text, role: .cancel) { desk.isFormShown = false }
             .keyboardShortcut(.cancelAction)
-          Button(Words.start.text) { Task { if await desk.submit() { desk.isFormShown = false } } }
+          Button(Words.start.text) { Task { await start() } }
             .keyboardShortcut(.defaultAction)
             .disabled(!desk.form.canSubmit)
         }
@@ -22,6 +23,12 @@
       .padding(20)
       .frame(minWidth: 460)
       .task { if let client = desk.client { await desk.form.load(client) } }
+    }
+
+    private func start() async {
+      guard await desk.submit() else { return }
+      desk.isFormShown = false
+      selection = .experiments
     }
   }
 

@@ -25,14 +25,16 @@ let work = Task { await model.run(client) }
 try await Task.sleep(for: .seconds(5))
 let wall = ContinuousClock()
 let (begun, cpu, heap) = (wall.now, cpuSeconds(), anonymousBytes())
-let (updates, merged, missing) = (model.updates, model.merged, model.missing)
+let (updates, merged) = (model.updates, model.merged)
+let (missed, uncounted) = (model.missed, model.uncounted)
 try await Task.sleep(for: .seconds(seconds))
 let elapsed = (wall.now - begun) / .seconds(1)
 print(
   """
   {"seconds": \(elapsed), "cpu_seconds": \(cpuSeconds() - cpu), \
   "heap_growth_bytes": \(anonymousBytes() - heap), "updates": \(model.updates - updates), \
-  "merged": \(model.merged - merged), "missing": \(model.missing - missing)}
+  "merged": \(model.merged - merged), "missed": \(model.missed - missed), \
+  "uncounted": \(model.uncounted - uncounted)}
   """)
 work.cancel()
 await work.value

@@ -34,15 +34,19 @@ struct ModelTests {
     #expect(series.points.map(\.packetDrops) == [9, 9])
   }
 
-  @Test func batchesThatCameNeitherAsUpdatesNorMergedAreCounted() {
+  @Test func everyBatchIsAnUpdateOrMergedOrMissedAndWhatIsNoneIsToldApart() {
     var account = StreamAccount()
-    for (sequence, merged) in [(1, 0), (2, 0), (5, 2), (8, 1)] as [(UInt64, UInt64)] {
-      account.count(sample("a", sequence: sequence, merged: merged))
-    }
-    account.count(sample("b", sequence: 40))
-    #expect(account.updates == 5)
+    account.count(sample("a", sequence: 1))
+    account.count(sample("a", sequence: 2))
+    account.count(sample("a", sequence: 5, merged: 2))
+    account.count(sample("a", sequence: 12, merged: 1, missed: 5))
+    #expect(account.uncounted == 0)
+    account.count(sample("a", sequence: 14))
+    account.count(sample("b", sequence: 40, missed: 7))  // before the first one
+    #expect(account.updates == 6)
     #expect(account.merged == 3)
-    #expect(account.missing == 1)
+    #expect(account.missed == 5)
+    #expect(account.uncounted == 1)
   }
 
   @Test func messagesAreReadWithTheirDefaults() throws {
@@ -67,7 +71,8 @@ struct ModelTests {
     #expect(JSON.text(.milliseconds(1500)) == "1.500000000s")
     #expect(DurationText.parse("90s") == .seconds(90))
     #expect(DurationText.parse("1.5m") == .seconds(90))
-    for wrong in ["", "s", "10", "-1s", "1d", "nan s", "infh"] {
+    #expect(JSON.text(.milliseconds(-1500)) == "-1.500000000s")
+    for wrong in ["", "s", "10", "-1s", "1d", "nan s", "infh", "1e300h", "1e12s"] {
       #expect(DurationText.parse(wrong) == nil, "\(wrong)")
     }
   }
@@ -80,6 +85,10 @@ struct ModelTests {
           "parameters": [
             ["name": "delay_ms", "unit": "ms", "measuredBy": Parameter.delayCounter],
             ["name": "loss_percent", "unit": "%", "measuredBy": "dropped"],
+            ["name": "duplicate_percent", "unit": "%", "measuredBy": "duplicated"],
+            ["name": "corrupt_percent", "unit": "%", "measuredBy": "corrupted"],
+            ["name": "reorder_percent", "unit": "%", "measuredBy": "reordered"],
+            ["name": "later", "unit": "%", "measuredBy": "a_counter_of_a_later_version"],
             ["name": "seed", "unit": ""],
           ],
         ]))
@@ -87,17 +96,35 @@ struct ModelTests {
     let experiment = Experiment(
       JSON([
         "experimentId": "x",
-        "faults": [["kind": "K", "parameters": ["delay_ms": "100", "loss_percent": "5", "seed": "1"]]],
+        "faults": [
+          [
+            "kind": "K",
+            "parameters": [
+              "delay_ms": "100", "loss_percent": "5", "duplicate_percent": "3",
+              "corrupt_percent": "2", "reorder_percent": "1", "later": "9", "seed": "1",
+            ],
+          ]
+        ],
       ]))
     let none = Comparison.all(experiment, kinds: kinds, samples: [])
-    #expect(none.map(\.name) == ["delay_ms", "loss_percent"])
-    #expect(none.map(\.measured) == [nil, nil])
+    #expect(none.count == 6 && none.allSatisfy { $0.measured == nil })
     let samples = [
-      sample("a", counters: (matched: 100, delayed: 50, dropped: 10, given: 5_000_000_000)),
-      sample("b", counters: (matched: 100, delayed: 50, dropped: 0, given: 5_500_000_000)),
+      sample(
+        "a",
+        counters: counters {
+          ($0.matched, $0.dropped, $0.duplicated) = (100, 10, 6)
+          // What is still held has been given no delay yet.
+          ($0.delayed, $0.delays_measured, $0.delay_given_ns) = (90, 50, 5_000_000_000)
+        }),
+      sample(
+        "b",
+        counters: counters {
+          ($0.matched, $0.corrupted, $0.reordered) = (100, 4, 2)
+          ($0.delayed, $0.delays_measured, $0.delay_given_ns) = (60, 50, 5_500_000_000)
+        }),
     ]
     let some = Comparison.all(experiment, kinds: kinds, samples: samples)
-    #expect(some.map(\.measured) == [105, 5])
+    #expect(some.map(\.measured) == [105, 5, 3, 2, 1, nil])
   }
 
   @Test(arguments: ["en", "zh-Hans"])
@@ -119,6 +146,53 @@ struct ModelTests {
       #expect(places(text) == places(words.text), "\(words) in \(language)")
     }
     #expect(Set(table.keys) == Set(Words.allCases.map(\.rawValue)))
+  }
+
+  @Test func aTimeoutIsOneOrIsRefusedWithItsRange() async throws {
+    _ = try ChaosClient(addresses: "127.0.0.1:9", timeout: .microseconds(1))
+    for wrong in [Duration.zero, .seconds(-1), .seconds(86_401), .seconds(Int64.max)] {
+      let error = await chaosError { _ = try ChaosClient(addresses: "", timeout: wrong) }
+      #expect(error?.violations.first?.field == "timeout_ms")
+      #expect(error?.violations.first?.allowed.isEmpty == false)
+    }
+  }
+
+  private func change(_ ids: [String], revision: UInt64, partial: Bool = false) -> ExperimentChange {
+    ExperimentChange(
+      experiments: ids.map {
+        Experiment(JSON(["experimentId": $0, "status": "EXPERIMENT_STATUS_RUNNING"]))
+      }, revision: revision, partial: partial, interruption: nil)
+  }
+
+  @MainActor @Test func aWatchThatBeginsAnewForgetsWhatIsThereNoMore() {
+    let list = ExperimentListModel(connection: ConnectionModel())
+    list.begin()
+    list.take(change(["a", "b"], revision: 5))
+    list.take(change(["c"], revision: 6))
+    #expect(Set(list.open.map(\.id)) == ["a", "b", "c"])
+    list.begin()
+    list.take(change(["c"], revision: 9, partial: true))
+    #expect(list.open.count == 3, "the state is not complete yet")
+    list.take(change(["d"], revision: 9))
+    #expect(Set(list.open.map(\.id)) == ["c", "d"])
+  }
+
+  @MainActor @Test func anotherControlPlanesExperimentsAreNotShownForThisOnes() {
+    let desk = Desk()
+    defer { desk.disconnect() }
+    desk.experiments.begin()
+    desk.experiments.take(change(["a"], revision: 5))
+    desk.connect(ConnectionSettings(addresses: "127.0.0.1:9"))
+    #expect(desk.experiments.open.isEmpty && !desk.experiments.isLoaded)
+  }
+
+  @MainActor @Test func anAnswerThatRefusesIsAnAnswer() {
+    let connection = ConnectionModel()
+    connection.state = .connecting
+    connection.failed(ChaosError(code: .permissionDenied, reason: "", message: "not allowed"))
+    #expect(connection.state == .connected)
+    connection.failed(ChaosError(code: .unavailable, reason: "UNREACHABLE", message: "gone"))
+    #expect(!connection.isUp)
   }
 
   @Test func textsTakeWhatTheySpeakOf() {

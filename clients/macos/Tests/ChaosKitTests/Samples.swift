@@ -6,17 +6,10 @@ import Foundation
 /// A sample as the C interface would give it.
 func sample(
   _ target: String, at milliseconds: Int64 = 0, p99: Double = 0, drops: Int64 = 0,
-  sequence: UInt64 = 1, merged: UInt64 = 0,
-  counters: (matched: UInt64, delayed: UInt64, dropped: UInt64, given: UInt64)? = nil
+  sequence: UInt64 = 1, merged: UInt64 = 0, missed: UInt64 = 0,
+  counters: fl_fault_counters? = nil
 ) -> MetricSample {
-  var fault = fl_fault_counters()
-  if let counters {
-    fault.matched = counters.matched
-    fault.delayed = counters.delayed
-    fault.dropped = counters.dropped
-    fault.delay_given_ns = counters.given
-  }
-  return withUnsafePointer(to: fault) { fault in
+  withUnsafePointer(to: counters ?? fl_fault_counters()) { fault in
     target.withCString { target in
       "".withCString { empty in
         var update = fl_update()
@@ -30,12 +23,20 @@ func sample(
         update.p99_latency_ms = p99
         update.packet_drops = drops
         update.merged_batches = merged
+        update.missed_batches = missed
         update.faults = fault
         update.fault_count = counters == nil ? 0 : 1
         return MetricSample(update)
       }
     }
   }
+}
+
+/// What a fault counted on packets that matched: by the names of the C interface.
+func counters(_ set: (inout fl_fault_counters) -> Void) -> fl_fault_counters {
+  var counters = fl_fault_counters()
+  set(&counters)
+  return counters
 }
 
 /// Memory of this process that stands in no file; 0 where Linux does not say.

@@ -37,7 +37,13 @@ import Observation
     state = .resumed(interruption)
   }
 
+  /// Nothing of a task that was cancelled counts: its client is not the present one any more.
   func failed(_ error: ChaosError) {
-    if error.isConnectionTrouble { state = .lost(error) }
+    guard !Task.isCancelled else { return }
+    if error.isConnectionTrouble {
+      state = .lost(error)
+    } else {
+      answered()
+    }
   }
 }

@@ -42,9 +42,14 @@ public struct ConnectionSettings: Sendable, Hashable {
     targets = TargetsModel(connection: connection) { try await $0.targets() }
   }
 
-  /// Leaves what was connected, and connects. Settings that cannot be used show in `connection`.
+  /// Leaves what was connected, with all that is known of it, and connects. Settings that cannot be
+  /// used show in `connection`.
   public func connect(_ settings: ConnectionSettings) {
     disconnect()
+    experiments.reset()
+    cluster.reset()
+    agents.reset()
+    targets.reset()
     do {
       let client = try ChaosClient(
         addresses: settings.addresses, credentials: settings.credentials)
@@ -88,10 +93,13 @@ public struct ConnectionSettings: Sendable, Hashable {
     set { look(at: newValue) }
   }
 
-  /// Begins the test, and looks at it.
-  public func latencyTest(target: String) async {
-    guard let client else { return }
-    if let experiment = await form.latencyTest(client, target: target) { look(at: experiment.id) }
+  /// Begins the test, and looks at it; false when it was refused.
+  @discardableResult public func latencyTest(target: String) async -> Bool {
+    guard let client, let experiment = await form.latencyTest(client, target: target) else {
+      return false
+    }
+    look(at: experiment.id)
+    return true
   }
 
   /// Begins what the form says, and looks at it; false when it was refused.

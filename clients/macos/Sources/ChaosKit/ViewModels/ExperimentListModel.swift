@@ -13,6 +13,8 @@ import Observation
   public static let endedLimit = 500
 
   private var byID: [String: Experiment] = [:]
+  /// Named so far by the first state of a watch; nil once it is complete.
+  private var listed: Set<String>?
   private let connection: ConnectionModel
   private let onChange: @MainActor (_ before: Experiment?, _ now: Experiment) -> Void
 
@@ -30,13 +32,14 @@ import Observation
   /// Watches until the task is cancelled; begins anew when the watch fails.
   public func run(_ client: ChaosClient, retryAfter: Duration = .seconds(1)) async {
     while !Task.isCancelled {
+      begin()
       do {
         for try await change in try client.watchExperiments() {
           guard !Task.isCancelled else { return }
           take(change)
         }
       } catch {
-        guard let shown = error.shown else { return }
+        guard let shown = error.shown, !Task.isCancelled else { return }
         self.error = shown
         connection.failed(shown)
       }
@@ -44,16 +47,35 @@ import Observation
     }
   }
 
+  /// A watch begins, with the present state: what that does not name is there no more.
+  func begin() { listed = [] }
+
+  /// As before the first watch.
+  func reset() {
+    byID = [:]
+    isLoaded = false
+    error = nil
+    sort()
+  }
+
   func take(_ change: ExperimentChange) {
     error = nil
     connection.answered()
-    if let interruption = change.interruption { connection.interrupted(interruption) }
+    if let interruption = change.interruption {
+      connection.interrupted(interruption)
+      if interruption.reason == "OTHER_CLUSTER" { begin() }
+    }
+    listed?.formUnion(change.experiments.map(\.id))
     for experiment in change.experiments {
       let before = byID.updateValue(experiment, forKey: experiment.id)
       if isLoaded && before != experiment { onChange(before, experiment) }
     }
     // The present state comes first.
-    if change.revision > 0 && !change.partial { isLoaded = true }
+    if change.revision > 0 && !change.partial {
+      isLoaded = true
+      if let listed { byID = byID.filter { listed.contains($0.key) } }
+      listed = nil
+    }
     sort()
   }
 

@@ -22,12 +22,17 @@ import Observation
   public func ask() { if state != .halting { state = .confirming } }
   public func cancel() { isConfirming = false }
 
-  /// Only after `ask`. Waits up to `wait` until every target confirmed.
-  public func confirm(_ client: ChaosClient, wait: Duration = .seconds(10)) async {
+  /// Only after `ask`. Waits up to `wait` until every target confirmed. While the control plane cannot
+  /// be reached it goes on asking, up to `patience`.
+  public func confirm(
+    _ client: ChaosClient, wait: Duration = .seconds(10), patience: Duration = .seconds(60)
+  ) async {
     guard state == .confirming else { return }
     state = .halting
     do {
-      let stopped = try await client.stopAll(reason: "halt", wait: wait)
+      let stopped = try await persist(for: patience) {
+        try await client.stopAll(reason: "halt", wait: wait)
+      }
       state = .halted(stopped: stopped.count, mayBeFaulty: stopped.filter(\.isOpen).count)
     } catch {
       state = error.shown.map(State.failed) ?? .ready

@@ -23,10 +23,12 @@ import Observation
   public private(set) var stopError: ChaosError?
   public private(set) var isStopping = false
 
-  /// Updates that came, batches merged into them, and batches that came neither way.
+  /// Updates that came, batches merged into them, and batches that never came: all of them are one
+  /// of the three, and `uncounted` says how many are not.
   public var updates: UInt64 { account.updates }
   public var merged: UInt64 { account.merged }
-  public var missing: UInt64 { account.missing }
+  public var missed: UInt64 { account.missed }
+  public var uncounted: UInt64 { account.uncounted }
 
   /// 0 while nothing has been measured.
   public var p99Milliseconds: Double { series.points.last?.p99Milliseconds ?? 0 }
@@ -95,13 +97,22 @@ import Observation
     compare()
   }
 
-  /// Ends the experiment, and waits up to `wait` until every target confirmed that it is gone.
-  public func stop(_ client: ChaosClient, wait: Duration = .seconds(10)) async {
+  /// Ends the experiment, and waits up to `wait` until every target confirmed that it is gone. While
+  /// the control plane cannot be reached it goes on asking, up to `patience`; `stopError` says why.
+  public func stop(
+    _ client: ChaosClient, wait: Duration = .seconds(10), patience: Duration = .seconds(60)
+  ) async {
     isStopping = true
     defer { isStopping = false }
     stopError = nil
     do {
-      for stopped in try await client.stop([experimentID], wait: wait) { take(stopped) }
+      let stopped = try await persist(for: patience) {
+        try await client.stop([experimentID], wait: wait)
+      } onTrouble: {
+        stopError = $0
+      }
+      stopError = nil
+      stopped.forEach(take)
     } catch {
       stopError = error.shown
     }

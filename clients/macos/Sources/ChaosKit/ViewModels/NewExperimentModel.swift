@@ -52,9 +52,11 @@ import Observation
 
   public func load(_ client: ChaosClient) async {
     do {
+      let before = kind
       kinds = try await client.faultKinds()
       error = nil
       if kind == nil { kindName = kinds.first?.name ?? "" }
+      if kindName == before?.name && kind != before { makeFields() }
     } catch {
       self.error = error.shown
     }

@@ -24,10 +24,16 @@ import Observation
       error = nil
       connection.answered()
     } catch {
-      guard let shown = error.shown else { return }
+      guard let shown = error.shown, !Task.isCancelled else { return }
       self.error = shown
       connection.failed(shown)
     }
+  }
+
+  /// As before the first answer.
+  func reset() {
+    value = nil
+    error = nil
   }
 
   /// Until the task is cancelled.

@@ -5,6 +5,8 @@ import Observation
   public private(set) var report: Report?
   public private(set) var error: ChaosError?
 
+  private static let notYet: Set = ["NOT_ENDED", "NO_REPORT"]
+
   public init() {}
 
   /// Asks until there is one: it is written some seconds after the end.
@@ -12,6 +14,7 @@ import Observation
     _ client: ChaosClient, _ experimentID: String, every pause: Duration = .seconds(1)
   ) async {
     report = nil
+    error = nil
     while !Task.isCancelled {
       do {
         report = try await client.report(experimentID)
@@ -20,7 +23,7 @@ import Observation
       } catch {
         guard let shown = error.shown else { return }
         self.error = shown
-        guard shown.reason == "NO_REPORT" || shown.isConnectionTrouble else { return }
+        guard Self.notYet.contains(shown.reason) || shown.isConnectionTrouble else { return }
       }
       try? await Task.sleep(for: pause)
     }

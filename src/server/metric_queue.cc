@@ -1,0 +1,107 @@
+#include "server/metric_queue.h"
+
+#include <algorithm>
+
+namespace faultline::server {
+
+using chaos::v1::MetricUpdate;
+
+namespace {
+
+// The subscriber may have missed more than this node, or less.
+SharedUpdate WithMissed(const SharedUpdate& update, uint64_t missed) {
+  if (update.full->missed_batches() == missed) return update;
+  auto full = std::make_shared<MetricUpdate>(*update.full);
+  auto plain = std::make_shared<MetricUpdate>(*update.plain);
+  full->set_missed_batches(missed);
+  plain->set_missed_batches(missed);
+  return {std::move(full), std::move(plain)};
+}
+
+}  // namespace
+
+MetricQueue::MetricQueue(MetricFilter filter)
+    : filter_(std::move(filter)), resumes_(!filter_.resume.empty()) {}
+
+bool MetricQueue::Offer(const Batch& batch, uint64_t now_ns, Counter* merged) {
+  if (finished_) return false;
+  const auto resumed = filter_.resume.find(batch.source);
+  const uint64_t has = resumed == filter_.resume.end() ? 0 : resumed->second;
+  if (batch.sequence <= has) return false;
+  const uint64_t reached = std::max(batch.before, has);
+  const uint64_t missed = reached == 0 ? 0 : batch.sequence - reached - 1;
+  bool any = false;
+  for (const auto& update : batch.updates) {
+    if (!Wants(*update.full)) continue;
+    any |= OfferOne(batch.source, WithMissed(update, missed), now_ns, merged);
+  }
+  return any;
+}
+
+std::shared_ptr<const MetricUpdate> MetricQueue::Next() {
+  if (ready_.empty()) return nullptr;
+  Slot& slot = *ready_.front();
+  ready_.pop_front();
+  slot.queued = false;
+  return slot.waiting.Take(filter_.include_histogram);
+}
+
+void MetricQueue::Finish() {
+  finished_ = true;
+  for (auto& [series, slot] : slots_) {
+    if (!slot.queued && !slot.waiting.empty()) Queue(&slot);
+  }
+}
+
+bool MetricQueue::Wants(const MetricUpdate& update) const {
+  if (update.experiment_id().empty()) {
+    return filter_.observes && filter_.observes(update.target_id());
+  }
+  return filter_.all || filter_.experiment_ids.contains(update.experiment_id());
+}
+
+bool MetricQueue::OfferOne(const SourceKey& source, const SharedUpdate& offered, uint64_t now_ns,
+                           Counter* merged) {
+  const MetricUpdate& update = *offered.full;
+  ForgetSilentSeries(now_ns);
+  Slot& slot = slots_[{update.experiment_id(), update.target_id(), source}];
+  slot.offered_ns = now_ns;
+  if (slot.waiting.Add(offered)) merged->Add();
+  if (slot.queued || !IsDue(slot, update)) return slot.queued;
+  slot.last_emitted_ns = update.timestamp_ns();
+  Queue(&slot);
+  return true;
+}
+
+bool MetricQueue::IsDue(const Slot& slot, const MetricUpdate& update) const {
+  // Half an interval of slack: batches do not come exactly on time.
+  const auto slack_ns = static_cast<int64_t>(update.interval_ns() / 2);
+  constexpr double kDecadesNs = 1e18;
+  const double pause_ns = std::min(1e9 / filter_.rate_hz, kDecadesNs);
+  const auto due_ns = slot.last_emitted_ns + static_cast<int64_t>(pause_ns);
+  const bool clock_went_back = update.timestamp_ns() < slot.last_emitted_ns;
+  return clock_went_back || update.timestamp_ns() + slack_ns >= due_ns;
+}
+
+void MetricQueue::Queue(Slot* slot) {
+  slot->queued = true;
+  ready_.push_back(slot);
+}
+
+// Looks when the series have doubled. What still waits for its turn in one is given out first.
+void MetricQueue::ForgetSilentSeries(uint64_t now_ns) {
+  if (slots_.size() < look_at_) return;
+  for (auto entry = slots_.begin(); entry != slots_.end();) {
+    Slot& slot = entry->second;
+    const bool silent = slot.offered_ns + kSilentSeriesNs < now_ns;
+    if (silent && slot.waiting.empty()) {
+      entry = slots_.erase(entry);
+      continue;
+    }
+    if (silent && !slot.queued) Queue(&slot);
+    ++entry;
+  }
+  look_at_ = std::max(kLeastSeries, 2 * slots_.size());
+}
+
+}  // namespace faultline::server

@@ -1,0 +1,144 @@
+// What a subscriber is told of every batch, whatever happens: as itself, merged, or missed.
+#include "server/metric_queue.h"
+
+#include <gtest/gtest.h>
+
+#include "server/metrics_testing.h"
+
+namespace faultline::server {
+namespace {
+
+using metrics_testing::Batch;
+using metrics_testing::Drain;
+using metrics_testing::Of;
+
+// (sequence, merged, missed)
+using Told = std::tuple<uint64_t, uint64_t, uint64_t>;
+
+std::vector<Told> TellAll(MetricsHub::Subscription& subscription) {
+  std::vector<Told> told;
+  for (const auto& update : Drain(subscription)) {
+    told.emplace_back(update.position().sequence(), update.merged_batches(),
+                      update.missed_batches());
+  }
+  return told;
+}
+
+MetricsHub::Filter ResumeAfter(uint64_t sequence) {
+  auto filter = Of("exp-1");
+  filter.resume[{"a", 1}] = sequence;
+  return filter;
+}
+
+void Ingest(MetricsHub& hub, uint64_t from, uint64_t to) {
+  for (uint64_t sequence = from; sequence <= to; ++sequence) hub.Ingest(Batch(sequence), false);
+}
+
+TEST(MetricQueue, WhoResumesAfterMoreThanIsKeptIsToldTheGap) {
+  MetricsHub hub;
+  Ingest(hub, 1, 100);
+  const auto resumed = hub.Subscribe(ResumeAfter(20), [] {});
+  EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{100, 49, 30}}));
+  Ingest(hub, 101, 101);
+  EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{101, 0, 0}}));
+}
+
+TEST(MetricQueue, WhoResumesAtANodeThatDoesNotKnowTheSourceYetIsToldTheGap) {
+  MetricsHub hub;
+  const auto resumed = hub.Subscribe(ResumeAfter(20), [] {});
+  Ingest(hub, 26, 27);
+  EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{27, 1, 5}}));
+}
+
+TEST(MetricQueue, WhatTheNodeMissedBeforeASubscriberStoodIsNotHisGap) {
+  MetricsHub hub;
+  Ingest(hub, 1, 5);
+  Ingest(hub, 10, 12);
+  const auto resumed = hub.Subscribe(ResumeAfter(8), [] {});
+  EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{12, 2, 1}}));
+}
+
+TEST(MetricQueue, ANewSubscriberHasMissedNothingBeforeItsFirstUpdate) {
+  MetricsHub hub;
+  Ingest(hub, 1, 1);
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  // As when the relay from another node is opened again for this subscriber.
+  Ingest(hub, 50, 50);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{50, 0, 0}}));
+  Ingest(hub, 53, 53);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{53, 0, 2}}));
+}
+
+TEST(MetricQueue, TheEndGivesOutWhatWaitsForALowRatesTurnAndTakesNoMore) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.rate_hz = 0.01;
+  int woken = 0;
+  const auto subscription = hub.Subscribe(filter, [&] { ++woken; });
+  Ingest(hub, 1, 1);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{1, 0, 0}}));
+  Ingest(hub, 2, 9);
+  EXPECT_TRUE(TellAll(*subscription).empty());
+  woken = 0;
+  subscription->Finish();
+  EXPECT_EQ(woken, 1);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{9, 7, 0}}));
+  Ingest(hub, 10, 10);
+  EXPECT_TRUE(TellAll(*subscription).empty());
+}
+
+TEST(MetricQueue, AnAgentsClockThatIsSetBackHoldsNothingUp) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  Ingest(hub, 1'000, 1'000);
+  EXPECT_EQ(TellAll(*subscription).size(), 1u);
+  auto earlier = Batch(1);
+  earlier.mutable_position()->set_sequence(1'001);
+  hub.Ingest(earlier, false);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{1'001, 0, 0}}));
+}
+
+TEST(MetricQueue, ARateOfNearlyNothingIsOne) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.rate_hz = 1e-300;
+  const auto subscription = hub.Subscribe(filter, [] {});
+  Ingest(hub, 1, 1);
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{1, 0, 0}}));
+  Ingest(hub, 2, 3);
+  EXPECT_TRUE(TellAll(*subscription).empty());
+  subscription->Finish();
+  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{3, 1, 0}}));
+}
+
+// Directly, as hours pass.
+TEST(MetricQueue, ASeriesThatIsForgottenLeavesNothingUnsaid) {
+  auto filter = Of("exp-1");
+  filter.rate_hz = 0.01;
+  MetricQueue queue(filter);
+  Counter merged;
+  TargetWindows windows;
+  const auto offer = [&](const std::string& agent, uint64_t before, uint64_t sequence,
+                         uint64_t now_ns) {
+    auto batch = Batch(sequence);
+    batch.mutable_position()->set_agent_id(agent);
+    std::vector<SharedUpdate> updates;
+    for (const auto& update : windows.Add(batch, 0)) updates.push_back({update, update});
+    const MetricQueue::SourceKey key{agent, 1};
+    queue.Offer({key, before, sequence, updates}, now_ns, &merged);
+  };
+  offer("a", 0, 1, 0);
+  while (queue.Next()) continue;
+  offer("a", 1, 2, 0);  // waits for its turn
+  for (size_t i = 0; i < MetricQueue::kLeastSeries; ++i) {
+    offer(fmt::format("other-{}", i), 0, 1, 2 * MetricQueue::kSilentSeriesNs);
+  }
+  bool said = false;
+  while (const auto update = queue.Next()) {
+    said |= update->position().agent_id() == "a" && update->position().sequence() == 2;
+  }
+  EXPECT_TRUE(said);
+}
+
+}  // namespace
+}  // namespace faultline::server
