@@ -28,7 +28,7 @@ class MetricsHub {
  public:
   // How much of each source is kept for those who resume, and of how many batches at the most.
   static constexpr uint64_t kHistoryNs = 5'000'000'000;
-  static constexpr size_t kHistoryBatches = 50;
+  static constexpr size_t kHistoryBatches = 250;  // at the highest rate of agents
   // What a relay may lag behind: seconds of thousands of agents. Beyond that its oldest batches are
   // dropped, and counted; the sequence shows it.
   static constexpr size_t kRelayBytes = 16 << 20;

@@ -93,6 +93,28 @@ TEST_F(Metrics, OfNamedExperimentsEndWithThem) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(Metrics, WhatWaitsForALowRatesTurnComesBeforeTheEnd) {
+  SubscribeToMetricsRequest request;
+  request.set_experiment_id(id);
+  request.set_rate_hz(0.01);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  const auto stream = stub->SubscribeToMetrics(&context, request);
+  MetricUpdate update;
+  uint64_t sent = 0;
+  ASSERT_TRUE(Eventually([&] { return agent->SendMetrics(++sent, id, 640, 10); }));
+  ASSERT_TRUE(stream->Read(&update));
+  uint64_t last = update.position().sequence();
+  for (int i = 0; i < 20; ++i) agent->SendMetrics(++sent, id, 640, 10);
+  ASSERT_TRUE(cluster.Stop(1, id, 20).ok());
+  while (stream->Read(&update)) {
+    last += 1 + update.merged_batches() + update.missed_batches();
+    EXPECT_EQ(update.position().sequence(), last);
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(last, sent);
+}
+
 TEST_F(Metrics, OfAnUnknownExperimentAreNotFound) {
   SubscribeToMetricsRequest request;
   request.set_experiment_id("exp-7777");

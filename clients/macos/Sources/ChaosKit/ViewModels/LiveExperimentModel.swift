@@ -112,7 +112,7 @@ import Observation
         stopError = $0
       }
       stopError = nil
-      stopped.forEach(take)
+      for experiment in stopped { take(experiment) }
     } catch {
       stopError = error.shown
     }
