@@ -9,7 +9,7 @@
     var body: some View {
       List {
         if let error = desk.targets.error { ProblemView(error: error) }
-        if let error = desk.form.error { ProblemView(error: error) }
+        if let error = desk.test.refusal { ProblemView(error: error) }
         ForEach(desk.targets.value ?? []) { target in
           HStack {
             VStack(alignment: .leading, spacing: 2) {

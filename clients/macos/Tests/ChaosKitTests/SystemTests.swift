@@ -33,7 +33,8 @@ struct SystemTests {
       }())
     defer { desk.disconnect() }
     await desk.latencyTest(target: checkout)
-    let live = try #require(desk.live, "\(desk.form.error?.message ?? "")")
+    let live = try #require(desk.live, "\(desk.test.refusal?.message ?? "")")
+    try await eventually("it does not show as running") { live.experiment?.status == .running }
     try await eventually("p99 stays below 100 ms") { live.p99Milliseconds >= 100 }
     try await eventually("no delay is measured") { (live.comparisons.first?.measured ?? 0) >= 100 }
     #expect(live.comparisons.first?.requested.hasPrefix("100") == true)
@@ -123,7 +124,7 @@ struct SystemTests {
     let desk = try await connectedDesk(addresses)
     defer { desk.disconnect() }
     await desk.latencyTest(target: checkout)
-    let live = try #require(desk.live, "\(desk.form.error?.message ?? "")")
+    let live = try #require(desk.live, "\(desk.test.refusal?.message ?? "")")
     try await system.ask("kill-all")
     try await eventually("nobody notices") {
       if case .lost(let error) = desk.connection.state { error.code == .unavailable } else { false }
@@ -163,6 +164,9 @@ struct SystemTests {
     let delay = try #require(
       form.fields.first { $0.parameter.measuredBy == Parameter.delayCounter })
     form.target = checkout
+    await desk.latencyTest(target: "service:nobody")
+    #expect(desk.test.refusal != nil && desk.live == nil)
+    #expect(form.target == checkout && form.error == nil, "the form is not the test's")
     delay.text = "-5"
     #expect(await desk.submit() == false)
     #expect(delay.problem?.field == "parameters.\(delay.id)")

@@ -20,6 +20,8 @@ public struct ConnectionSettings: Sendable, Hashable {
   public let agents: AgentsModel
   public let targets: TargetsModel
   public let form = NewExperimentModel()
+  /// What the one-button test begins: the form stays as it was left.
+  public let test = NewExperimentModel()
   public let halt = HaltModel()
   public var isFormShown = false
   /// Nil until settings were applied that can be used.
@@ -34,12 +36,14 @@ public struct ConnectionSettings: Sendable, Hashable {
   public init(announce: @escaping @MainActor (Announcement) -> Void = { _ in }) {
     let connection = ConnectionModel()
     self.connection = connection
-    experiments = ExperimentListModel(connection: connection) { before, now in
-      if let announcement = Announcement(before: before, now: now) { announce(announcement) }
-    }
+    experiments = ExperimentListModel(connection: connection)
     cluster = ClusterModel(connection: connection) { try await $0.cluster() }
     agents = AgentsModel(connection: connection) { try await $0.agents() }
     targets = TargetsModel(connection: connection) { try await $0.targets() }
+    experiments.onChange = { [weak self] before, now in
+      self?.live?.take(now)
+      if let announcement = Announcement(before: before, now: now) { announce(announcement) }
+    }
   }
 
   /// Leaves what was connected, with all that is known of it, and connects. Settings that cannot be
@@ -84,6 +88,7 @@ public struct ConnectionSettings: Sendable, Hashable {
     live = nil
     guard let experimentID, let client else { return }
     let model = LiveExperimentModel(experimentID, connection: connection)
+    if let known = experiments[experimentID] { model.take(known) }
     live = model
     liveWork = Task { await model.run(client) }
   }
@@ -95,7 +100,7 @@ public struct ConnectionSettings: Sendable, Hashable {
 
   /// Begins the test, and looks at it; false when it was refused.
   @discardableResult public func latencyTest(target: String) async -> Bool {
-    guard let client, let experiment = await form.latencyTest(client, target: target) else {
+    guard let client, let experiment = await test.latencyTest(client, target: target) else {
       return false
     }
     look(at: experiment.id)

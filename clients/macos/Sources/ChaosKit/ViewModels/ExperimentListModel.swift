@@ -16,16 +16,11 @@ import Observation
   /// Named so far by the first state of a watch; nil once it is complete.
   private var listed: Set<String>?
   private let connection: ConnectionModel
-  private let onChange: @MainActor (_ before: Experiment?, _ now: Experiment) -> Void
+  /// Told of every change after the first state.
+  @ObservationIgnored
+  var onChange: @MainActor (_ before: Experiment?, _ now: Experiment) -> Void = { _, _ in }
 
-  /// `onChange` is told of every change after the first state.
-  public init(
-    connection: ConnectionModel,
-    onChange: @escaping @MainActor (_ before: Experiment?, _ now: Experiment) -> Void = { _, _ in }
-  ) {
-    self.connection = connection
-    self.onChange = onChange
-  }
+  public init(connection: ConnectionModel) { self.connection = connection }
 
   public subscript(id: String) -> Experiment? { byID[id] }
 

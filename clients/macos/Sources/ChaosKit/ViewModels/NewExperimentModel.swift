@@ -37,6 +37,8 @@ import Observation
   public private(set) var durationProblem: ChaosError.Violation?
   /// What belongs to no field.
   public private(set) var error: ChaosError?
+  /// Why nothing was begun the last time, with what belongs to the fields.
+  public private(set) var refusal: ChaosError?
   public private(set) var isSubmitting = false
 
   public var kindName = "" {
@@ -55,10 +57,12 @@ import Observation
       let before = kind
       kinds = try await client.faultKinds()
       error = nil
+      refusal = nil
       if kind == nil { kindName = kinds.first?.name ?? "" }
       if kindName == before?.name && kind != before { makeFields() }
     } catch {
       self.error = error.shown
+      refusal = error.shown
     }
   }
 
@@ -99,6 +103,7 @@ import Observation
 
   private func clearProblems() {
     error = nil
+    refusal = nil
     targetProblem = nil
     durationProblem = nil
     for field in fields { field.problem = nil }
@@ -133,6 +138,7 @@ import Observation
   }
 
   private func show(_ shown: ChaosError) {
+    refusal = shown
     var unplaced = shown.violations.isEmpty
     for violation in shown.violations {
       let name = violation.field.split(separator: ".").last.map(String.init)
