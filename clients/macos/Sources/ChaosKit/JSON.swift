@@ -55,7 +55,12 @@ struct JSON {
   }
 
   static func data(_ object: [String: Any]) throws -> Data {
-    try JSONSerialization.data(withJSONObject: object)
+    guard JSONSerialization.isValidJSONObject(object) else {
+      throw ChaosError(
+        code: .invalidArgument, reason: "MALFORMED_REQUEST",
+        message: "a number of the request is none: \(object)")
+    }
+    return try JSONSerialization.data(withJSONObject: object)
   }
 
   /// A duration as protobuf's JSON mapping has it.

@@ -13,8 +13,13 @@ public struct RingBuffer<Element>: RandomAccessCollection {
   public var startIndex: Int { 0 }
   public var endIndex: Int { storage.count }
   public subscript(position: Int) -> Element {
-    get { storage[(start + position) % storage.count] }
-    set { storage[(start + position) % storage.count] = newValue }
+    get { storage[place(of: position)] }
+    set { storage[place(of: position)] = newValue }
+  }
+
+  private func place(of position: Int) -> Int {
+    precondition(storage.indices.contains(position), "position \(position) of \(storage.count)")
+    return (start + position) % storage.count
   }
 
   public mutating func append(_ element: Element) {

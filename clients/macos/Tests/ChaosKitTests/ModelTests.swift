@@ -19,6 +19,7 @@ struct ModelTests {
     #expect(Array(ring) == [3, 4, 5])
     ring[0] = 9
     #expect(Array(ring) == [9, 4, 5])
+    #expect(Array(RingBuffer<Int>(capacity: 1)).isEmpty && ring.lastIndex(of: 5) == 2)
   }
 
   @Test func aSeriesHasOnePointATenthOfASecondAndItsWorstTarget() {
@@ -155,6 +156,13 @@ struct ModelTests {
       #expect(error?.violations.first?.field == "timeout_ms")
       #expect(error?.violations.first?.allowed.isEmpty == false)
     }
+  }
+
+  @Test(arguments: [Double.nan, .infinity])
+  func aNumberThatIsNoneIsAnErrorAndNotTheProgramsEnd(_ rate: Double) async throws {
+    let client = try ChaosClient(addresses: "127.0.0.1:9")
+    let error = await chaosError { _ = try client.metrics(MetricRequest(all: true, rateHz: rate)) }
+    #expect(error?.code == .invalidArgument)
   }
 
   private func change(_ ids: [String], revision: UInt64, partial: Bool = false) -> ExperimentChange {
