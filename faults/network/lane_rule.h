@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <span>
 #include <variant>
+#include <vector>
 
+#include "faults/network/answer.h"
 #include "faults/network/chance.h"
 #include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
@@ -23,9 +25,13 @@ struct HoldBack {
   uint64_t hold_ns = 0;
 };
 
+// Resets the connection of every segment that it is given.
+struct Resetter {};
+
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
-// meets them, whatever its rules' own numbers.
-using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel>;
+// meets them, whatever its rules' own numbers. What answers comes last: so an answer comes as late
+// as the frame would have gone on, and is copied with it.
+using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter>;
 
 // A frame on its way past its rules.
 struct Passing {
@@ -40,7 +46,8 @@ struct Treatment {
   bool acted = false;  // the lane chose this frame by itself: counts as lane_acted
   bool drop = false;
   bool twice = false;
-  bool overtaken = false;  // the frame is in no order with its flow
+  bool overtaken = false;         // the frame is in no order with its flow
+  std::vector<Answer> answers{};  // these go out instead of it, and it meets no further rule
 };
 
 Treatment Treat(LaneRule* rule, const Passing& frame);

@@ -24,6 +24,13 @@ Status Narrow(const pb::NetworkPartition& partition, const chaos::v1::Target& ta
   return NarrowToPartition(partition, target, &plan->filter);
 }
 
+// Leaves out what the kind does not concern; its validation holds that something remains.
+void Narrow(const Concern& only, RulePlan* plan) {
+  if (plan->filter.protocols.empty()) plan->filter.protocols = only.protocols;
+  plan->narrow.tcp_flags_mask |= only.flags.mask;
+  plan->narrow.tcp_flags |= only.flags.value;
+}
+
 // Fills `plan` when the message is of that kind.
 template <typename Parameters>
 StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64_t seed,
@@ -32,13 +39,14 @@ StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64
   if (!config.UnpackTo(&parameters)) return false;
   FL_RETURN_IF_ERROR(Narrow(parameters, target, plan));
   plan->action = Plan(parameters, seed);
+  Narrow(plan->action.only, plan);
   return true;
 }
 
 constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
     PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
-    PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,
+    PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,   PlanAs<pb::TcpReset>,
 };
 
 }  // namespace

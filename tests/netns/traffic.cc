@@ -112,6 +112,24 @@ void EchoServer::Serve() {
   }
 }
 
+Acceptor::Acceptor(const Network& network, uint16_t port) {
+  network.InServer([&] { socket_ = Listen(SOCK_STREAM, port); });
+}
+
+bpf::UniqueFd Acceptor::Accept() {
+  EXPECT_TRUE(WaitReadable(socket_.get(), kPatience));
+  bpf::UniqueFd accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const int on = 1;
+  setsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return accepted;
+}
+
+int ErrorOf(int fd, std::chrono::milliseconds patience) {
+  if (!WaitReadable(fd, patience)) return ETIMEDOUT;
+  char byte = 0;
+  return recv(fd, &byte, 1, 0) < 0 ? errno : 0;
+}
+
 Sink::Sink(const Network& network, uint16_t port) {
   network.InServer([&] { socket_ = Listen(SOCK_DGRAM, port); });
 }

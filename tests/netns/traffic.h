@@ -36,6 +36,21 @@ class EchoServer {
   std::thread thread_;
 };
 
+// A TCP port of the server.
+class Acceptor {
+ public:
+  Acceptor(const Network& network, uint16_t port);
+  // The next connection's socket.
+  bpf::UniqueFd Accept();
+
+ private:
+  bpf::UniqueFd socket_;
+};
+
+// What the socket's next read says within kPatience: 0 for data or the end, an errno, ETIMEDOUT for
+// nothing.
+int ErrorOf(int fd, std::chrono::milliseconds patience = kPatience);
+
 // Takes datagrams on a port of the server and keeps them, in the order in which they came.
 class Sink {
  public:
