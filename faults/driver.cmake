@@ -5,7 +5,7 @@ faultline_library(network_driver SOURCES
     network/hold_queue.cc network/host_names.cc network/hooks.cc network/kernel.cc network/lane.cc
     network/lane_frame.cc network/lane_passage.cc network/lane_rule.cc network/loopback.cc network/named_peers.cc
     network/partition.cc network/plan_answer.cc network/plan_change.cc network/plan_delay.cc network/plan_loss.cc
-    network/rate_limit.cc network/reset.cc network/rule.cc network/samples.cc network/tables.cc network/tap.cc
+    network/rate_limit.cc network/refuse.cc network/reset.cc network/rule.cc network/samples.cc network/tables.cc network/tap.cc
     network/transport.cc network/waiter.cc
   DEPS base bpf_util network_spec network_parameters datapath_bpf)
 faultline_library(fault_drivers SOURCES drivers.cc DEPS network_driver)

@@ -41,4 +41,12 @@ Status ValidateTcpReset(const Message& message, std::string_view prefix) {
   return absl::OkStatus();
 }
 
+Status ValidateConnectFail(const Message& message, std::string_view prefix) {
+  const auto& filter = static_cast<const v1::ConnectFail&>(message).filter();
+  FL_RETURN_IF_ERROR(ValidateTcpFilter(filter, prefix));
+  if (filter.tcp_flags().empty()) return absl::OkStatus();
+  return Refuse(prefix, "tcp_flags", Joined(filter),
+                "no flags: what opens a connection has syn and no ack");
+}
+
 }  // namespace faultline::network

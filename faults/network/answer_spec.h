@@ -12,5 +12,6 @@ namespace faultline::network {
 // For kKinds. INVALID_ARGUMENT with the field "<prefix><parameter>": a filter that leaves nothing
 // of what the kind concerns, and ValidateFilter's reasons.
 Status ValidateTcpReset(const google::protobuf::Message& message, std::string_view prefix);
+Status ValidateConnectFail(const google::protobuf::Message& message, std::string_view prefix);
 
 }  // namespace faultline::network

@@ -37,5 +37,17 @@ TEST(AnswerParameters, AResetIsOfWhatNeitherOpensNorEndsAConnection) {
   EXPECT_TRUE(IsAllowed("TCP_RESET", {{"tcp_flags", "psh,!syn"}}));
 }
 
+TEST(AnswerParameters, OpeningsAreTcpAndHaveTheirFlags) {
+  EXPECT_EQ(ErrorOf("CONNECT_FAIL", {{"protocol", "udp"}}),
+            "parameters.protocol: 'udp' is not allowed: any or tcp: nothing else has connections");
+  EXPECT_EQ(ErrorOf("CONNECT_FAIL", {{"tcp_flags", "syn"}}),
+            "parameters.tcp_flags: 'syn' is not allowed: no flags: what opens a connection has syn "
+            "and no ack");
+  EXPECT_EQ(ErrorOf("CONNECT_FAIL", {{"failure", "broken"}}),
+            "parameters.failure: 'broken' is not allowed: one of refused, host_unreachable, "
+            "net_unreachable, timed_out");
+  EXPECT_TRUE(IsAllowed("CONNECT_FAIL", {{"failure", "timed_out"}, {"direction", "both"}}));
+}
+
 }  // namespace
 }  // namespace faultline::network

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "faults/network/datapath.h"
+#include "faults/network/refuse.h"
 #include "faults/network/reset.h"
 #include "faults/network/test_frames.h"
 
@@ -90,6 +91,37 @@ TEST_P(AnswerTest, ResetsOtherProtocolsAndFramesCutShortAreNotReset) {
   const auto whole = Tcp(kTcpAck).Build();
   for (size_t size = sizeof(VnetHeader) + 18; size + 3 < whole.size(); ++size) {
     EXPECT_TRUE(ResetsFor(std::span(whole).first(size), FL_EGRESS).empty()) << size;
+  }
+}
+
+TEST_P(AnswerTest, AnUnreachablePeerIsToldByIcmpThatQuotesTheOpening) {
+  const auto frame = Tcp(kTcpSyn).Build();
+  const auto original = Original::Read(frame, FL_EGRESS);
+  ASSERT_TRUE(original);
+  const auto& transport = original->transport();
+  for (const auto& [how, code4, code6] : {std::tuple(Refusal::kHostUnreachable, 1u, 3u),
+                                          std::tuple(Refusal::kNetUnreachable, 0u, 0u)}) {
+    const auto refusal = RefusalOf(how, frame, FL_EGRESS);
+    ASSERT_EQ(refusal.size(), 1u);
+    const SeenFrame seen = See(refusal[0].frame);
+    EXPECT_EQ(refusal[0].direction, unsigned{FL_INGRESS});
+    EXPECT_EQ(seen.from, Second());
+    EXPECT_EQ(seen.to, First());
+    EXPECT_EQ(seen.protocol, GetParam().ipv6 ? 58u : 1u);
+    EXPECT_EQ(seen.Field(0, 2), GetParam().ipv6 ? 0x100 + code6 : 0x300 + code4);
+    EXPECT_EQ(seen.Field(4, 4), 0u);
+    const std::vector<uint8_t> quoted(seen.transport.begin() + 8, seen.transport.end());
+    const auto whole =
+        original->packet().subspan(transport.network_at, transport.end - transport.network_at);
+    EXPECT_EQ(quoted, std::vector<uint8_t>(whole.begin(), whole.end()));
+  }
+}
+
+TEST_P(AnswerTest, OnlyOpeningsAreRefused) {
+  for (const auto how : {Refusal::kReset, Refusal::kHostUnreachable}) {
+    EXPECT_TRUE(RefusalOf(how, Tcp(kTcpSyn | kTcpAck).Build(), FL_EGRESS).empty());
+    EXPECT_TRUE(RefusalOf(how, Tcp(kTcpAck).Build(), FL_EGRESS).empty());
+    EXPECT_EQ(RefusalOf(how, Tcp(kTcpSyn).Build(), FL_EGRESS).size(), 1u);
   }
 }
 

@@ -36,6 +36,10 @@ Treatment TreatBy(const Resetter&, const Passing& frame) {
   return AnsweredBy(ResetsFor(frame.bytes, frame.direction));
 }
 
+Treatment TreatBy(const Refuser& refuser, const Passing& frame) {
+  return AnsweredBy(RefusalOf(refuser.how, frame.bytes, frame.direction));
+}
+
 bool Needs(const RateLimit& limit) { return !limit.takes_trains(); }
 bool Needs(const Corrupter&) { return true; }
 template <typename Other>

@@ -12,6 +12,7 @@
 #include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
 #include "faults/network/rate_limit.h"
+#include "faults/network/refuse.h"
 
 namespace faultline::network {
 
@@ -28,10 +29,16 @@ struct HoldBack {
 // Resets the connection of every segment that it is given.
 struct Resetter {};
 
+// Refuses every connection whose opening it is given.
+struct Refuser {
+  Refusal how = Refusal::kReset;
+};
+
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
 // meets them, whatever its rules' own numbers. What answers comes last: so an answer comes as late
 // as the frame would have gone on, and is copied with it.
-using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter>;
+using LaneRule =
+    std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter, Refuser>;
 
 // A frame on its way past its rules.
 struct Passing {

@@ -47,6 +47,7 @@ constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
     PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
     PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,   PlanAs<pb::TcpReset>,
+    PlanAs<pb::ConnectFail>,
 };
 
 }  // namespace

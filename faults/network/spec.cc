@@ -147,6 +147,7 @@ constexpr faults::Kind kKinds[] = {
     {&v1::NetworkReorder::descriptor, ValidateFilterOf<v1::NetworkReorder>,
      Occupies<v1::NetworkReorder>},
     {&v1::TcpReset::descriptor, ValidateTcpReset, Occupies<v1::TcpReset>},
+    {&v1::ConnectFail::descriptor, ValidateConnectFail, Occupies<v1::ConnectFail>},
 };
 
 }  // namespace

@@ -74,12 +74,42 @@ TEST_P(StackTest, AResetAndTheOtherBothDoTheirPart) {
   ExpectNothingLeft(before);
 }
 
+TEST_P(StackTest, ARefusalAndTheOtherBothDoTheirPart) {
+  const std::string before = network_->KernelState(network_->server_netns());
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  ArmBoth("CONNECT_FAIL", {{"failure", "host_unreachable"}});
+  const int error = TryConnect(*network_, Network::kServer4, kPort, Patience());
+  ExpectAnswer(error == EHOSTUNREACH);
+  EXPECT_EQ(SettledCounters(0).connects_failed() > 0, !Other().loses);
+  EXPECT_GT(Counters(1).matched(), 0u);
+  ExpectNothingLeft(before);
+  EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, StackTest, testing::Range(0, static_cast<int>(std::size(kFaults))),
                          [](const auto& index) {
                            std::string name = kFaults[index.param].kind;
                            std::erase(name, '_');
                            return name;
                          });
+
+using AnswerPairTest = DriverTest;
+
+TEST_F(AnswerPairTest, WhatOpensAConnectionIsRefusedAndWhatBelongsToOneResetsIt) {
+  SetTarget(ServerTarget());
+  Acceptor acceptor(*network_, kPort);
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  const bpf::UniqueFd server = acceptor.Accept();
+  ArmKind("TCP_RESET", {{"direction", "ingress"}, {"tcp_flags", "psh"}}, 0);
+  ArmKind("CONNECT_FAIL", {{"direction", "ingress"}, {"failure", "net_unreachable"}}, 1);
+  EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), ENETUNREACH);
+  client.Send("data");
+  EXPECT_EQ(ErrorOf(client.fd()), ECONNRESET);
+  EXPECT_EQ(ErrorOf(server.get()), ECONNRESET);
+  EXPECT_GE(SettledCounters(0).resets(), 1u);
+  EXPECT_EQ(Counters(1).connects_failed(), 1u);
+}
 
 }  // namespace
 }  // namespace faultline::netns_test

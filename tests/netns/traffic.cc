@@ -124,6 +124,22 @@ bpf::UniqueFd Acceptor::Accept() {
   return accepted;
 }
 
+int TryConnect(const Network& network, const std::string& address, uint16_t port,
+               std::chrono::milliseconds patience, const std::string& netns) {
+  int error = ETIMEDOUT;
+  network.In(netns.empty() ? network.client_netns() : netns, [&] {
+    const bpf::UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_in6 peer = Address(address, port);
+    (void)connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    pollfd wait{fd.get(), POLLOUT, 0};
+    socklen_t size = sizeof(error);
+    if (poll(&wait, 1, static_cast<int>(patience.count())) > 0) {
+      getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+  });
+  return error;
+}
+
 int ErrorOf(int fd, std::chrono::milliseconds patience) {
   if (!WaitReadable(fd, patience)) return ETIMEDOUT;
   char byte = 0;

@@ -47,6 +47,11 @@ class Acceptor {
   bpf::UniqueFd socket_;
 };
 
+// What becomes of an attempt to connect to the server, from the client's namespace unless another
+// is named: 0, an errno, ETIMEDOUT for nothing within `patience`.
+int TryConnect(const Network& network, const std::string& address, uint16_t port,
+               std::chrono::milliseconds patience = kPatience, const std::string& netns = "");
+
 // What the socket's next read says within kPatience: 0 for data or the end, an errno, ETIMEDOUT for
 // nothing.
 int ErrorOf(int fd, std::chrono::milliseconds patience = kPatience);
