@@ -136,6 +136,30 @@ TcpSegment ReadTcp(const Original& original) {
           .window = original.Field16(14)};
 }
 
+std::vector<uint8_t> TimestampsBack(const Original& original) {
+  constexpr uint8_t kEnd = 0, kPadding = 1, kTimestamps = 8, kTimestampsBytes = 10;
+  const Transport& transport = original.transport();
+  const View options = original.packet().subspan(
+      transport.header_at + kTcpBytes, transport.payload_at - transport.header_at - kTcpBytes);
+  for (size_t at = 0; at < options.size() && options[at] != kEnd;) {
+    if (options[at] == kPadding) {
+      ++at;
+      continue;
+    }
+    if (at + 2 > options.size() || options[at + 1] < 2) break;
+    if (options[at] == kTimestamps && options[at + 1] == kTimestampsBytes &&
+        at + kTimestampsBytes <= options.size()) {
+      Bytes back = {kPadding, kPadding, kTimestamps, kTimestampsBytes};
+      back.insert(back.end(), options.begin() + static_cast<long>(at) + 2,
+                  options.begin() + static_cast<long>(at) + kTimestampsBytes);
+      Swap(&back[4], 4);
+      return back;
+    }
+    at += options[at + 1];
+  }
+  return {};
+}
+
 uint32_t SequenceLength(const Original& original) {
   const uint8_t flags = ReadTcp(original).flags;
   return static_cast<uint32_t>(original.payload().size()) + ((flags & kTcpSyn) != 0 ? 1 : 0) +
@@ -143,7 +167,6 @@ uint32_t SequenceLength(const Original& original) {
 }
 
 Answer MakeTcp(const Original& original, Way way, const TcpSegment& segment) {
-  constexpr uint8_t kLengthInWords = kTcpBytes / 4 << 4;
   constexpr size_t kChecksumAt = 16;
   Bytes bytes(kTcpBytes);
   const auto ports = original.packet().subspan(original.transport().header_at, kPorts);
@@ -151,9 +174,10 @@ Answer MakeTcp(const Original& original, Way way, const TcpSegment& segment) {
   if (way == Way::kBack) Swap(bytes.data(), kPorts / 2);
   Put32(&bytes, 4, segment.sequence);
   Put32(&bytes, 8, segment.acknowledged);
-  bytes[12] = kLengthInWords;
+  bytes[12] = static_cast<uint8_t>((kTcpBytes + segment.options.size()) / 4 << 4);
   bytes[kTcpFlagsAt] = segment.flags;
   Put16(&bytes, 14, segment.window);
+  bytes.insert(bytes.end(), segment.options.begin(), segment.options.end());
   bytes.insert(bytes.end(), segment.payload.begin(), segment.payload.end());
   return original.Carry(way, IPPROTO_TCP, std::move(bytes), kChecksumAt);
 }

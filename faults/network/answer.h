@@ -59,9 +59,13 @@ struct TcpSegment {
   uint32_t acknowledged = 0;
   uint8_t flags = 0;
   uint16_t window = 0;
+  std::vector<uint8_t> options{};  // a multiple of four bytes
   std::vector<uint8_t> payload{};
 };
-TcpSegment ReadTcp(const Original& original);  // without the payload
+TcpSegment ReadTcp(const Original& original);  // without options and payload
+// The options that say in an answer what the segment's timestamps (RFC 7323) want to hear; none for
+// one without. Of two ends that use them, each may drop segments that have none.
+std::vector<uint8_t> TimestampsBack(const Original& original);
 // Sequence numbers that the segment takes.
 uint32_t SequenceLength(const Original& original);
 Answer MakeTcp(const Original& original, Way way, const TcpSegment& segment);

@@ -13,5 +13,6 @@ namespace faultline::network {
 // of what the kind concerns, and ValidateFilter's reasons.
 Status ValidateTcpReset(const google::protobuf::Message& message, std::string_view prefix);
 Status ValidateConnectFail(const google::protobuf::Message& message, std::string_view prefix);
+Status ValidateDnsFault(const google::protobuf::Message& message, std::string_view prefix);
 
 }  // namespace faultline::network

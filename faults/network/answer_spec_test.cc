@@ -49,5 +49,44 @@ TEST(AnswerParameters, OpeningsAreTcpAndHaveTheirFlags) {
   EXPECT_TRUE(IsAllowed("CONNECT_FAIL", {{"failure", "timed_out"}, {"direction", "both"}}));
 }
 
+TEST(AnswerParameters, DnsNamesArePatterns) {
+  EXPECT_EQ(ErrorOf("DNS_FAULT", {}),
+            "parameters.names: '' is not allowed: it must be given: a text");
+  EXPECT_EQ(ErrorOf("DNS_FAULT", {{"names", "a.b,*x.c"}}),
+            "parameters.names: '*x.c' is not allowed: a name such as db.example.com, *.example.com "
+            "for all below it, or * for all");
+  std::string many = "n0";
+  for (int i = 1; i < 16; ++i) many += fmt::format(",n{}", i);
+  EXPECT_TRUE(IsAllowed("DNS_FAULT", {{"names", many}}));
+  EXPECT_EQ(ErrorOf("DNS_FAULT", {{"names", many + ",n16"}}),
+            "parameters.names: '" + many + ",n16' is not allowed: 1 to 16 names");
+}
+
+TEST(AnswerParameters, DnsAddressesGoWithThatAnswer) {
+  const Parameters asked = {{"names", "*"}, {"answer", "address"}};
+  const auto with = [](Parameters parameters, const std::string& addresses) {
+    parameters["addresses"] = addresses;
+    return parameters;
+  };
+  EXPECT_EQ(ErrorOf("DNS_FAULT", asked),
+            "parameters.addresses: '' is not allowed: 1 to 8 addresses");
+  EXPECT_EQ(ErrorOf("DNS_FAULT", with(asked, "10.0.0.0/8")),
+            "parameters.addresses: '10.0.0.0/8' is not allowed: an IPv4 or IPv6 address");
+  EXPECT_EQ(ErrorOf("DNS_FAULT", with({{"names", "*"}}, "10.0.0.1")),
+            "parameters.addresses: '10.0.0.1' is not allowed: nothing unless answer is address");
+  EXPECT_TRUE(IsAllowed("DNS_FAULT", with(asked, "192.0.2.1,2001:db8::1")));
+}
+
+TEST(AnswerParameters, DnsQueriesGoOneWayByUdpOrTcp) {
+  EXPECT_EQ(
+      ErrorOf("DNS_FAULT", {{"names", "*"}, {"direction", "both"}}),
+      "parameters.direction: 'both' is not allowed: egress (queries that the target sends) or "
+      "ingress (queries that it gets)");
+  EXPECT_EQ(ErrorOf("DNS_FAULT", {{"names", "*"}, {"protocol", "icmp"}}),
+            "parameters.protocol: 'icmp' is not allowed: any, udp or tcp: what carries DNS");
+  EXPECT_EQ(ErrorOf("DNS_FAULT", {{"names", "*"}, {"tcp_flags", "psh"}}),
+            "parameters.tcp_flags: 'psh' is not allowed: no flags");
+}
+
 }  // namespace
 }  // namespace faultline::network

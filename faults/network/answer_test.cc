@@ -125,6 +125,22 @@ TEST_P(AnswerTest, OnlyOpeningsAreRefused) {
   }
 }
 
+TEST_P(AnswerTest, TimestampsComeBackExchanged) {
+  TestFrame frame = Tcp(kTcpAck);
+  const auto without = frame.Build();
+  EXPECT_TRUE(TimestampsBack(*Original::Read(without, FL_EGRESS)).empty());
+  frame.tcp_options = std::string("\1\1\x08\x0a\0\0\0\1\0\0\0\2", 12);
+  const auto bytes = frame.Build();
+  EXPECT_EQ(TimestampsBack(*Original::Read(bytes, FL_EGRESS)),
+            (std::vector<uint8_t>{1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 1}));
+  // Cut short, and of no length.
+  for (const char* wrong : {"\2\4\1\1\1\1\x08\x0a", "\x08\0\1\1"}) {
+    frame.tcp_options = std::string(wrong, wrong[0] == 2 ? 8 : 4);
+    const auto other = frame.Build();
+    EXPECT_TRUE(TimestampsBack(*Original::Read(other, FL_EGRESS)).empty());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, AnswerTest,
                          testing::Values(Shape{false, false, false}, Shape{false, true, true},
                                          Shape{true, false, false}, Shape{true, true, true}));

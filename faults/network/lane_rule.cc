@@ -40,6 +40,13 @@ Treatment TreatBy(const Refuser& refuser, const Passing& frame) {
   return AnsweredBy(RefusalOf(refuser.how, frame.bytes, frame.direction));
 }
 
+Treatment TreatBy(const DnsAnswerer& answerer, const Passing& frame) {
+  auto outcome = answerer.Ask(frame.bytes, frame.direction);
+  return {.acted = outcome.hit,
+          .drop = outcome.hit && outcome.answers.empty(),
+          .answers = std::move(outcome.answers)};
+}
+
 bool Needs(const RateLimit& limit) { return !limit.takes_trains(); }
 bool Needs(const Corrupter&) { return true; }
 template <typename Other>

@@ -11,6 +11,7 @@
 #include "faults/network/chance.h"
 #include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
+#include "faults/network/dns.h"
 #include "faults/network/rate_limit.h"
 #include "faults/network/refuse.h"
 
@@ -37,8 +38,8 @@ struct Refuser {
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
 // meets them, whatever its rules' own numbers. What answers comes last: so an answer comes as late
 // as the frame would have gone on, and is copied with it.
-using LaneRule =
-    std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter, Refuser>;
+using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter,
+                              Refuser, DnsAnswerer>;
 
 // A frame on its way past its rules.
 struct Passing {

@@ -46,5 +46,6 @@ ActionPlan Plan(const ::network::v1::NetworkCorrupt& corrupt, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkReorder& reorder, uint64_t seed);
 ActionPlan Plan(const ::network::v1::TcpReset& reset, uint64_t seed);
 ActionPlan Plan(const ::network::v1::ConnectFail& fail, uint64_t seed);
+ActionPlan Plan(const ::network::v1::DnsFault& fault, uint64_t seed);
 
 }  // namespace faultline::network

@@ -148,6 +148,7 @@ constexpr faults::Kind kKinds[] = {
      Occupies<v1::NetworkReorder>},
     {&v1::TcpReset::descriptor, ValidateTcpReset, Occupies<v1::TcpReset>},
     {&v1::ConnectFail::descriptor, ValidateConnectFail, Occupies<v1::ConnectFail>},
+    {&v1::DnsFault::descriptor, ValidateDnsFault, Occupies<v1::DnsFault>},
 };
 
 }  // namespace

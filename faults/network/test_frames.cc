@@ -23,15 +23,16 @@ Bytes Address(bool ipv6, uint8_t last) {
 }
 
 Bytes TransportOf(const TestFrame& frame) {
-  Bytes bytes(frame.protocol == IPPROTO_TCP ? 24 : 8);
+  Bytes bytes(frame.protocol == IPPROTO_TCP ? 20 : 8);
   Put16(&bytes, 0, TestFrame::kFromPort);
   Put16(&bytes, 2, frame.to_port);
   if (frame.protocol == IPPROTO_TCP) {
     Put32(&bytes, 4, TestFrame::kSequence);
     Put32(&bytes, 8, TestFrame::kAcknowledged);
-    bytes[12] = 6 << 4;  // an option of four bytes
+    bytes[12] = static_cast<uint8_t>((bytes.size() + frame.tcp_options.size()) / 4 << 4);
     bytes[13] = frame.tcp_flags;
     Put16(&bytes, 14, 1000);
+    bytes.insert(bytes.end(), frame.tcp_options.begin(), frame.tcp_options.end());
   } else {
     Put16(&bytes, 4, 8 + frame.payload.size());
   }

@@ -19,6 +19,7 @@ struct TestFrame {
   uint16_t to_port = 80;
   uint8_t tcp_flags = kTcpAck;
   std::string payload{};
+  std::string tcp_options = std::string("\1\1\1\0", 4);  // a multiple of four bytes
   bool options = false;  // of IP: four bytes, or an extension header of eight
   bool vlan = false;
 

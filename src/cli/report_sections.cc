@@ -105,6 +105,7 @@ Section PacketsOf(const Report& report) {
       {"REORDERED", &Counters::reordered, false},
       {"RESETS", &Counters::resets, false},
       {"FAILED CONNECTS", &Counters::connects_failed, false},
+      {"FAILED QUERIES", &Counters::queries_failed, false},
       {"LEASE OVER", &Counters::lease_expired, true},
       {"LANE FULL", &Counters::lane_dropped, true},
   };

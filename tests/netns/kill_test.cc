@@ -52,7 +52,8 @@ TEST_P(KillTest, NothingIsFaultyAndNoDeviceIsLeft) {
     const bool tcp = GetParam().protocol == Protocol::kTcp;
     if (tcp && TryConnect(*network_, Network::kServer4, kPort) != 0) return false;
     Client client(*network_, GetParam().protocol, Network::kServer4, kPort);
-    return client.RoundTrip(patience).has_value();
+    client.Send(DnsQuery());
+    return client.Receive(DnsQuery().size(), patience) == DnsQuery();
   };
   EXPECT_FALSE(works(150ms));
   kill(child, SIGKILL);
@@ -72,7 +73,9 @@ INSTANTIATE_TEST_SUITE_P(
     Kinds, KillTest,
     testing::Values(Fault{"NETWORK_LATENCY", {{"delay_ms", "60000"}}},
                     Fault{"TCP_RESET", {{"tcp_flags", "psh"}}, Protocol::kTcp},
-                    Fault{"CONNECT_FAIL", {{"direction", "ingress"}}, Protocol::kTcp}));
+                    Fault{"CONNECT_FAIL", {{"direction", "ingress"}}, Protocol::kTcp},
+                    Fault{"DNS_FAULT",
+                          {{"direction", "ingress"}, {"names", "*"}, {"local_port", "7001"}}}));
 
 }  // namespace
 }  // namespace faultline::netns_test

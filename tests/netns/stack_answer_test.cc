@@ -34,6 +34,10 @@ const Fault kFaults[] = {
     {"NETWORK_REORDER", {{"reorder_percent", "100"}, {"hold_ms", "200"}}, false, 0.2},
 };
 
+bool IsNoSuchName(const std::string& reply) {
+  return reply.size() >= 4 && (reply[2] & 0x80) != 0 && (reply[3] & 0x0f) == 3;
+}
+
 class StackTest : public DriverTest, public testing::WithParamInterface<int> {
  protected:
   // Arms it first or last, with the kind that answers, for what the server gets.
@@ -87,6 +91,27 @@ TEST_P(StackTest, ARefusalAndTheOtherBothDoTheirPart) {
   EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), 0);
 }
 
+TEST_P(StackTest, AFalseAnswerToAQueryAndTheOtherBothDoTheirPart) {
+  const std::string before = network_->KernelState(network_->server_netns());
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  ArmBoth("DNS_FAULT", {{"names", "*"}, {"local_port", "7001"}});
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  // A query that is lost, or has lost its form, is sent again.
+  bool answered = false;
+  for (int i = 0; i < 5 && !answered; ++i) {
+    client.Send(DnsQuery());
+    answered = IsNoSuchName(client.Receive(1, kLost));
+  }
+  ExpectAnswer(answered);
+  EXPECT_EQ(SettledCounters(0).queries_failed() > 0, !Other().loses);
+  EXPECT_GT(Counters(1).matched(), 0u);
+  ExpectNothingLeft(before);
+  Client later(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  later.Send(DnsQuery());
+  EXPECT_EQ(later.Receive(DnsQuery().size()), DnsQuery());
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, StackTest, testing::Range(0, static_cast<int>(std::size(kFaults))),
                          [](const auto& index) {
                            std::string name = kFaults[index.param].kind;
@@ -109,6 +134,23 @@ TEST_F(AnswerPairTest, WhatOpensAConnectionIsRefusedAndWhatBelongsToOneResetsIt)
   EXPECT_EQ(ErrorOf(server.get()), ECONNRESET);
   EXPECT_GE(SettledCounters(0).resets(), 1u);
   EXPECT_EQ(Counters(1).connects_failed(), 1u);
+}
+
+TEST_F(AnswerPairTest, QueriesOverTcpMeetTheFaultsOfTcpFirst) {
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  const std::string length{'\0', static_cast<char>(DnsQuery().size())};
+  ArmKind("DNS_FAULT", {{"direction", "ingress"}, {"names", "*"}, {"local_port", "7001"}}, 0);
+  ArmKind("TCP_RESET", {{"direction", "ingress"}, {"tcp_flags", "psh"}}, 1);
+  Client tcp(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  tcp.Send(length + DnsQuery());
+  EXPECT_EQ(ErrorOf(tcp.fd()), ECONNRESET);
+  ArmKind("CONNECT_FAIL", {{"direction", "ingress"}}, 2);
+  EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), ECONNREFUSED);
+  EXPECT_EQ(SettledCounters(0).queries_failed(), 0u);
+  Client udp(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  udp.Send(DnsQuery());
+  EXPECT_TRUE(IsNoSuchName(udp.Receive(1)));
 }
 
 }  // namespace

@@ -124,6 +124,14 @@ bpf::UniqueFd Acceptor::Accept() {
   return accepted;
 }
 
+std::string DnsQuery() {
+  constexpr char kQuery[] =
+      "\x12\x34\1\0\0\1\0\0\0\0\0\0"
+      "\2db\7example\3com\0"
+      "\0\1\0\1";
+  return std::string(kQuery, sizeof(kQuery) - 1);
+}
+
 int TryConnect(const Network& network, const std::string& address, uint16_t port,
                std::chrono::milliseconds patience, const std::string& netns) {
   int error = ETIMEDOUT;

@@ -47,6 +47,9 @@ class Acceptor {
   bpf::UniqueFd socket_;
 };
 
+// A DNS query for the address of db.example.com.
+std::string DnsQuery();
+
 // What becomes of an attempt to connect to the server, from the client's namespace unless another
 // is named: 0, an errno, ETIMEDOUT for nothing within `patience`.
 int TryConnect(const Network& network, const std::string& address, uint16_t port,
