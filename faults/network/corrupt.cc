@@ -1,5 +1,7 @@
 #include "faults/network/corrupt.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -19,7 +21,7 @@ void Repair(std::span<uint8_t> packet, const Transport& transport, size_t at, ui
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
   sum = ~sum & 0xffff;
   // UDP writes "none" as 0.
-  if (sum == 0 && transport.is_udp) sum = 0xffff;
+  if (sum == 0 && transport.protocol == IPPROTO_UDP) sum = 0xffff;
   packet[checksum_at] = static_cast<uint8_t>(sum >> 8);
   packet[checksum_at + 1] = static_cast<uint8_t>(sum);
 }

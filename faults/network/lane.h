@@ -75,10 +75,15 @@ class Lane {
   bool ReadFrames(unsigned device, unsigned limit);
   void DropDevice(unsigned device);
   void Admit(unsigned device, const uint8_t* bytes, size_t size);
-  // Asks the frame's rules one after another. False when one of them drops it; `copies` says how
-  // often it is to go out besides.
-  bool Obey(Frame* frame, unsigned* copies);
-  void Schedule(std::unique_ptr<Frame> frame);
+  // What a frame's rules make of it.
+  struct Verdict {
+    bool drop = false;
+    unsigned copies = 0;          // how often it is to go out besides
+    std::vector<Answer> answers;  // if any: what goes out instead
+  };
+  // Asks the frame's rules one after another.
+  Verdict Obey(Frame* frame);
+  void Schedule(std::unique_ptr<Frame> frame, unsigned copies);
   void ReleaseDue();
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
   void CountDropped(const Frame& frame);

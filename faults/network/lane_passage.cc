@@ -15,19 +15,31 @@ namespace {
 
 void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
 
+// A frame that is held as long as this one, and is not accounted for.
+std::unique_ptr<Frame> BesideOf(const Frame& frame) {
+  auto other = std::make_unique<Frame>();
+  other->flow = frame.flow;
+  other->lane = frame.lane;
+  other->t0_ns = frame.t0_ns;
+  other->asked_ns = frame.asked_ns;
+  other->is_copy = true;
+  other->rule_count = frame.rule_count;
+  other->rules = frame.rules;
+  return other;
+}
+
 std::unique_ptr<Frame> CopyOf(const Frame& frame) {
-  auto copy = std::make_unique<Frame>();
-  copy->flow = frame.flow;
-  copy->lane = frame.lane;
-  copy->t0_ns = frame.t0_ns;
-  copy->asked_ns = frame.asked_ns;
-  copy->is_copy = true;
-  copy->rule_count = frame.rule_count;
-  copy->rules = frame.rules;
+  auto copy = BesideOf(frame);
   copy->bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.size_bytes);
   copy->size_bytes = frame.size_bytes;
   std::memcpy(copy->bytes.get(), frame.bytes.get(), frame.size_bytes);
   return copy;
+}
+
+void Fill(Frame* frame, Answer answer) {
+  frame->bytes = std::move(answer.frame.bytes);
+  frame->size_bytes = answer.frame.size_bytes;
+  frame->flow.direction = static_cast<uint8_t>(answer.direction);
 }
 
 }  // namespace
@@ -53,13 +65,19 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
   ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
   frame->bytes = std::move(rebuilt.bytes);
   frame->size_bytes = rebuilt.size_bytes;
-  unsigned copies = 0;
-  if (!Obey(frame.get(), &copies)) return;
-  for (; copies > 0; --copies) Schedule(CopyOf(*frame));
-  Schedule(std::move(frame));
+  Verdict verdict = Obey(frame.get());
+  if (verdict.drop) return;
+  for (size_t i = 1; i < verdict.answers.size(); ++i) {
+    auto other = BesideOf(*frame);
+    Fill(other.get(), std::move(verdict.answers[i]));
+    Schedule(std::move(other), verdict.copies);
+  }
+  if (!verdict.answers.empty()) Fill(frame.get(), std::move(verdict.answers[0]));
+  Schedule(std::move(frame), verdict.copies);
 }
 
-bool Lane::Obey(Frame* frame, unsigned* copies) {
+Lane::Verdict Lane::Obey(Frame* frame) {
+  Verdict verdict;
   const std::span rules(frame->rules.data(), frame->rule_count);
   std::ranges::stable_sort(rules, {},
                            [&](const HeldRule& held) { return rules_[held.rule].what.index(); });
@@ -67,18 +85,21 @@ bool Lane::Obey(Frame* frame, unsigned* copies) {
     const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
                           .direction = frame->flow.direction,
                           .bytes = {frame->bytes.get(), frame->size_bytes}};
-    const Treatment treatment = Treat(&rules_[held.rule].what, passing);
+    Treatment treatment = Treat(&rules_[held.rule].what, passing);
     if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
-    if (treatment.drop) return false;
-    *copies += treatment.twice ? 1 : 0;
+    verdict.drop = treatment.drop;
+    verdict.answers = std::move(treatment.answers);
+    if (verdict.drop || !verdict.answers.empty()) break;
+    verdict.copies += treatment.twice ? 1 : 0;
     frame->flow.overtaken |= treatment.overtaken;
     held.delay_ns = treatment.delay_ns;
     frame->asked_ns += treatment.delay_ns;
   }
-  return true;
+  return verdict;
 }
 
-void Lane::Schedule(std::unique_ptr<Frame> frame) {
+void Lane::Schedule(std::unique_ptr<Frame> frame, unsigned copies) {
+  for (; copies > 0; --copies) Schedule(CopyOf(*frame), 0);
   uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
   for (unsigned i = 0; i < frame->rule_count; ++i) {
     deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);

@@ -1,6 +1,7 @@
 #include "faults/network/lane_rule.h"
 
 #include "faults/network/lane_frame.h"
+#include "faults/network/reset.h"
 
 namespace faultline::network {
 namespace {
@@ -25,6 +26,26 @@ Treatment TreatBy(const HoldBack& back, const Passing&) {
 }
 
 Treatment TreatBy(DelayModel& model, const Passing&) { return {.delay_ns = model.Draw()}; }
+
+Treatment AnsweredBy(std::vector<Answer> answers) {
+  const bool acted = !answers.empty();
+  return {.acted = acted, .answers = std::move(answers)};
+}
+
+Treatment TreatBy(const Resetter&, const Passing& frame) {
+  return AnsweredBy(ResetsFor(frame.bytes, frame.direction));
+}
+
+Treatment TreatBy(const Refuser& refuser, const Passing& frame) {
+  return AnsweredBy(RefusalOf(refuser.how, frame.bytes, frame.direction));
+}
+
+Treatment TreatBy(const DnsAnswerer& answerer, const Passing& frame) {
+  auto outcome = answerer.Ask(frame.bytes, frame.direction);
+  return {.acted = outcome.hit,
+          .drop = outcome.hit && outcome.answers.empty(),
+          .answers = std::move(outcome.answers)};
+}
 
 bool Needs(const RateLimit& limit) { return !limit.takes_trains(); }
 bool Needs(const Corrupter&) { return true; }

@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <span>
 #include <variant>
+#include <vector>
 
+#include "faults/network/answer.h"
 #include "faults/network/chance.h"
 #include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
+#include "faults/network/dns.h"
 #include "faults/network/rate_limit.h"
+#include "faults/network/refuse.h"
 
 namespace faultline::network {
 
@@ -23,9 +27,19 @@ struct HoldBack {
   uint64_t hold_ns = 0;
 };
 
+// Resets the connection of every segment that it is given.
+struct Resetter {};
+
+// Refuses every connection whose opening it is given.
+struct Refuser {
+  Refusal how = Refusal::kReset;
+};
+
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
-// meets them, whatever its rules' own numbers.
-using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel>;
+// meets them, whatever its rules' own numbers. What answers comes last: so an answer comes as late
+// as the frame would have gone on, and is copied with it.
+using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter,
+                              Refuser, DnsAnswerer>;
 
 // A frame on its way past its rules.
 struct Passing {
@@ -40,7 +54,8 @@ struct Treatment {
   bool acted = false;  // the lane chose this frame by itself: counts as lane_acted
   bool drop = false;
   bool twice = false;
-  bool overtaken = false;  // the frame is in no order with its flow
+  bool overtaken = false;         // the frame is in no order with its flow
+  std::vector<Answer> answers{};  // these go out instead of it, and it meets no further rule
 };
 
 Treatment Treat(LaneRule* rule, const Passing& frame);

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <optional>
+#include <set>
 
 #include "chaos/v1/metrics.pb.h"
 #include "faults/network/datapath.h"
+#include "faults/network/filter_spec.h"
 #include "faults/network/lane_rule.h"
+#include "network/v1/answers.pb.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::network {
@@ -18,8 +21,15 @@ struct ActedAs {
   Setter in_lane = nullptr;    // fl_counters::lane_acted
 };
 
+// What the kind concerns at all, beside the fault's own filter.
+struct Concern {
+  std::set<unsigned> protocols;  // FL_PROTO_; empty is any
+  TcpFlags flags;
+};
+
 // What a kind does to the packets that its filter matches.
 struct ActionPlan {
+  Concern only;
   uint64_t action = FL_ACT_LOSE;  // FL_ACT_
   fl_choice choice{};             // of the matched packets
   std::optional<LaneRule> lane;   // with FL_ACT_LANE: what is done there
@@ -34,5 +44,8 @@ ActionPlan Plan(const ::network::v1::NetworkPartition& partition, uint64_t seed)
 ActionPlan Plan(const ::network::v1::NetworkDuplicate& duplicate, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkCorrupt& corrupt, uint64_t seed);
 ActionPlan Plan(const ::network::v1::NetworkReorder& reorder, uint64_t seed);
+ActionPlan Plan(const ::network::v1::TcpReset& reset, uint64_t seed);
+ActionPlan Plan(const ::network::v1::ConnectFail& fail, uint64_t seed);
+ActionPlan Plan(const ::network::v1::DnsFault& fault, uint64_t seed);
 
 }  // namespace faultline::network

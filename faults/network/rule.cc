@@ -9,9 +9,7 @@ namespace {
 namespace pb = ::network::v1;
 using google::protobuf::Any;
 
-template <typename Parameters>
-Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, RulePlan* plan) {
-  const auto& filter = parameters.filter();
+Status NarrowTo(const pb::TrafficFilter& filter, const chaos::v1::Target& target, RulePlan* plan) {
   plan->narrow = ToNarrow(filter);
   plan->hosts.in = {filter.peer_host().begin(), filter.peer_host().end()};
   plan->hosts.out = {filter.exclude_peer_host().begin(), filter.exclude_peer_host().end()};
@@ -19,9 +17,33 @@ Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, Rul
   return NarrowToFilter(filter, target, &plan->filter);
 }
 
+template <typename Parameters>
+Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, RulePlan* plan) {
+  return NarrowTo(parameters.filter(), target, plan);
+}
+
+// Of a server that says its ports, these are what it answers on.
+Status Narrow(const pb::DnsFault& fault, const chaos::v1::Target& target, RulePlan* plan) {
+  constexpr char kDnsPort[] = "53";
+  pb::TrafficFilter filter = fault.filter();
+  if (filter.direction() != pb::DIRECTION_INGRESS) {
+    if (filter.peer_port().empty()) filter.add_peer_port(kDnsPort);
+  } else if (filter.local_port().empty() && target.ports().empty()) {
+    filter.add_local_port(kDnsPort);
+  }
+  return NarrowTo(filter, target, plan);
+}
+
 Status Narrow(const pb::NetworkPartition& partition, const chaos::v1::Target& target,
               RulePlan* plan) {
   return NarrowToPartition(partition, target, &plan->filter);
+}
+
+// Leaves out what the kind does not concern; its validation holds that something remains.
+void Narrow(const Concern& only, RulePlan* plan) {
+  if (plan->filter.protocols.empty()) plan->filter.protocols = only.protocols;
+  plan->narrow.tcp_flags_mask |= only.flags.mask;
+  plan->narrow.tcp_flags |= only.flags.value;
 }
 
 // Fills `plan` when the message is of that kind.
@@ -32,13 +54,15 @@ StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64
   if (!config.UnpackTo(&parameters)) return false;
   FL_RETURN_IF_ERROR(Narrow(parameters, target, plan));
   plan->action = Plan(parameters, seed);
+  Narrow(plan->action.only, plan);
   return true;
 }
 
 constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
     PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
-    PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,
+    PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,   PlanAs<pb::TcpReset>,
+    PlanAs<pb::ConnectFail>,      PlanAs<pb::DnsFault>,
 };
 
 }  // namespace

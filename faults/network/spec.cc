@@ -4,7 +4,9 @@
 #include <set>
 #include <string>
 
+#include "faults/network/answer_spec.h"
 #include "faults/network/filter_spec.h"
+#include "network/v1/answers.pb.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::network {
@@ -144,6 +146,9 @@ constexpr faults::Kind kKinds[] = {
      Occupies<v1::NetworkCorrupt>},
     {&v1::NetworkReorder::descriptor, ValidateFilterOf<v1::NetworkReorder>,
      Occupies<v1::NetworkReorder>},
+    {&v1::TcpReset::descriptor, ValidateTcpReset, Occupies<v1::TcpReset>},
+    {&v1::ConnectFail::descriptor, ValidateConnectFail, Occupies<v1::ConnectFail>},
+    {&v1::DnsFault::descriptor, ValidateDnsFault, Occupies<v1::DnsFault>},
 };
 
 }  // namespace

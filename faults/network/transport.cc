@@ -72,7 +72,11 @@ std::optional<Transport> FindTransport(Packet packet) {
   if (ethertype == 0x0800) carried = ReadIpv4(packet, at + 2);
   if (ethertype == 0x86dd) carried = ReadIpv6(packet, at + 2);
   if (!carried || carried->at > carried->end) return std::nullopt;
-  Transport found{.header_at = carried->at, .payload_at = carried->at, .end = carried->end};
+  Transport found{.network_at = at + 2,
+                  .header_at = carried->at,
+                  .payload_at = carried->at,
+                  .end = carried->end,
+                  .protocol = carried->protocol};
   if (!carried->first) return found;
   const size_t room = found.end - found.header_at;
   const auto has = [&](size_t bytes, size_t checksum_at) {
@@ -90,7 +94,6 @@ std::optional<Transport> FindTransport(Packet packet) {
     case IPPROTO_UDP:
       if (room < kUdpBytes) return std::nullopt;
       has(kUdpBytes, 6);
-      found.is_udp = true;
       if (Word(packet, *found.checksum_at) == 0) found.checksum_at.reset();
       return found;
     case IPPROTO_ICMP:

@@ -55,6 +55,12 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             counters.corrupted());
     packets("faultline_fault_packets_reordered_total", "Of them, those held back to be overtaken.",
             counters.reordered());
+    packets("faultline_fault_packets_reset_total", "Of them, those whose connection was reset.",
+            counters.resets());
+    packets("faultline_fault_packets_connect_failed_total",
+            "Of them, openings of connections that failed.", counters.connects_failed());
+    packets("faultline_fault_packets_query_failed_total",
+            "Of them, DNS queries answered falsely or lost.", counters.queries_failed());
     packets("faultline_fault_packets_lease_expired_total",
             "Packets that passed untouched because a lease had run out.", counters.lease_expired());
     packets("faultline_fault_packets_lane_dropped_total",

@@ -96,10 +96,17 @@ Section PacketsOf(const Report& report) {
     uint64_t (Counters::*value)() const;
     bool always;
   } kColumns[] = {
-      {"MATCHED", &Counters::matched, true},        {"DELAYED", &Counters::delayed, true},
-      {"DROPPED", &Counters::dropped, true},        {"QUEUED", &Counters::queued, false},
-      {"DUPLICATED", &Counters::duplicated, false}, {"CORRUPTED", &Counters::corrupted, false},
-      {"REORDERED", &Counters::reordered, false},   {"LEASE OVER", &Counters::lease_expired, true},
+      {"MATCHED", &Counters::matched, true},
+      {"DELAYED", &Counters::delayed, true},
+      {"DROPPED", &Counters::dropped, true},
+      {"QUEUED", &Counters::queued, false},
+      {"DUPLICATED", &Counters::duplicated, false},
+      {"CORRUPTED", &Counters::corrupted, false},
+      {"REORDERED", &Counters::reordered, false},
+      {"RESETS", &Counters::resets, false},
+      {"FAILED CONNECTS", &Counters::connects_failed, false},
+      {"FAILED QUERIES", &Counters::queries_failed, false},
+      {"LEASE OVER", &Counters::lease_expired, true},
       {"LANE FULL", &Counters::lane_dropped, true},
   };
   Section section{

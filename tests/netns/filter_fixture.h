@@ -1,10 +1,6 @@
 // A server and a client for tests of what a fault touches.
 #pragma once
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <chrono>
 #include <memory>
 #include <string>
@@ -33,21 +29,7 @@ class FilterTest : public DriverTest {
 
   // Whether the server's namespace takes a new TCP connection of the client's.
   bool Connects(uint16_t port) const {
-    bool connected = false;
-    network_->InClient([&] {
-      const bpf::UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      sockaddr_in peer{};
-      peer.sin_family = AF_INET;
-      peer.sin_port = htons(port);
-      inet_pton(AF_INET, Network::kServer4, &peer.sin_addr);
-      (void)connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
-      pollfd wait{fd.get(), POLLOUT, 0};
-      int error = -1;
-      socklen_t size = sizeof(error);
-      connected = poll(&wait, 1, static_cast<int>(kLost.count())) == 1 &&
-                  getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-    });
-    return connected;
+    return TryConnect(*network_, Network::kServer4, port, kLost) == 0;
   }
 
   // Whether one echo request of the client's is answered.

@@ -1,8 +1,6 @@
 #include "netns/harness.h"
 
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,8 +13,6 @@
 #include "base/clock.h"
 #include "bpf/probe.h"
 #include "faults/registry.h"
-
-extern char** environ;
 
 namespace faultline::netns_test {
 namespace {
@@ -36,37 +32,6 @@ void RemoveLeftovers() {
 }
 
 }  // namespace
-
-std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code) {
-  int out[2];
-  EXPECT_EQ(pipe(out), 0);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addclose(&actions, out[0]);
-  std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  pid_t pid = 0;
-  const int error = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(out[1]);
-  std::string text;
-  char buffer[4096];
-  for (ssize_t got; (got = read(out[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, got);
-  close(out[0]);
-  int status = 0;
-  if (error == 0) waitpid(pid, &status, 0);
-  *exit_code = error != 0 ? 127 : WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return text;
-}
-
-std::string RunProgram(const std::vector<std::string>& command) {
-  int exit_code = 0;
-  std::string text = RunAnyhow(command, &exit_code);
-  EXPECT_EQ(exit_code, 0) << testing::PrintToString(command);
-  return text;
-}
 
 Network::Network() {
   static int number = 0;
@@ -107,6 +72,13 @@ void Network::In(const std::string& netns, const std::function<void()>& work) co
     return absl::OkStatus();
   });
   ASSERT_TRUE(status.ok()) << status;
+}
+
+std::vector<std::string> Network::Inside(const std::string& netns,
+                                         const std::vector<std::string>& command) {
+  std::vector<std::string> whole = {"ip", "netns", "exec", netns};
+  whole.insert(whole.end(), command.begin(), command.end());
+  return whole;
 }
 
 std::vector<std::string> Network::Links(const std::string& netns) const {

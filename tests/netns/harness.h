@@ -16,14 +16,10 @@
 #include "bpf/netns.h"
 #include "faults/driver.h"
 #include "faults/network/driver.h"
+#include "netns/process.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::netns_test {
-
-// Runs a program and waits; its standard output. Fails the test when it fails.
-std::string RunProgram(const std::vector<std::string>& command);
-// The same, with the exit code as by the shell, whatever it is.
-std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code);
 
 class Network {
  public:
@@ -45,6 +41,10 @@ class Network {
   void In(const std::string& netns, const std::function<void()>& work) const;
   void InServer(const std::function<void()>& work) const { In(server_, work); }
   void InClient(const std::function<void()>& work) const { In(client_, work); }
+
+  // The command that runs `command` inside.
+  static std::vector<std::string> Inside(const std::string& netns,
+                                         const std::vector<std::string>& command);
 
   // What `ip`, `tc` and `bpftool` show of a namespace: devices, queueing disciplines, filters and
   // attached programs.

@@ -112,6 +112,48 @@ void EchoServer::Serve() {
   }
 }
 
+Acceptor::Acceptor(const Network& network, uint16_t port) {
+  network.InServer([&] { socket_ = Listen(SOCK_STREAM, port); });
+}
+
+bpf::UniqueFd Acceptor::Accept() {
+  EXPECT_TRUE(WaitReadable(socket_.get(), kPatience));
+  bpf::UniqueFd accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const int on = 1;
+  setsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return accepted;
+}
+
+std::string DnsQuery() {
+  constexpr char kQuery[] =
+      "\x12\x34\1\0\0\1\0\0\0\0\0\0"
+      "\2db\7example\3com\0"
+      "\0\1\0\1";
+  return std::string(kQuery, sizeof(kQuery) - 1);
+}
+
+int TryConnect(const Network& network, const std::string& address, uint16_t port,
+               std::chrono::milliseconds patience, const std::string& netns) {
+  int error = ETIMEDOUT;
+  network.In(netns.empty() ? network.client_netns() : netns, [&] {
+    const bpf::UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_in6 peer = Address(address, port);
+    (void)connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    pollfd wait{fd.get(), POLLOUT, 0};
+    socklen_t size = sizeof(error);
+    if (poll(&wait, 1, static_cast<int>(patience.count())) > 0) {
+      getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+  });
+  return error;
+}
+
+int ErrorOf(int fd, std::chrono::milliseconds patience) {
+  if (!WaitReadable(fd, patience)) return ETIMEDOUT;
+  char byte = 0;
+  return recv(fd, &byte, 1, 0) < 0 ? errno : 0;
+}
+
 Sink::Sink(const Network& network, uint16_t port) {
   network.InServer([&] { socket_ = Listen(SOCK_DGRAM, port); });
 }

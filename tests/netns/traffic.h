@@ -36,6 +36,29 @@ class EchoServer {
   std::thread thread_;
 };
 
+// A TCP port of the server.
+class Acceptor {
+ public:
+  Acceptor(const Network& network, uint16_t port);
+  // The next connection's socket.
+  bpf::UniqueFd Accept();
+
+ private:
+  bpf::UniqueFd socket_;
+};
+
+// A DNS query for the address of db.example.com.
+std::string DnsQuery();
+
+// What becomes of an attempt to connect to the server, from the client's namespace unless another
+// is named: 0, an errno, ETIMEDOUT for nothing within `patience`.
+int TryConnect(const Network& network, const std::string& address, uint16_t port,
+               std::chrono::milliseconds patience = kPatience, const std::string& netns = "");
+
+// What the socket's next read says within kPatience: 0 for data or the end, an errno, ETIMEDOUT for
+// nothing.
+int ErrorOf(int fd, std::chrono::milliseconds patience = kPatience);
+
 // Takes datagrams on a port of the server and keeps them, in the order in which they came.
 class Sink {
  public:

@@ -15,8 +15,8 @@ ROOT = HERE.parent.parent
 # Tools that tests and the guest's own start call, found in the host's PATH. Whatever else a shell
 # needs is busybox's; but not the shell itself, which would prefer busybox's `ip` to the real one.
 TOOLS = ("sh", "bash", "ip", "tc", "modprobe", "ping", "ethtool", "iperf3", "redis-server", "redis-cli",
-         "openssl", "bpftool", "nft", "ss", "sysctl", "env", "timeout", "setarch", "dmsetup", "ps", "pgrep",
-         "grep")
+         "curl", "dig", "dnsmasq", "openssl", "bpftool", "nft", "ss", "sysctl", "env", "timeout", "setarch",
+         "dmsetup", "ps", "pgrep", "grep")
 OPTIONAL_TOOLS = ("nft", "dmsetup", "setarch", "ss")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # On Debian these are links into /usr; the guest has them too.

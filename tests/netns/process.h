@@ -1,0 +1,28 @@
+// Other programs that tests run.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace faultline::netns_test {
+
+// Runs a program and waits; its standard output. Fails the test when it fails.
+std::string RunProgram(const std::vector<std::string>& command);
+// The same, with the exit code as by the shell, whatever it is.
+std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code);
+
+// A program that runs until this is destroyed.
+class Process {
+ public:
+  explicit Process(const std::vector<std::string>& command);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+ private:
+  pid_t pid_ = 0;
+};
+
+}  // namespace faultline::netns_test
