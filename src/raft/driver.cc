@@ -256,7 +256,8 @@ void Driver::ApplyCommitted() {
     applied_term_ = entry->term();
     bytes_since_snapshot_ += entry->data().size();
     if (entry->type() == pb::ENTRY_TYPE_COMMAND) {
-      std::string result = machine_->Apply(index, entry->term(), entry->data());
+      std::string result =
+          machine_->Apply(index, entry->term(), entry->data(), proposals_.WaitFor(index));
       if (const Status health = machine_->health(); !health.ok()) return Fail(health);
       proposals_.Applied(index, entry->term(), std::move(result));
       continue;

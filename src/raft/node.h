@@ -31,8 +31,10 @@ struct Snapshot;  // raft/types.h
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  // Result bytes go to whoever proposed the command, on the node where it was proposed.
-  virtual std::string Apply(uint64_t index, uint64_t term, std::string_view command) = 0;
+  // Result bytes go to whoever proposed the command, on the node where it was proposed: elsewhere
+  // nobody wants them, and they may be empty.
+  virtual std::string Apply(uint64_t index, uint64_t term, std::string_view command,
+                            bool wanted) = 0;
   // An entry without a command (a new leader's barrier, a membership change) was committed.
   virtual void Advance(uint64_t index, uint64_t term) = 0;
   // The present state, to be written out on another thread. Takes little time however much it is.
