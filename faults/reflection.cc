@@ -85,7 +85,8 @@ const std::vector<Parameter>& ParametersOf(const Descriptor* descriptor) {
   static const auto* const all = [] {
     auto* of = new std::map<const Descriptor*, std::vector<Parameter>>;
     for (const Group& group : Groups()) {
-      for (const Kind& kind : group.kinds) Collect(kind.descriptor(), {}, &(*of)[kind.descriptor()]);
+      for (const Kind& kind : group.kinds)
+        Collect(kind.descriptor(), {}, &(*of)[kind.descriptor()]);
     }
     return of;
   }();

@@ -222,15 +222,21 @@ void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
   SubmitProposals();
+  StartWrite();  // the disk is at work while commands are applied
   TellCommitted();
   ApplyCommitted();
   AdvanceChange();
   AdaptTimeouts();
   TakeSnapshot();
   if (!failure_.ok()) return;
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
+  StartWrite();
   AskLeadership();
   quorum_.Finish(applied_index_);
+}
+
+void Driver::StartWrite() {
+  if (!failure_.ok()) return;
+  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
 }
 
 void Driver::SubmitProposals() {

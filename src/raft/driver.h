@@ -169,6 +169,7 @@ class Driver {
   void TellCommitted();
 
   void SubmitProposals();
+  void StartWrite();
   void ApplyCommitted();
   void ApplyConfiguration(uint64_t index);
   Status RestoreConfigurations(const LoadedLog& log);

@@ -1,6 +1,6 @@
 // This node's replica: the state machine over Raft, what it holds, and who is told of changes.
 //
-// Threads: every method may be called from any thread. Changes are told on the raft node's strand,
+// Threads: every method may be called from any thread. Changes are told by the raft node,
 // without a lock held, in order of revision; observers must not block.
 #pragma once
 

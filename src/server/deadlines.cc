@@ -37,7 +37,8 @@ void Deadlines::RunDue() {
       due.push_back(std::move(tasks_.extract(tasks_.begin()).mapped()));
     }
     if (now_ns >= armed_ns_) armed_ns_ = UINT64_MAX;
-    if (!tasks_.empty() && tasks_.begin()->first.first < armed_ns_) Arm(tasks_.begin()->first.first);
+    if (!tasks_.empty() && tasks_.begin()->first.first < armed_ns_)
+      Arm(tasks_.begin()->first.first);
   }
   for (const auto& task : due) task();
 }
