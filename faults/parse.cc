@@ -150,19 +150,20 @@ StatusOr<google::protobuf::Any> ParseParameters(std::string_view kind_name,
                       fmt::format("one of {}", fmt::join(names, ", ")), "UNKNOWN_FAULT_KIND");
   }
   const Descriptor* descriptor = kind->descriptor();
-  const std::vector<Parameter> parameters = ParametersOf(descriptor);
+  const std::vector<Parameter>& parameters = ParametersOf(descriptor);
   FL_RETURN_IF_ERROR(RefuseUnknown(descriptor, parameters, given, field_prefix));
   std::unique_ptr<Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
   for (const auto& parameter : parameters) {
-    const std::string field = fmt::format("{}{}", field_prefix, parameter.name());
     const auto found = given.find(parameter.name());
-    if (found == given.end() && parameter.options().required()) {
-      return FieldError(field, "", fmt::format("it must be given: {}", Allowed(parameter)));
-    }
     const std::string& text =
         found == given.end() ? parameter.options().default_value() : found->second;
-    if (found == given.end() && text.empty()) continue;
+    const bool missing = found == given.end() && parameter.options().required();
+    if (found == given.end() && text.empty() && !missing) continue;
+    const std::string field = fmt::format("{}{}", field_prefix, parameter.name());
+    if (missing) {
+      return FieldError(field, "", fmt::format("it must be given: {}", Allowed(parameter)));
+    }
     FL_RETURN_IF_ERROR(Set(parameter, text, field, message.get()));
   }
   FL_RETURN_IF_ERROR(kind->validate(*message, field_prefix));

@@ -25,7 +25,7 @@ void Collect(const Descriptor* descriptor, std::vector<const FieldDescriptor*> p
       longer.push_back(field);
       Collect(field->message_type(), std::move(longer), parameters);
     } else {
-      parameters->push_back({path, field});
+      parameters->push_back({path, field, &field->options().GetExtension(chaos::v1::parameter)});
     }
   }
 }
@@ -80,10 +80,17 @@ std::string TypeName(const FieldDescriptor* field) {
 
 }  // namespace
 
-std::vector<Parameter> ParametersOf(const Descriptor* descriptor) {
-  std::vector<Parameter> parameters;
-  Collect(descriptor, {}, &parameters);
-  return parameters;
+const std::vector<Parameter>& ParametersOf(const Descriptor* descriptor) {
+  // Each experiment's start asks: options are extensions, and slow to be found.
+  static const auto* const all = [] {
+    auto* of = new std::map<const Descriptor*, std::vector<Parameter>>;
+    for (const Group& group : Groups()) {
+      for (const Kind& kind : group.kinds)
+        Collect(kind.descriptor(), {}, &(*of)[kind.descriptor()]);
+    }
+    return of;
+  }();
+  return all->at(descriptor);
 }
 
 std::string ChoiceName(const EnumDescriptor* type, int index) {

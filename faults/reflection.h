@@ -12,15 +12,14 @@
 
 namespace faultline::faults {
 
-// One parameter: a field, and the message fields that lead to it.
+// One parameter: a field, its options, and the message fields that lead to it.
 struct Parameter {
   std::vector<const google::protobuf::FieldDescriptor*> path;
   const google::protobuf::FieldDescriptor* field;
+  const chaos::v1::ParameterOptions* declared;
 
   const std::string& name() const { return field->name(); }
-  const chaos::v1::ParameterOptions& options() const {
-    return field->options().GetExtension(chaos::v1::parameter);
-  }
+  const chaos::v1::ParameterOptions& options() const { return *declared; }
   google::protobuf::Message* OwnerIn(google::protobuf::Message* message) const {
     for (const auto* step : path) message = message->GetReflection()->MutableMessage(message, step);
     return message;
@@ -32,8 +31,8 @@ struct Parameter {
   }
 };
 
-// In the order of the fields.
-std::vector<Parameter> ParametersOf(const google::protobuf::Descriptor* descriptor);
+// In the order of the fields. `descriptor` is a kind's.
+const std::vector<Parameter>& ParametersOf(const google::protobuf::Descriptor* descriptor);
 
 // Name of the enum's value at `index`: "DIRECTION_EGRESS" to "egress".
 std::string ChoiceName(const google::protobuf::EnumDescriptor* type, int index);

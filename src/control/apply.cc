@@ -18,12 +18,20 @@ struct Step {
   State& state;
   Moment moment;
   Outcome& outcome;
+  bool wanted;  // the result
+
+  void Answer(const v1::ExperimentRecord& record) {
+    if (wanted) *outcome.result.add_experiments() = record.experiment();
+  }
 
   // After an experiment's pairs changed.
   void Finish(v1::ExperimentRecord* record) {
     state.Update(record, [&] { Conclude(record, moment); });
-    const auto& experiment = record->experiment();
-    outcome.experiments.insert(experiment.experiment_id());
+    Tell(*record);
+  }
+  void Tell(const v1::ExperimentRecord& record) {
+    const auto& experiment = record.experiment();
+    outcome.experiments.insert(record.created_index());
     for (const auto& pair : experiment.targets()) outcome.agents.insert(pair.agent_id());
   }
 
@@ -52,16 +60,16 @@ google::protobuf::Duration ToDuration(int64_t ms) {
   return duration;
 }
 
-Status Create(Step step, const v1::CreateExperiment& command) {
+// Takes what it keeps out of the command.
+Status Create(Step step, v1::CreateExperiment& command) {
   FL_ASSIGN_OR_RETURN(const Admission admission, Admit(step.state, command));
   if (admission.repeated != nullptr) {
-    *step.outcome.result.add_experiments() = admission.repeated->experiment();
+    step.Answer(*admission.repeated);
     return absl::OkStatus();
   }
   v1::ExperimentRecord record;
   record.set_created_index(step.moment.index);
-  record.set_request_body(command.request_body());
-  *record.mutable_faults() = command.faults();
+  record.mutable_request_body()->swap(*command.mutable_request_body());
   auto* experiment = record.mutable_experiment();
   experiment->set_experiment_id(fmt::format("exp-{}", step.moment.index));
   experiment->set_target(command.target());
@@ -82,10 +90,11 @@ Status Create(Step step, const v1::CreateExperiment& command) {
       SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "", step.moment);
     }
   }
+  record.mutable_faults()->Swap(command.mutable_faults());
+  Conclude(&record, step.moment);
+  step.Tell(record);
+  step.Answer(record);
   step.state.Insert(std::move(record));
-  auto& stored = step.state.experiments.Mutable(step.moment.index);
-  step.Finish(&stored);
-  *step.outcome.result.add_experiments() = stored.experiment();
   return absl::OkStatus();
 }
 
@@ -109,7 +118,7 @@ Status Stop(Step step, const v1::StopExperiments& command) {
       BeginEnd(&record, v1::END_CAUSE_STOPPED, reason, step.moment);
       step.Finish(&record);
     }
-    *step.outcome.result.add_experiments() = record.experiment();
+    step.Answer(record);
   }
   return absl::OkStatus();
 }
@@ -220,7 +229,8 @@ void RecordReport(Step step, const v1::RecordReport& part) {
   step.state.DropOldReports();
 }
 
-Status Dispatch(Step step, const v1::Command& command) {
+Status Dispatch(Step step, v1::Command* mutable_command) {
+  const v1::Command& command = *mutable_command;
   switch (command.kind_case()) {
     case v1::Command::kInitCluster:
       if (step.state.cluster_id.empty()) {
@@ -228,7 +238,7 @@ Status Dispatch(Step step, const v1::Command& command) {
       }
       break;
     case v1::Command::kCreateExperiment:
-      return Create(step, command.create_experiment());
+      return Create(step, *mutable_command->mutable_create_experiment());
     case v1::Command::kStopExperiments:
       return Stop(step, command.stop_experiments());
     case v1::Command::kRegisterAgent:
@@ -269,10 +279,10 @@ uint32_t VersionOf(const v1::Command& command) {
   return command.has_raise_version() ? command.raise_version().version() : kFirstVersion;
 }
 
-Outcome Apply(State& state, const v1::Command& command, uint64_t index) {
+Outcome Apply(State& state, v1::Command command, uint64_t index, bool wanted) {
   Outcome outcome;
-  const Status status =
-      Dispatch(Step{state, {index, command.time_unix_ms(), state.version}, outcome}, command);
+  const Moment moment{index, command.time_unix_ms(), state.version};
+  const Status status = Dispatch(Step{state, moment, outcome, wanted}, &command);
   if (!status.ok()) *outcome.result.mutable_error() = ToError(status);
   state.DropOldest();
   return outcome;

@@ -78,7 +78,7 @@ TEST_F(Experiments, ExpireAtTheirEndAndNotBefore) {
   d.now_ms = ToUnixMs(d.Get(id).ends_at()) - 2;
   EXPECT_TRUE(d.Expire().experiments.empty());
   EXPECT_EQ(d.Get(id).phase(), "active");
-  EXPECT_EQ(d.Expire().experiments, std::set<std::string>{id});
+  EXPECT_EQ(d.Expire().experiments, std::set{d.state.Find(id)->created_index()});
   EXPECT_EQ(d.Get(id).phase(), "expiring");
   EXPECT_EQ(d.Get(id).status(), EXPERIMENT_STATUS_RUNNING);
   d.Report("a", 1, id, "a/y", TARGET_PHASE_REVERTED);
@@ -221,7 +221,7 @@ TEST_F(Experiments, AreDroppedInTheOrderOfTheirEndsOnceTheClusterHasSwitchedToIt
   d.Apply(raise);
   EXPECT_EQ(d.state.version, 2u);
   const Outcome ended = d.Report("b", 1, longest, "b/x", TARGET_PHASE_REFUSED);
-  EXPECT_TRUE(ended.experiments.contains(longest));
+  EXPECT_TRUE(ended.experiments.contains(d.state.Find(longest)->created_index()));
   EXPECT_NE(d.state.Find(longest), nullptr) << "its end could not be told";
   EXPECT_EQ(d.state.Find(first_ended), nullptr);
 }

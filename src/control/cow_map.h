@@ -100,6 +100,12 @@ class CowMap {
     return *(*chunks_[chunk])[SlotOf(*chunks_[chunk], key)].value;
   }
 
+  // Stays as it is now, whatever becomes of the map; `key` is in the map.
+  std::shared_ptr<const Value> Shared(const Key& key) const {
+    const size_t chunk = ChunkOf(key);
+    return (*chunks_[chunk])[SlotOf(*chunks_[chunk], key)].value;
+  }
+
   // To be changed; `key` is in the map. Valid until the map is copied or changed.
   Value& Mutable(const Key& key) {
     const size_t chunk = ChunkOf(key);

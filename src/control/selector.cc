@@ -73,8 +73,13 @@ std::vector<const chaos::v1::Agent*> Candidates(const Selector& selector, const 
 
 std::vector<const chaos::v1::Target*> Matching(const Selector& selector, const Agents& agents) {
   std::vector<const chaos::v1::Target*> matched;
+  const auto& terms = selector.terms();
+  const auto named = std::find_if(terms.begin(), terms.end(),
+                                  [](const auto& term) { return term.first == kTargetKey; });
   for (const auto* agent : Candidates(selector, agents)) {
     for (const auto& target : agent->targets()) {
+      // An agent may have thousands, of which a name means one.
+      if (named != terms.end() && target.target_id() != named->second) continue;
       if (selector.Matches(target)) matched.push_back(&target);
     }
   }

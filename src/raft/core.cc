@@ -67,20 +67,21 @@ StatusOr<CoreUpdate> Core::Start(uint64_t now_ms, const LoadedLog& log) {
 }
 
 StatusOr<CoreUpdate> Core::Receive(uint64_t now_ms, const Member& from,
-                                   const pb::PeerMessage& message) {
+                                   const pb::PeerMessage& message,
+                                   const std::vector<EntryPtr>& received) {
   fl_raft_message c{};
   c.peer_id = from.id;
   c.peer_address = from.address.c_str();
   c.term = message.term();
   const CConfiguration configuration(message.install_snapshot().metadata().configuration());
-  CEntries entries(static_cast<size_t>(message.append_entries().entries_size()));
+  CEntries entries(received.size());
   switch (message.body_case()) {
     case pb::PeerMessage::kAppendEntries:
       c.type = FL_RAFT_APPEND_ENTRIES;
       c.prev_index = message.append_entries().prev_index();
       c.prev_term = message.append_entries().prev_term();
       c.leader_commit = message.append_entries().leader_commit();
-      for (const auto& entry : message.append_entries().entries()) entries.Add(entry);
+      for (const EntryPtr& entry : received) entries.Add(*entry);
       c.entries = entries.data();
       c.n_entries = entries.size();
       break;

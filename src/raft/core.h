@@ -70,8 +70,10 @@ class Core {
 
   // Each is one step. INTERNAL: the core is unusable from then on, except after Submit.
   StatusOr<CoreUpdate> Start(uint64_t now_ms, const LoadedLog& log);
-  // `message` is well-formed and has passed raft/filters.h; `from.address` may be empty.
-  StatusOr<CoreUpdate> Receive(uint64_t now_ms, const Member& from, const pb::PeerMessage& message);
+  // `message` is well-formed and has passed raft/filters.h; `from.address` may be empty; `entries`
+  // are its AppendEntries', which it need not have itself.
+  StatusOr<CoreUpdate> Receive(uint64_t now_ms, const Member& from, const pb::PeerMessage& message,
+                               const std::vector<EntryPtr>& entries);
   StatusOr<CoreUpdate> Submit(uint64_t now_ms, uint32_t command_count);
   // Leader: a change of membership; conditions in raft/libraft_core.h.
   StatusOr<CoreUpdate> SubmitConfiguration(uint64_t now_ms, const pb::Configuration& configuration);

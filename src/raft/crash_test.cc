@@ -74,7 +74,7 @@ std::vector<std::string> CommandsIn(const std::string& dir) {
   for (const EntryPtr& entry : log.entries) {
     const uint64_t at = index++;
     if (at > applied && entry->type() == pb::ENTRY_TYPE_COMMAND)
-      machine.Apply(at, 1, entry->data());
+      machine.Apply(at, 1, entry->data(), /*wanted=*/false);
   }
   return machine.commands();
 }

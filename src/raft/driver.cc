@@ -222,15 +222,21 @@ void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
   SubmitProposals();
+  StartWrite();  // the disk is at work while commands are applied
   TellCommitted();
   ApplyCommitted();
   AdvanceChange();
   AdaptTimeouts();
   TakeSnapshot();
   if (!failure_.ok()) return;
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
+  StartWrite();
   AskLeadership();
   quorum_.Finish(applied_index_);
+}
+
+void Driver::StartWrite() {
+  if (!failure_.ok()) return;
+  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
 }
 
 void Driver::SubmitProposals() {
@@ -256,7 +262,8 @@ void Driver::ApplyCommitted() {
     applied_term_ = entry->term();
     bytes_since_snapshot_ += entry->data().size();
     if (entry->type() == pb::ENTRY_TYPE_COMMAND) {
-      std::string result = machine_->Apply(index, entry->term(), entry->data());
+      std::string result =
+          machine_->Apply(index, entry->term(), entry->data(), proposals_.WaitFor(index));
       if (const Status health = machine_->health(); !health.ok()) return Fail(health);
       proposals_.Applied(index, entry->term(), std::move(result));
       continue;

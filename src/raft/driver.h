@@ -121,6 +121,14 @@ class Driver {
     bool begun = false;  // the core knows of it
     std::function<void(Status)> done;
   };
+  // Entries of the log as part of an AppendEntries: what one follower gets mostly goes to the others
+  // too. Index and term of the last one tell all before it (log matching).
+  struct EncodedRun {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    uint64_t last_term = 0;
+    std::string bytes;
+  };
   // What is known of another member's answers.
   struct Contact {
     uint64_t heard_ns = 0;  // of this term, as leader; 0: never
@@ -149,15 +157,19 @@ class Driver {
 
   void SendAll(std::vector<OutgoingMessage> messages);
   void SendAppend(OutgoingMessage out);
+  // The entries from `first` to `last` of the log.
+  const std::string& Encoded(uint64_t first, uint64_t last);
   void SendSnapshot(OutgoingMessage out);
   void Repair(const Member& to, const pb::AppendResult& rejection);
-  void SendOut(const Member& to, const pb::PeerMessage& message);
+  // `more`: a further part of the message, encoded.
+  void SendOut(const Member& to, const pb::PeerMessage& message, std::string_view more = {});
   void AskLeadership();
   // Leader: tells each follower at once what is committed of the entries it has, which the core
   // would leave to the next heartbeat.
   void TellCommitted();
 
   void SubmitProposals();
+  void StartWrite();
   void ApplyCommitted();
   void ApplyConfiguration(uint64_t index);
   Status RestoreConfigurations(const LoadedLog& log);
@@ -232,6 +244,7 @@ class Driver {
   std::map<uint64_t, uint64_t>
       offered_;  // leader: by member, the index of the snapshot it was offered
   Status storage_problem_;
+  EncodedRun encoded_;
   std::map<uint64_t, uint64_t> told_;  // leader: by member, the commit index it was told
   LeaderStamp stamp_;                  // newest from the present leader
   uint64_t vote_request_sent_ns_ = 0;  // of the request being answered

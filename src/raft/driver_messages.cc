@@ -75,7 +75,8 @@ void Driver::Receive(uint64_t from_id, std::string_view bytes) {
 
 bool Driver::StepReceived(const Member& from, const pb::PeerMessage& message,
                           std::vector<EntryPtr> entries) {
-  return Handle(core_->Receive(NowMs(), from, message), std::move(entries));
+  auto update = core_->Receive(NowMs(), from, message, entries);
+  return Handle(std::move(update), std::move(entries));
 }
 
 std::optional<Member> Driver::SenderOf(uint64_t from_id, const pb::PeerMessage& message) {
@@ -182,9 +183,10 @@ void Driver::ReceiveAppend(const Member& from, pb::PeerMessage* message) {
     }
     std::vector<EntryPtr> entries;
     entries.reserve(static_cast<size_t>(piece.entries_size()));
-    for (const pb::Entry& entry : piece.entries()) {
-      entries.push_back(std::make_shared<pb::Entry>(entry));
+    for (pb::Entry& entry : *piece.mutable_entries()) {
+      entries.push_back(std::make_shared<pb::Entry>(std::move(entry)));
     }
+    piece.clear_entries();
     message->mutable_append_entries()->Swap(&piece);
     if (!StepReceived(from, *message, std::move(entries))) return;
   }

@@ -114,18 +114,29 @@ void Driver::SendAppend(OutgoingMessage out) {
   size_t size_bytes = 0;
   uint64_t index = append->prev_index();
   const uint64_t last = index + out.entry_count;
-  while (index < last) {
+  if (index == last) return SendOut(out.to, out.message);
+  for (uint64_t first = index + 1; index < last;) {
     const EntryPtr& entry = log_.At(++index);
-    *append->add_entries() = *entry;
     size_bytes += entry->data().size();
-    if (size_bytes < kMaxAppendBytes || index == last) continue;
-    SendOut(out.to, out.message);
-    append->clear_entries();
+    if (size_bytes < kMaxAppendBytes && index < last) continue;
+    SendOut(out.to, out.message, Encoded(first, index));
     append->set_prev_index(index);
     append->set_prev_term(entry->term());
+    first = index + 1;
     size_bytes = 0;
   }
-  SendOut(out.to, out.message);
+}
+
+const std::string& Driver::Encoded(uint64_t first, uint64_t last) {
+  const uint64_t last_term = log_.At(last)->term();
+  if (encoded_.first == first && encoded_.last == last && encoded_.last_term == last_term) {
+    return encoded_.bytes;
+  }
+  pb::PeerMessage part;
+  auto* entries = part.mutable_append_entries()->mutable_entries();
+  for (uint64_t index = first; index <= last; ++index) *entries->Add() = *log_.At(index);
+  encoded_ = {first, last, last_term, part.SerializeAsString()};
+  return encoded_.bytes;
 }
 
 std::string Driver::OwnAddress() const {
@@ -133,11 +144,12 @@ std::string Driver::OwnAddress() const {
   return self == nullptr ? std::string() : self->address;
 }
 
-void Driver::SendOut(const Member& to, const pb::PeerMessage& message) {
+void Driver::SendOut(const Member& to, const pb::PeerMessage& message, std::string_view more) {
   // While the disk refuses: no leader, no candidate, and nothing that would pile up behind it.
   const bool silent = status_.role != Role::kFollower || writes_.holding();
   if (!storage_problem_.ok() && silent && !message.has_timeout_now()) return;
   std::string bytes = message.SerializeAsString();
+  bytes += more;  // read as one: messages behind one another are merged
   if (writes_.MaySend(to, &bytes)) host_->Send(to, std::move(bytes));
 }
 

@@ -1,6 +1,8 @@
 #include "raft/grpc_peer.h"
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/support/client_callback.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -70,6 +72,33 @@ std::shared_ptr<grpc::Channel> MakePeerChannel(
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
+// One connection's. Lives until OnEnded; from Open to Close it may be written to.
+class GrpcPeer::Stream final : public grpc::ClientWriteReactor<ExchangeRequest> {
+ public:
+  Stream(GrpcPeer* peer, ExchangeRequest first) : peer_(peer), request_(std::move(first)) {}
+
+  void Open(RaftService::Stub& stub) {
+    stub.async()->Exchange(&context_, &response_, this);
+    AddHold();
+    StartCall();
+  }
+  // Once, with no write under way or to come.
+  void Close() { RemoveHold(); }
+  void Cancel() { context_.TryCancel(); }
+
+  ExchangeRequest* request() { return &request_; }
+  void Write() { StartWrite(&request_); }
+
+  void OnWriteDone(bool ok) override { peer_->OnWritten(ok); }
+  void OnDone(const grpc::Status& status) override { peer_->OnEnded(status); }
+
+ private:
+  GrpcPeer* const peer_;
+  grpc::ClientContext context_;
+  ExchangeRequest request_;
+  ExchangeResponse response_;
+};
+
 GrpcPeer::GrpcPeer(uint64_t own_id, Member member,
                    std::shared_ptr<grpc::ChannelCredentials> credentials,
                    std::function<Hello()> hello)
@@ -85,11 +114,15 @@ GrpcPeer::GrpcPeer(uint64_t own_id, Member member,
 }
 
 GrpcPeer::~GrpcPeer() {
+  Stream* idle = nullptr;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    if (context_ != nullptr) context_->TryCancel();
+    if (stream_ != nullptr) stream_->Cancel();
+    // Else the end of the write closes it.
+    if (!writing_) idle = std::exchange(stream_, nullptr);
   }
+  if (idle != nullptr) idle->Close();
   wake_.notify_all();
   thread_.join();
 }
@@ -114,7 +147,47 @@ void GrpcPeer::Send(std::string message) {
       ++health_.dropped;
     }
   }
-  wake_.notify_one();
+  Write();
+}
+
+void GrpcPeer::Write() {
+  Stream* stream = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream_ == nullptr || writing_ || queue_.empty()) return;
+    writing_ = true;
+    stream = stream_;
+    Take(stream->request());
+  }
+  stream->Write();
+}
+
+void GrpcPeer::OnWritten(bool ok) {
+  Stream* stream = nullptr;
+  bool more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    stream = stream_;
+    if (ok) NoteSent(stream->request());
+    more = ok && !stopping_ && !queue_.empty();
+    writing_ = more;
+    if (more) Take(stream->request());
+    if (!ok || stopping_) stream_ = nullptr;
+  }
+  if (more) return stream->Write();
+  if (!ok || stopping_) stream->Close();
+}
+
+void GrpcPeer::OnEnded(const grpc::Status& status) {
+  const std::lock_guard lock(mutex_);
+  ended_ = status;
+  wake_.notify_all();
+}
+
+grpc::Status GrpcPeer::WaitForEnd() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return ended_.has_value(); });
+  return *std::exchange(ended_, std::nullopt);
 }
 
 GrpcTransport::PeerHealth GrpcPeer::health() const {
@@ -122,27 +195,38 @@ GrpcTransport::PeerHealth GrpcPeer::health() const {
   return health_;
 }
 
+ExchangeRequest GrpcPeer::FirstRequest() const {
+  ExchangeRequest request;
+  request.set_from_id(own_id_);
+  if (!hello_) return request;
+  const Hello hello = hello_();
+  request.set_cluster_id(hello.cluster_id);
+  request.set_store_id(hello.store_id);
+  request.set_start_id(hello.start_id);
+  request.set_oldest_protocol(hello.oldest_protocol);
+  request.set_newest_protocol(hello.newest_protocol);
+  return request;
+}
+
 void GrpcPeer::Run() {
   const auto channel = MakePeerChannel(member_.address, credentials_);
+  rpc::KeepCallbackQueue(channel);
   const auto stub = RaftService::NewStub(channel);
   while (Connected(*channel)) {
-    grpc::ClientContext context;
-    if (!SetContext(&context)) return;
-    ExchangeResponse response;
-    const auto stream = stub->Exchange(&context, &response);
-    ExchangeRequest request;
-    request.set_from_id(own_id_);
-    if (hello_) {
-      const Hello hello = hello_();
-      request.set_cluster_id(hello.cluster_id);
-      request.set_store_id(hello.store_id);
-      request.set_start_id(hello.start_id);
-      request.set_oldest_protocol(hello.oldest_protocol);
-      request.set_newest_protocol(hello.newest_protocol);
+    Stream stream(this, FirstRequest());
+    stream.Open(*stub);
+    bool stopped = false;
+    {
+      const std::lock_guard lock(mutex_);
+      stopped = stopping_;
+      if (!stopped) stream_ = &stream;
     }
-    while (Next(&request) && stream->Write(request)) Sent(&request);
-    const grpc::Status status = stream->Finish();
-    SetContext(nullptr);
+    if (stopped) {
+      stream.Cancel();
+      stream.Close();
+    }
+    Write();  // what came before
+    const grpc::Status status = WaitForEnd();
     Disconnected(status.ok() ? "the stream was closed" : status.error_message(),
                  IsRefusal(status.error_code()));
   }
@@ -168,38 +252,26 @@ bool GrpcPeer::Connected(grpc::Channel& channel) {
   }
 }
 
-bool GrpcPeer::SetContext(grpc::ClientContext* context) {
-  const std::lock_guard lock(mutex_);
-  context_ = context;
-  return !stopping_;
-}
-
-bool GrpcPeer::Next(ExchangeRequest* request) {
+void GrpcPeer::Take(ExchangeRequest* request) {
   request->clear_messages();
   request->clear_crc32c();
-  std::unique_lock lock(mutex_);
-  wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-  if (stopping_) return false;
   size_t size_bytes = 0;
   while (!queue_.empty() &&
          (size_bytes == 0 || size_bytes + queue_.front().size() <= kMaxRequestBytes)) {
     size_bytes += queue_.front().size();
     queued_bytes_ -= queue_.front().size();
+    request->add_crc32c(Crc32c(queue_.front()));
     request->add_messages(std::move(queue_.front()));
     queue_.pop_front();
   }
-  lock.unlock();
-  for (const std::string& message : request->messages()) request->add_crc32c(Crc32c(message));
-  return true;
 }
 
-void GrpcPeer::Sent(ExchangeRequest* request) {
+void GrpcPeer::NoteSent(ExchangeRequest* request) {
   request->clear_cluster_id();
   request->clear_store_id();
   request->clear_start_id();
   request->clear_oldest_protocol();
   request->clear_newest_protocol();
-  const std::lock_guard lock(mutex_);
   health_.sent += static_cast<uint64_t>(request->messages_size());
   if (health_.connected) return;
   health_.connected = true;

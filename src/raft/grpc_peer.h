@@ -1,14 +1,16 @@
-// The sending side of one peer, for raft/grpc_transport.cc: a queue and the thread that empties it.
+// The sending side of one peer, for raft/grpc_transport.cc: a queue, the stream into which whoever
+// sends writes it, and a thread that sees to it that there is a stream.
 #pragma once
 
 #include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
 
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -40,13 +42,22 @@ class GrpcPeer {
   GrpcTransport::PeerHealth health() const;
 
  private:
+  class Stream;
+
   void Run();
   // Waits until there is a connection. False when stopping.
   bool Connected(grpc::Channel& channel);
-  bool SetContext(grpc::ClientContext* context);
-  // Waits for messages and moves them into the request. False when stopping.
-  bool Next(::raft::v1::ExchangeRequest* request);
-  void Sent(::raft::v1::ExchangeRequest* request);
+  // What introduces this node on a new connection.
+  ::raft::v1::ExchangeRequest FirstRequest() const;
+  // Has the stream write what waits, unless it is at it.
+  void Write();
+  // Moves waiting messages into the request; with the mutex held.
+  void Take(::raft::v1::ExchangeRequest* request);
+  void OnWritten(bool ok);
+  void NoteSent(::raft::v1::ExchangeRequest* request);  // with the mutex held
+  void OnEnded(const grpc::Status& status);
+  // Waits for the end of the open stream.
+  grpc::Status WaitForEnd();
   void Disconnected(const std::string& error, bool refused);
 
   const uint64_t own_id_;
@@ -59,8 +70,10 @@ class GrpcPeer {
   std::deque<std::string> queue_;
   size_t queued_bytes_ = 0;
   bool stopping_ = false;
-  bool refused_ = false;                    // by the newest connection's other end
-  grpc::ClientContext* context_ = nullptr;  // of the open stream
+  bool refused_ = false;               // by the newest connection's other end
+  Stream* stream_ = nullptr;           // open, and not found broken
+  bool writing_ = false;               // a write of it is under way
+  std::optional<grpc::Status> ended_;  // of the newest one
   GrpcTransport::PeerHealth health_;
   std::thread thread_;
 };

@@ -38,6 +38,7 @@ class NodeImpl final : public Node, private Driver::Host {
 
   ~NodeImpl() override {
     strand_.Run([this] {
+      const std::lock_guard work(work_mutex_);
       Drain();  // what was proposed is answered too
       driver_.Stop();
       observer_ = nullptr;
@@ -53,6 +54,7 @@ class NodeImpl final : public Node, private Driver::Host {
   Status Begin(LoadedLog log) {
     Status status;
     strand_.Run([&] {
+      const std::lock_guard work(work_mutex_);
       status = driver_.Start(std::move(log));
       AfterPump();
     });
@@ -70,35 +72,42 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
   void Change(MemberChange change, std::function<void(Status)> done) override {
-    strand_.Post([this, change = std::move(change), done = std::move(done)]() mutable {
+    Post([this, change = std::move(change), done = std::move(done)]() mutable {
       driver_.Change(std::move(change), std::move(done));
       Pump();
     });
   }
 
   void Transfer(uint64_t to, std::function<void(Status)> done) override {
-    strand_.Post([this, to, done = std::move(done)]() mutable {
+    Post([this, to, done = std::move(done)]() mutable {
       driver_.Transfer(to, std::move(done));
       Pump();
     });
   }
 
   void Inspect(std::function<void(const View&, const GroupState&)> done) override {
-    strand_.Post([this, done = std::move(done)] { done(driver_.view(), driver_.group()); });
+    Post([this, done = std::move(done)] { done(driver_.view(), driver_.group()); });
   }
 
   void ObserveMembers(std::function<void(const std::vector<Member>&)> observer) override {
-    strand_.Post([this, observer = std::move(observer)]() mutable {
+    Post([this, observer = std::move(observer)]() mutable {
       members_observer_ = std::move(observer);
       members_observer_(driver_.members());
     });
   }
 
+  // Looked at on the caller's thread when nobody else is at work: it was woken for this.
   void Receive(uint64_t from_id, std::string message) override {
-    Enqueue([&](Inbox& inbox) {
-      if (inbox.messages.size() < kMaxInbox)
-        inbox.messages.push_back({from_id, std::move(message)});
-    });
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      if (inbox_.messages.size() < kMaxInbox) {
+        inbox_.messages.push_back({from_id, std::move(message)});
+      }
+      if (std::exchange(drain_posted_, true)) return;
+    }
+    const std::unique_lock work(work_mutex_, std::try_to_lock);
+    if (work.owns_lock()) return Drain();
+    Post([this] { Drain(); });
   }
 
   StatusOr<std::unique_ptr<ByteSource>> ReadSnapshot(const Snapshot& wanted,
@@ -107,8 +116,7 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
   void Capture(Captured done) override {
-    strand_.Post(
-        [this, done = std::move(done)] { done(driver_.applied_metadata(), machine_->Capture()); });
+    Post([this, done = std::move(done)] { done(driver_.applied_metadata(), machine_->Capture()); });
   }
 
   View GetView() const override {
@@ -127,7 +135,7 @@ class NodeImpl final : public Node, private Driver::Host {
   const Meters& meters() const override { return meters_; }
 
   void ObserveView(std::function<void(const View&)> observer) override {
-    strand_.Post([this, observer = std::move(observer)]() mutable {
+    Post([this, observer = std::move(observer)]() mutable {
       observer_ = std::move(observer);
       observer_(view_);
     });
@@ -161,6 +169,13 @@ class NodeImpl final : public Node, private Driver::Host {
     };
   }
 
+  void Post(std::function<void()> task) {
+    strand_.Post([this, task = std::move(task)] {
+      const std::lock_guard work(work_mutex_);
+      task();
+    });
+  }
+
   template <typename Add>
   void Enqueue(Add add) {
     {
@@ -168,7 +183,7 @@ class NodeImpl final : public Node, private Driver::Host {
       add(inbox_);
       if (std::exchange(drain_posted_, true)) return;
     }
-    strand_.Post([this] { Drain(); });
+    Post([this] { Drain(); });
   }
 
   void Drain() {
@@ -244,6 +259,7 @@ class NodeImpl final : public Node, private Driver::Host {
     const uint64_t now_ns = NowNs();
     const uint64_t delay_ns = std::max(kMinTickNs, due_ns > now_ns ? due_ns - now_ns : 0);
     strand_.PostAfter(std::chrono::nanoseconds(delay_ns), [this, due_ns] {
+      const std::lock_guard work(work_mutex_);
       if (armed_ns_ == due_ns) armed_ns_ = 0;
       driver_.Tick();
       Pump();
@@ -263,7 +279,7 @@ class NodeImpl final : public Node, private Driver::Host {
 
   // On the disk's thread. A write that failed is repeated until it gets through.
   void FinishWrite(const std::shared_ptr<LogWrite>& write, const Status& status) {
-    strand_.Post([this, status] {
+    Post([this, status] {
       driver_.WriteDone(status);
       Pump();
     });
@@ -282,7 +298,7 @@ class NodeImpl final : public Node, private Driver::Host {
       const auto written = store_->snapshots().Write(metadata, *image);
       image.reset();
       (written.ok() ? meters_.snapshots_taken : meters_.snapshots_failed).Add();
-      strand_.Post([this, written] {
+      Post([this, written] {
         driver_.SnapshotDone(written);
         Pump();
       });
@@ -299,7 +315,7 @@ class NodeImpl final : public Node, private Driver::Host {
         FL_LOG(warn, "raft: could not fetch a snapshot from member {}: {}", from.id,
                ToString(fetched.status().message()));
       }
-      strand_.Post([this, fetched] {
+      Post([this, fetched] {
         driver_.FetchDone(fetched);
         Pump();
       });
@@ -351,6 +367,7 @@ class NodeImpl final : public Node, private Driver::Host {
   Transport* const transport_;
   const std::unique_ptr<LogStore> store_;
   Meters meters_;
+  std::mutex work_mutex_;  // held by whoever is at work: a task of the strand, or Receive
   Driver driver_;
 
   std::mutex inbox_mutex_;

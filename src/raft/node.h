@@ -1,8 +1,8 @@
 // One member of a Raft group: the consensus core (libraft's pure step), its durable log, its
 // transport and its timers, behind propose / apply.
 //
-// Threads: one strand owns all of it. Every public method may be called from any thread; callbacks
-// and StateMachine methods run on the node's strand and must not block.
+// Threads: every public method may be called from any thread. Callbacks and StateMachine methods
+// run one at a time, on the node's strand or on a thread that calls Receive, and must not block.
 #pragma once
 
 #include <chrono>
@@ -27,12 +27,14 @@ namespace faultline::raft {
 struct Snapshot;  // raft/types.h
 
 // What committed commands are applied to. Deterministic: the same commands in the same order make
-// the same state and results on every node. Called on the node's strand, but for Load.
+// the same state and results on every node. Called one at a time, but for Load.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  // Result bytes go to whoever proposed the command, on the node where it was proposed.
-  virtual std::string Apply(uint64_t index, uint64_t term, std::string_view command) = 0;
+  // Result bytes go to whoever proposed the command, on the node where it was proposed: elsewhere
+  // nobody wants them, and they may be empty.
+  virtual std::string Apply(uint64_t index, uint64_t term, std::string_view command,
+                            bool wanted) = 0;
   // An entry without a command (a new leader's barrier, a membership change) was committed.
   virtual void Advance(uint64_t index, uint64_t term) = 0;
   // The present state, to be written out on another thread. Takes little time however much it is.
@@ -179,7 +181,7 @@ class Node {
   // `done` gets the present state, with the view that goes with it.
   virtual void Inspect(std::function<void(const View&, const GroupState&)> done) = 0;
 
-  // `observer` runs on the strand: once with the present members, then with those of each newer
+  // `observer` runs as callbacks do: once with the present members, then with those of each newer
   // configuration, committed or not. Set once, before traffic.
   virtual void ObserveMembers(std::function<void(const std::vector<Member>&)> observer) = 0;
 
@@ -192,7 +194,7 @@ class Node {
                                                              uint64_t offset) const = 0;
 
   // `done` gets the state as it is applied here, and what it stands for: to be written elsewhere
-  // than on the strand. Index 0: nothing has been applied yet.
+  // than where it is called. Index 0: nothing has been applied yet.
   using Captured =
       std::function<void(const ::raft::v1::SnapshotMetadata&, std::shared_ptr<const StateImage>)>;
   virtual void Capture(Captured done) = 0;
@@ -207,7 +209,7 @@ class Node {
   // nanoseconds::max().
   virtual std::chrono::nanoseconds QuorumAge() const = 0;
 
-  // `observer` runs on the strand: once with the present view, then whenever role, term or leader
+  // `observer` runs as callbacks do: once with the present view, then whenever role, term or leader
   // change. Set once, before traffic.
   virtual void ObserveView(std::function<void(const View&)> observer) = 0;
 };

@@ -54,7 +54,7 @@ std::vector<EntryPtr> Proposals::Submit(uint64_t first_index, uint64_t term) {
 }
 
 void Proposals::Applied(uint64_t index, uint64_t term, std::string result) {
-  if (waiting_.empty() || waiting_.front().index != index) return;
+  if (!WaitFor(index)) return;
   Waiting waiting = std::move(waiting_.front());
   waiting_.pop_front();
   bytes_ -= waiting.size_bytes;

@@ -31,6 +31,10 @@ class Proposals {
   // All queued commands as entries of `term`; they wait from then on for indexes from
   // `first_index` on.
   std::vector<EntryPtr> Submit(uint64_t first_index, uint64_t term);
+  // Somebody here waits for the result of the entry at `index`, the lowest that is not applied.
+  bool WaitFor(uint64_t index) const {
+    return !waiting_.empty() && waiting_.front().index == index;
+  }
   // Gives `result` to whoever proposed the entry at `index`, if it was proposed here.
   void Applied(uint64_t index, uint64_t term, std::string result);
 

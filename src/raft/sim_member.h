@@ -50,7 +50,7 @@ struct SimDisk {
 struct SimCluster::Member final : StateMachine, Driver::Host {
   Member(SimCluster* in, uint64_t own_id) : cluster(in), id(own_id) {}
 
-  std::string Apply(uint64_t index, uint64_t, std::string_view command) override {
+  std::string Apply(uint64_t index, uint64_t, std::string_view command, bool) override {
     digest = Mix(digest, command);
     cluster->NoteState(index, digest, std::string(command));
     return std::string(command);

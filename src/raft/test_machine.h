@@ -14,7 +14,7 @@ namespace faultline::raft {
 
 class TestMachine final : public StateMachine {
  public:
-  std::string Apply(uint64_t index, uint64_t, std::string_view command) override {
+  std::string Apply(uint64_t index, uint64_t, std::string_view command, bool) override {
     const std::lock_guard lock(mutex_);
     in_order_ = in_order_ && index > index_;
     index_ = index;

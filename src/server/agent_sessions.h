@@ -57,7 +57,7 @@ class AgentSessions {
   void OnDrained(uint64_t id);
   void OnClosed(uint64_t id);
 
-  // What ControlPlane tells; on the raft node's strand.
+  // What ControlPlane tells; by the raft node.
   void OnChange(const Change& change);
 
   // From any thread: this node's agents, with how long ago each was heard of.

@@ -75,16 +75,15 @@ Status ControlPlane::CheckVersion(const control::v1::Command& command) const {
       {{"needed", fmt::format("{}", needed)}, {"version", fmt::format("{}", known)}});
 }
 
-void ControlPlane::Propose(control::v1::Command command, uint64_t deadline_ns,
-                           Done<Proposed> done) {
-  if (const Status status = CheckVersion(command); !status.ok()) return done(status);
-  if (Refusal(command).ok()) return ProposeNow(command, deadline_ns, std::move(done));
+void ControlPlane::Propose(CommandPtr command, uint64_t deadline_ns, Done<Proposed> done) {
+  if (const Status status = CheckVersion(*command); !status.ok()) return done(status);
+  if (Refusal(*command).ok()) return ProposeNow(*command, deadline_ns, std::move(done));
   // The state may lag behind what was committed: refuse only what a fresh state refuses.
   ReadIndex([this, command = std::move(command), deadline_ns,
              done = std::move(done)](const StatusOr<uint64_t>& fresh) {
     if (!fresh.ok()) return done(fresh.status());
-    const Status refusal = Refusal(command);
-    if (refusal.ok()) return ProposeNow(command, deadline_ns, done);
+    const Status refusal = Refusal(*command);
+    if (refusal.ok()) return ProposeNow(*command, deadline_ns, done);
     Proposed refused;
     *refused.result.mutable_error() = control::ToError(refusal);
     done(std::move(refused));
@@ -94,10 +93,12 @@ void ControlPlane::Propose(control::v1::Command command, uint64_t deadline_ns,
 void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t deadline_ns,
                               Done<Proposed> done) {
   if (MonotonicNowNs() >= deadline_ns) return done(TooLate());
-  control::v1::Command stamped = command;
-  stamped.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
-  stamped.set_version(control::VersionOf(command));
-  std::string bytes = stamped.SerializeAsString();
+  control::v1::Command stamp;
+  stamp.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  stamp.set_version(control::VersionOf(command));
+  // Messages behind one another are read as one: the later one's fields count.
+  std::string bytes = command.SerializeAsString();
+  stamp.AppendToString(&bytes);
   std::shared_ptr<Gate::Ticket> start;
   if (command.has_create_experiment()) {
     auto entered = starts_.Enter("", bytes.size());
@@ -182,7 +183,8 @@ bool ControlPlane::Knows(const control::v1::Command& command, uint64_t index) {
   return health_.ok();
 }
 
-std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view bytes) {
+std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view bytes,
+                                bool wanted) {
   control::v1::Command command;
   if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) command.Clear();
   if (!Knows(command, index)) return {};
@@ -192,15 +194,15 @@ std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view 
   std::string result;
   {
     const std::lock_guard lock(mutex_);
-    control::Outcome outcome = control::Apply(state_, command, index);
+    control::Outcome outcome = control::Apply(state_, std::move(command), index, wanted);
     Stamp(index, term);
-    result = outcome.result.SerializeAsString();
+    if (wanted) result = outcome.result.SerializeAsString();
     change.agents = std::move(outcome.agents);
-    for (const auto& id : outcome.experiments) {
-      const auto* record = std::as_const(state_).Find(id);
-      if (record == nullptr) continue;
-      change.experiments.push_back(
-          std::make_shared<const chaos::v1::Experiment>(record->experiment()));
+    for (const uint64_t created : outcome.experiments) {
+      // What is finished may be forgotten at once.
+      if (!state_.experiments.contains(created)) continue;
+      const auto record = state_.experiments.Shared(created);
+      change.experiments.emplace_back(record, &record->experiment());
     }
     ready = TakeReady();
   }

@@ -1,6 +1,6 @@
 // This node's replica: the state machine over Raft, what it holds, and who is told of changes.
 //
-// Threads: every method may be called from any thread. Changes are told on the raft node's strand,
+// Threads: every method may be called from any thread. Changes are told by the raft node,
 // without a lock held, in order of revision; observers must not block.
 #pragma once
 
@@ -41,6 +41,9 @@ struct SavedImage {
 // UNAVAILABLE with reason NODE_ENDING.
 Status NodeEnding();
 
+// Not stamped yet; shared by all who may have to propose it.
+using CommandPtr = std::shared_ptr<const control::v1::Command>;
+
 class ControlPlane final : public raft::StateMachine {
  public:
   struct Proposed {
@@ -71,7 +74,11 @@ class ControlPlane final : public raft::StateMachine {
   // when `deadline_ns` (CLOCK_MONOTONIC) has passed before it is proposed; RESOURCE_EXHAUSTED /
   // TOO_MANY_PENDING; FAILED_PRECONDITION / CLUSTER_VERSION when not every member knows the
   // command.
-  void Propose(control::v1::Command command, uint64_t deadline_ns, Done<Proposed> done);
+  void Propose(CommandPtr command, uint64_t deadline_ns, Done<Proposed> done);
+  void Propose(control::v1::Command command, uint64_t deadline_ns, Done<Proposed> done) {
+    Propose(std::make_shared<const control::v1::Command>(std::move(command)), deadline_ns,
+            std::move(done));
+  }
   // Leader: the revision that a linearizable read must have seen. NOT_LEADER elsewhere.
   void ReadIndex(Done<uint64_t> done);
 
@@ -109,7 +116,7 @@ class ControlPlane final : public raft::StateMachine {
 
   // Not OK once a command came that this node does not know: nothing is applied from then on.
   Status health() const override;
-  std::string Apply(uint64_t index, uint64_t term, std::string_view command) override;
+  std::string Apply(uint64_t index, uint64_t term, std::string_view command, bool wanted) override;
   void Advance(uint64_t index, uint64_t term) override;
   std::shared_ptr<const raft::StateImage> Capture() override;
   StatusOr<std::shared_ptr<raft::LoadedState>> Load(ByteSource& source) const override;

@@ -99,20 +99,20 @@ TEST_F(Proposing, WhatThisNodeCannotApplyIsRefused) {
 
 TEST_F(Proposing, ACommandOfALaterVersionStopsTheNodeWithASentence) {
   EXPECT_TRUE(plane.health().ok());
-  plane.Apply(1, 1, Stop().SerializeAsString());
-  plane.Apply(2, 1, Raise(2).SerializeAsString());
+  plane.Apply(1, 1, Stop().SerializeAsString(), /*wanted=*/false);
+  plane.Apply(2, 1, Raise(2).SerializeAsString(), /*wanted=*/false);
   EXPECT_EQ(
       ToString(plane.health().message()),
       "the command at 2 is of version 2, and this program knows versions up to 1: start a newer "
       "faultline-controller on this data directory");
-  plane.Apply(3, 1, Stop().SerializeAsString());
+  plane.Apply(3, 1, Stop().SerializeAsString(), /*wanted=*/false);
   EXPECT_EQ(plane.version().revision(), 1u) << "nothing is applied after it";
 }
 
 TEST_F(Proposing, ASnapshotOfALaterVersionIsRefused) {
   Strand other_timers("timers");
   ControlPlane newer(&other_timers, 2);
-  newer.Apply(1, 1, Raise(2).SerializeAsString());
+  newer.Apply(1, 1, Raise(2).SerializeAsString(), /*wanted=*/false);
   std::string written;
   ASSERT_TRUE(newer.Capture()
                   ->Write([&written](std::string_view piece) {
@@ -127,9 +127,9 @@ TEST_F(Proposing, ASnapshotOfALaterVersionIsRefused) {
 TEST_F(Proposing, WhoWaitsForARevisionIsToldWhenItIsAppliedOrTooLate) {
   std::vector<StatusCode> told;
   plane.WaitForRevision(2, UINT64_MAX / 2, [&](const Status& s) { told.push_back(s.code()); });
-  plane.Apply(1, 1, Stop().SerializeAsString());
+  plane.Apply(1, 1, Stop().SerializeAsString(), /*wanted=*/false);
   EXPECT_TRUE(told.empty());
-  plane.Apply(2, 1, Stop().SerializeAsString());
+  plane.Apply(2, 1, Stop().SerializeAsString(), /*wanted=*/false);
   plane.WaitForRevision(1, 0, [&](const Status& s) { told.push_back(s.code()); });
   EXPECT_EQ(told, (std::vector<StatusCode>{StatusCode::kOk, StatusCode::kOk}));
   std::promise<Status> late;

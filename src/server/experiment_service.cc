@@ -37,11 +37,11 @@ void ExperimentService::Start(const CallContext& context,
   if (body->seed() == 0) body->set_seed(RandomSeed());
   body->set_created_by(context.caller.name);
   body->set_lease_ms(lease_.count());
-  leader_->Propose(context, command,
+  leader_->Propose(context, std::move(command),
                    [done = std::move(done)](StatusOr<control::v1::Result> result) {
                      if (!result.ok()) return done(result.status());
                      StartExperimentResponse response;
-                     *response.mutable_experiment() = result->experiments(0);
+                     response.mutable_experiment()->Swap(result->mutable_experiments(0));
                      response.set_experiment_id(response.experiment().experiment_id());
                      const LogFields about{{"experiment_id", response.experiment_id()},
                                            {"request_id", response.experiment().request_id()}};
@@ -61,7 +61,7 @@ void ExperimentService::Stop(const CallContext& context,
   control::v1::Command command;
   *command.mutable_stop_experiments() = *std::move(stop);
   command.mutable_stop_experiments()->set_stopped_by(context.caller.name);
-  leader_->Propose(context, command,
+  leader_->Propose(context, std::move(command),
                    [this, context, wait_ns = *wait_ns,
                     done = std::move(done)](StatusOr<control::v1::Result> result) {
                      if (!result.ok()) return done(result.status());

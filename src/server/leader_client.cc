@@ -52,21 +52,20 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
   using Local = std::function<void(Done<Response>)>;
   using Remote = std::function<void(uint64_t node_id, uint64_t deadline_ns, Done<Response>)>;
 
-  Search(const LeaderClient& owner, uint64_t deadline_ns, Local local, Remote remote,
-         Done<Response> done)
-      : node_id_(owner.node_id_),
-        plane_(owner.plane_),
-        timers_(owner.timers_),
+  Search(LeaderClient* owner, uint64_t deadline_ns, Local local, Remote remote, Done<Response> done)
+      : node_id_(owner->node_id_),
+        plane_(owner->plane_),
+        timers_(owner->timers_),
+        deadlines_(&owner->deadlines_),
         deadline_ns_(LatestAnswerNs(deadline_ns)),
         local_(std::move(local)),
         remote_(std::move(remote)),
         done_(std::move(done)) {}
 
   void Start() {
-    const uint64_t now_ns = MonotonicNowNs();
-    const std::chrono::nanoseconds left(deadline_ns_ > now_ns ? deadline_ns_ - now_ns : 0);
-    timers_->PostAfter(left, [weak = this->weak_from_this()] {
-      if (const auto self = weak.lock()) self->Finish(NoLeader(self->node_id_));
+    late_ = deadlines_->Add(deadline_ns_, [weak = this->weak_from_this()] {
+      const auto self = weak.lock();
+      if (self && self->Claim()) self->done_(NoLeader(self->node_id_));
     });
     Attempt();
   }
@@ -81,9 +80,10 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
     if (view.role == raft::Role::kUnavailable) return Finish(Unavailable(node_id_));
     // The timer would find nobody when this was the last to hold the search.
     if (MonotonicNowNs() >= deadline_ns_) return Finish(NoLeader(node_id_));
-    if (view.role == raft::Role::kLeader) return local_(answer);
+    if (view.role == raft::Role::kLeader) return local_(std::move(answer));
     if (view.leader_id == 0) return Retry();
-    remote_(view.leader_id, std::min(deadline_ns_, MonotonicNowNs() + kAttemptNs), answer);
+    remote_(view.leader_id, std::min(deadline_ns_, MonotonicNowNs() + kAttemptNs),
+            std::move(answer));
   }
 
   void Take(StatusOr<Response> response) {
@@ -95,14 +95,21 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
     timers_->PostAfter(kPause, [self = this->shared_from_this()] { self->Attempt(); });
   }
 
+  // True for the one who is to answer.
+  bool Claim() { return !finished_.exchange(true); }
+
   void Finish(StatusOr<Response> response) {
-    if (!finished_.exchange(true)) done_(std::move(response));
+    if (!Claim()) return;
+    deadlines_->Remove(late_);
+    done_(std::move(response));
   }
 
   const uint64_t node_id_;
   ControlPlane* const plane_;
   Strand* const timers_;
+  Deadlines* const deadlines_;
   const uint64_t deadline_ns_;
+  Deadlines::Handle late_;
   const Local local_;
   const Remote remote_;
   const Done<Response> done_;
@@ -125,33 +132,36 @@ std::optional<std::chrono::nanoseconds> LeaderClient::Age(uint64_t revision) {
   return std::chrono::nanoseconds(BoottimeNowNs() - current_ns);
 }
 
-void LeaderClient::Propose(const CallContext& context, const control::v1::Command& command,
+void LeaderClient::Propose(const CallContext& context, control::v1::Command command,
                            Done<control::v1::Result> done) {
   using Result = control::v1::Result;
   if (MonotonicNowNs() >= context.deadline_ns) return done(TooLate());
-  v1::ForwardRequest request;
-  request.mutable_caller()->set_name(context.caller.name);
-  request.mutable_caller()->set_authenticated(context.caller.authenticated);
-  *request.mutable_command() = command;
-  const auto local = [plane = plane_, command,
-                      deadline_ns = context.deadline_ns](Done<Result> answer) {
-    plane->Propose(command, deadline_ns, [answer](StatusOr<ControlPlane::Proposed> proposed) {
-      if (!proposed.ok()) return answer(proposed.status());
-      answer(std::move(proposed->result));
-    });
+  auto request = std::make_shared<v1::ForwardRequest>();
+  request->mutable_caller()->set_name(context.caller.name);
+  request->mutable_caller()->set_authenticated(context.caller.authenticated);
+  request->mutable_command()->Swap(&command);
+  auto local = [plane = plane_, request, deadline_ns = context.deadline_ns](Done<Result> answer) {
+    plane->Propose(CommandPtr(request, &request->command()), deadline_ns,
+                   [answer = std::move(answer)](StatusOr<ControlPlane::Proposed> proposed) {
+                     if (!proposed.ok()) return answer(proposed.status());
+                     answer(std::move(proposed->result));
+                   });
   };
-  const auto remote = [peers = peers_, request](uint64_t node_id, uint64_t deadline_ns,
-                                                Done<Result> answer) {
-    peers->Forward(node_id, request, deadline_ns, [answer](StatusOr<v1::ForwardResponse> response) {
-      if (!response.ok()) return answer(response.status());
-      answer(std::move(*response->mutable_result()));
-    });
+  auto remote = [peers = peers_, request](uint64_t node_id, uint64_t deadline_ns,
+                                          Done<Result> answer) {
+    peers->Forward(node_id, *request, deadline_ns,
+                   [answer = std::move(answer)](StatusOr<v1::ForwardResponse> response) {
+                     if (!response.ok()) return answer(response.status());
+                     answer(std::move(*response->mutable_result()));
+                   });
   };
-  const auto finish = [done = std::move(done)](StatusOr<Result> result) {
+  auto finish = [done = std::move(done)](StatusOr<Result> result) {
     if (result.ok() && result->has_error()) return done(control::FromError(result->error()));
     done(std::move(result));
   };
-  std::make_shared<Search<Result>>(*this, context.deadline_ns, local, remote, finish)->Start();
+  std::make_shared<Search<Result>>(this, context.deadline_ns, std::move(local), std::move(remote),
+                                   std::move(finish))
+      ->Start();
 }
 
 void LeaderClient::CatchUp(const CallContext& context, std::function<void(Status)> done) {
@@ -190,7 +200,7 @@ void LeaderClient::FindPoint(const CallContext& context, bool agents, Done<Point
     if (!agents) return AskShared(node_id, deadline_ns, std::move(answer));
     peers_->ReadIndex(node_id, Question(agents), deadline_ns, std::move(answer));
   };
-  std::make_shared<Search<Point>>(*this, context.deadline_ns, local, remote, std::move(done))
+  std::make_shared<Search<Point>>(this, context.deadline_ns, local, remote, std::move(done))
       ->Start();
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/strand.h"
 #include "server/control_plane.h"
+#include "server/deadlines.h"
 #include "server/freshness.h"
 #include "server/peers.h"
 #include "server/scheduler.h"
@@ -32,7 +33,7 @@ class LeaderClient {
 
   // The applied command's result; its error, if it was refused. UNAVAILABLE with reason NO_LEADER
   // when none was found in time.
-  void Propose(const CallContext& context, const control::v1::Command& command,
+  void Propose(const CallContext& context, control::v1::Command command,
                Done<control::v1::Result> done);
 
   // OK once this node has applied everything that was committed before the call; UNAVAILABLE with
@@ -74,6 +75,7 @@ class LeaderClient {
   Peers* const peers_;
   Scheduler* const scheduler_;
   Strand* const timers_;
+  Deadlines deadlines_{timers_};
   Freshness freshness_;
   std::mutex mutex_;
   std::map<uint64_t, Line> lines_;  // by node

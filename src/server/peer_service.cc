@@ -33,15 +33,16 @@ class PeerService final : public v1::PeerService::CallbackService {
   ServerUnaryReactor* Forward(CallbackServerContext* context, const v1::ForwardRequest* request,
                               v1::ForwardResponse* response) override {
     auto* reactor = context->DefaultReactor();
-    if (const auto& command = request->command();
-        command.has_create_experiment() || command.has_stop_experiments()) {
-      const LogFields about{{"request_id", command.create_experiment().request_id()}};
+    // gRPC keeps the request until the answer.
+    const CommandPtr command(CommandPtr(), &request->command());
+    if (command->has_create_experiment() || command->has_stop_experiments()) {
+      const LogFields about{{"request_id", command->create_experiment().request_id()}};
       FL_LOG(info, "{} for '{}'{}, forwarded by {}",
-             command.has_create_experiment() ? "a start" : "a stop", request->caller().name(),
+             command->has_create_experiment() ? "a start" : "a stop", request->caller().name(),
              request->caller().authenticated() ? "" : " (no certificate)",
              rpc::CallerOf(*context).name);
     }
-    parts_.plane->Propose(request->command(), DeadlineNs(*context),
+    parts_.plane->Propose(command, DeadlineNs(*context),
                           [reactor, response](StatusOr<ControlPlane::Proposed> proposed) {
                             if (proposed.ok()) {
                               response->set_revision(proposed->revision);

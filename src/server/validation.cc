@@ -64,7 +64,7 @@ Status ParseFault(const std::string& kind,
   auto* planned = command->add_faults();
   planned->mutable_fault()->set_kind(kind);
   for (auto& [name, text] : faults::ParametersToText(config)) {
-    (*planned->mutable_fault()->mutable_parameters())[name] = text;
+    (*planned->mutable_fault()->mutable_parameters())[name] = std::move(text);
   }
   for (auto& name : faults::Occupies(config)) planned->add_occupies(name);
   for (auto& name : faults::CapabilitiesOf(*faults::FindKind(kind))) {

@@ -15,7 +15,7 @@ class Watching : public ::testing::Test {
   }
   void Apply(control::v1::Command command) {
     command.set_time_unix_ms(1'000);
-    plane.Apply(++index, 1, command.SerializeAsString());
+    plane.Apply(++index, 1, command.SerializeAsString(), /*wanted=*/false);
   }
   void Register(const std::string& id) {
     control::v1::Command command;

@@ -32,8 +32,9 @@ class Controller::Machine final : public raft::StateMachine {
   Machine(server::ControlPlane* plane, Referee* referee, uint64_t node)
       : plane_(plane), referee_(referee), node_(node) {}
 
-  std::string Apply(uint64_t index, uint64_t term, std::string_view command) override {
-    std::string result = plane_->Apply(index, term, command);
+  // Every node's result is compared, so it is always wanted.
+  std::string Apply(uint64_t index, uint64_t term, std::string_view command, bool) override {
+    std::string result = plane_->Apply(index, term, command, /*wanted=*/true);
     referee_->OnApply(node_, index, term, command, Essence(result));
     index_ = index;
     return result;
