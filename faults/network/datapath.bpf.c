@@ -3,30 +3,13 @@
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
-#include "base/log_linear.h"
+#include "faults/network/count.bpf.h"
 #include "faults/network/lane.bpf.h"
-#include "faults/network/measure.bpf.h"
 #include "faults/network/protect.bpf.h"
 
 /* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
 const volatile __u32 fl_hook_id = 0;
 const volatile __u64 fl_magic = 0;
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS* FL_HIST_BUCKETS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, __u64);
-} fl_histograms SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_target_stats);
-} fl_stats SEC(".maps");
 
 /* Bound to hook and direction: a packet of ours that reaches another target of this host on a veth
  * pair is an ordinary packet there. */
@@ -40,29 +23,6 @@ static __always_inline int fl_reinjected(struct __sk_buff* skb, __u32 direction)
   skb->cb[0] = 0;
   skb->cb[1] = 0;
   return 1;
-}
-
-__noinline int fl_count(__u64 targets, __u64 bytes, struct fl_turn* turn) {
-  if (!turn) return 0;
-  for (int i = 0; i < FL_MAX_TARGETS && targets; i++) {
-    __u32 target = fl_lowest_bit(targets);
-    struct fl_target_stats* stats = bpf_map_lookup_elem(&fl_stats, &target);
-    targets &= targets - 1;
-    if (!stats) return 0;
-    if (bytes) {
-      __sync_fetch_and_add(&stats->packets, 1);
-      __sync_fetch_and_add(&stats->bytes, bytes);
-    }
-    if (turn->reason)
-      __sync_fetch_and_add(&stats->not_measurable[turn->reason & (FL_REASONS - 1)], 1);
-    if (turn->sample_ns) {
-      __u32 index = target * FL_HIST_BUCKETS + fl_hist_bucket(turn->sample_ns);
-      __u64* bucket = bpf_map_lookup_elem(&fl_histograms, &index);
-      if (bucket) __sync_fetch_and_add(bucket, 1);
-      __sync_fetch_and_add(&stats->samples, 1);
-    }
-  }
-  return 0;
 }
 
 /* Fills `p`; not 0 for what no filter can match. */
@@ -88,6 +48,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_bits set;
   struct fl_turn turn = {};
+  struct fl_seen seen = {};
   struct fl_lane_prefix prefix = {.hook = fl_hook_id, .direction = direction};
   __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
@@ -122,6 +83,10 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     };
     fl_measure(skb, &p, &sight, &turn);
     fl_count(targets, again ? 0 : bytes, &turn);
+    if (p.tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) {
+      fl_see_handshake(&p, &sight, &seen);
+      fl_count_seen(targets, &seen);
+    }
   }
   if (lost) return bpf_redirect(FL_NOWHERE, 0);
   if (!prefix.rule_count) return FL_PASS;

@@ -9,6 +9,8 @@
 
 #include <linux/types.h>
 
+#include "faults/network/events.h"
+
 #define FL_MAX_HOOKS 64
 #define FL_MAX_TARGETS 64
 #define FL_MAX_RULES 256
@@ -152,6 +154,7 @@ struct fl_target_stats {
   __u64 bytes;
   __u64 samples;
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
+  __u64 events[FL_EVENTS];
 };
 
 struct fl_lease {

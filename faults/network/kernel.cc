@@ -68,8 +68,8 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_counters>::Map(map_fd("fl_counters"), FL_MAX_RULES));
   FL_ASSIGN_OR_RETURN(stats_,
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
-  FL_ASSIGN_OR_RETURN(histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"),
-                                                                FL_MAX_TARGETS * FL_HIST_BUCKETS));
+  FL_ASSIGN_OR_RETURN(
+      histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"), FL_HIST_AT(FL_HISTS, 0)));
   return absl::OkStatus();
 }
 

@@ -36,8 +36,10 @@ class Kernel {
   const fl_lane_prefix* parked() const { return parked_.data(); }
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
-  // FL_HIST_BUCKETS counts.
-  __u64* histogram(unsigned target) { return histograms_.data() + target * FL_HIST_BUCKETS; }
+  // FL_HIST_BUCKETS counts; `histogram` is FL_HIST_LATENCY or another.
+  __u64* histogram(unsigned histogram, unsigned target) {
+    return histograms_.data() + FL_HIST_AT(histogram, target);
+  }
 
  private:
   Kernel() = default;

@@ -127,6 +127,15 @@ static __always_inline struct fl_connection* fl_begin(struct fl_connection_key* 
   return bpf_map_lookup_elem(&fl_connections, key);
 }
 
+static __always_inline void fl_key_of(struct fl_packet* p, __u16 hook,
+                                      struct fl_connection_key* key) {
+  key->local_port = p->local_port;
+  key->peer_port = p->peer_port;
+  key->protocol = p->protocol;
+  key->hook = hook;
+  __builtin_memcpy(key->address, p->address, sizeof(key->address));
+}
+
 __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
                           struct fl_turn* turn) {
   struct fl_connection_key key = {};
@@ -136,11 +145,7 @@ __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   opens = p->protocol == FL_PROTO_TCP && (p->tcp_flags & FL_TCP_SYN);
   if (!p->has_ports || (!p->payload_bytes && !opens)) return 0;
   if (opens && ((p->tcp_flags & FL_TCP_ACK) || !sight->first)) return 0;
-  key.local_port = p->local_port;
-  key.peer_port = p->peer_port;
-  key.protocol = p->protocol;
-  key.hook = sight->hook;
-  __builtin_memcpy(key.address, p->address, sizeof(key.address));
+  fl_key_of(p, sight->hook, &key);
   if (!opens) c = bpf_map_lookup_elem(&fl_connections, &key);
   if (!c) c = fl_begin(&key, p, sight, opens);
   if (!c) return 0;

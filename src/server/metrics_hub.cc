@@ -42,7 +42,7 @@ constexpr size_t kLeastSeries = 1'024;
 
 SharedUpdate WithPlain(const std::shared_ptr<const MetricUpdate>& full) {
   auto plain = std::make_shared<MetricUpdate>(*full);
-  plain->clear_latency();
+  ClearBuckets(plain.get());
   return {full, std::move(plain)};
 }
 

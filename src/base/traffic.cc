@@ -1,0 +1,26 @@
+#include "base/traffic.h"
+
+#include "base/histogram.h"
+
+namespace faultline {
+
+using chaos::v1::TrafficDetail;
+
+void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
+  const auto* reflection = TrafficDetail::GetReflection();
+  const auto* descriptor = TrafficDetail::descriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const auto* field = descriptor->field(i);
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
+    const uint64_t more = reflection->GetUInt64(from, field);
+    if (more == 0) continue;
+    reflection->SetUInt64(into, field, reflection->GetUInt64(*into, field) + more);
+  }
+  if (from.has_handshake()) {
+    MergeSparse(from.handshake(), into->mutable_handshake()).IgnoreError();
+  }
+}
+
+bool IsEmpty(const TrafficDetail& traffic) { return traffic.ByteSizeLong() == 0; }
+
+}  // namespace faultline

@@ -1,0 +1,29 @@
+#include "cli/traffic_text.h"
+
+#include <fmt/format.h>
+
+namespace faultline::cli {
+
+std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
+    const chaos::v1::TrafficDetail& traffic) {
+  std::vector<std::pair<uint64_t, std::string>> counts;
+  const auto add = [&counts](uint64_t count, const std::string& what) {
+    if (count > 0) counts.emplace_back(count, what);
+  };
+  add(traffic.refused_sent(), "refused by target");
+  add(traffic.refused_received(), "refused by peer");
+  add(traffic.resets_sent(), "reset by target");
+  add(traffic.resets_received(), "reset by peer");
+  add(traffic.unpaired_handshakes(), "handshakes not measured");
+  return counts;
+}
+
+std::string TrafficText(const chaos::v1::TrafficDetail& traffic) {
+  std::string text;
+  for (const auto& [count, what] : TrafficCounts(traffic)) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, what);
+  }
+  return text;
+}
+
+}  // namespace faultline::cli
