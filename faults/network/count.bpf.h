@@ -23,10 +23,12 @@ struct {
   __type(value, struct fl_target_stats);
 } fl_stats SEC(".maps");
 
-static __always_inline void fl_record(__u32 hist, __u32 target, __u64 value_ns) {
+/* Global: its many branches are verified once, and not for each target. */
+__noinline int fl_record(__u32 hist, __u32 target, __u64 value_ns) {
   __u32 index = FL_HIST_AT(hist, target) + fl_hist_bucket(value_ns);
   __u64* bucket = bpf_map_lookup_elem(&fl_histograms, &index);
   if (bucket) __sync_fetch_and_add(bucket, 1);
+  return 0;
 }
 
 __noinline int fl_count(__u64 targets, __u64 bytes, struct fl_turn* turn) {
@@ -59,6 +61,12 @@ __noinline int fl_count_seen(__u64 targets, struct fl_seen* seen) {
     targets &= targets - 1;
     if (!stats) return 0;
     if (seen->event) __sync_fetch_and_add(&stats->events[seen->event & (FL_EVENTS - 1)], 1);
+    if (seen->retransmits)
+      __sync_fetch_and_add(&stats->events[FL_EVENT_RETRANSMIT], seen->retransmits);
+    if (seen->rtt_ns) {
+      fl_record(FL_HIST_RTT, target, seen->rtt_ns);
+      __sync_fetch_and_add(&stats->events[FL_EVENT_RTT], 1);
+    }
     if (seen->handshake_ns) {
       fl_record(FL_HIST_HANDSHAKE, target, seen->handshake_ns);
       __sync_fetch_and_add(&stats->events[FL_EVENT_HANDSHAKE], 1);

@@ -3,9 +3,9 @@
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
-#include "faults/network/count.bpf.h"
 #include "faults/network/lane.bpf.h"
 #include "faults/network/protect.bpf.h"
+#include "faults/network/see.bpf.h"
 
 /* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
 const volatile __u32 fl_hook_id = 0;
@@ -48,7 +48,6 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_bits set;
   struct fl_turn turn = {};
-  struct fl_seen seen = {};
   struct fl_lane_prefix prefix = {.hook = fl_hook_id, .direction = direction};
   __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
@@ -75,6 +74,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (targets) {
     struct fl_sight sight = {
         .now_ns = prefix.t0_ns,
+        .netns = hook->netns,
         .hook = hook_id,
         .direction = direction,
         .serves = (targets & ~t->any_port[FL_LOCAL].word[FL_TARGET_WORD]) != 0,
@@ -83,10 +83,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     };
     fl_measure(skb, &p, &sight, &turn);
     fl_count(targets, again ? 0 : bytes, &turn);
-    if (p.tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) {
-      fl_see_handshake(&p, &sight, &seen);
-      fl_count_seen(targets, &seen);
-    }
+    fl_see(skb, &p, &sight, &turn, targets);
   }
   if (lost) return bpf_redirect(FL_NOWHERE, 0);
   if (!prefix.rule_count) return FL_PASS;

@@ -49,6 +49,7 @@ struct fl_hook {
   __u32 words[2];         /* by direction: bit i is set when bits[direction].word[i] is not 0 */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
+  __u32 netns;        /* inode number of its network namespace */
   /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
   __u32 gateway[2][4];
 };

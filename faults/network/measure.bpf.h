@@ -19,6 +19,7 @@ struct {
 struct fl_turn {
   __u64 sample_ns; /* 0: none */
   __u32 reason;    /* not FL_REASON_NONE: one more turn that cannot be measured */
+  __u32 answers;   /* it has the first bytes of an answer */
 };
 
 static __always_inline int fl_after(__u32 a, __u32 b) { return (__s32)(a - b) > 0; }
@@ -97,12 +98,14 @@ static __always_inline void fl_answer(struct fl_packet* p, struct fl_connection*
       return;
     }
     turn->sample_ns = now - c->request_ns;
+    turn->answers = 1;
   }
   c->turn = FL_TURN_IDLE;
 }
 
 struct fl_sight {
   __u64 now_ns;
+  __u32 netns; /* the hook's */
   __u16 hook;
   __u8 direction;
   __u8 serves; /* the local port is one that a target serves on */
@@ -155,6 +158,8 @@ __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   requests = (sight->direction == FL_INGRESS) == (c->role == FL_ROLE_SERVER);
   if (c->reason) {
     if (requests && !c->asking) turn->reason = c->reason;
+    if (!requests && !sight->passes) return 0;
+    turn->answers = !requests && c->asking;
     c->asking = requests;
   } else if (requests) {
     if (sight->first) fl_request(skb, p, c, sight->now_ns, turn);

@@ -31,17 +31,27 @@ void TakeHistogram(__u64* buckets, chaos::v1::SparseHistogram* histogram) {
   }
 }
 
-void TakeTraffic(Kernel* kernel, unsigned target, chaos::v1::TargetSample* sample) {
+void TakeTraffic(Kernel* kernel, unsigned target,
+                 chaos::v1::TargetSample* sample) {
   fl_target_stats& stats = kernel->stats(target);
   chaos::v1::TrafficDetail traffic;
   if (Take(&stats.events[FL_EVENT_HANDSHAKE]) != 0) {
     TakeHistogram(kernel->histogram(FL_HIST_HANDSHAKE, target), traffic.mutable_handshake());
+  }
+  if (Take(&stats.events[FL_EVENT_RTT]) != 0) {
+    TakeHistogram(kernel->histogram(FL_HIST_RTT, target), traffic.mutable_smoothed_rtt());
   }
   traffic.set_unpaired_handshakes(Take(&stats.events[FL_EVENT_UNPAIRED_HANDSHAKE]));
   traffic.set_refused_sent(Take(&stats.events[FL_EVENT_REFUSED + FL_EGRESS]));
   traffic.set_refused_received(Take(&stats.events[FL_EVENT_REFUSED + FL_INGRESS]));
   traffic.set_resets_sent(Take(&stats.events[FL_EVENT_RESET + FL_EGRESS]));
   traffic.set_resets_received(Take(&stats.events[FL_EVENT_RESET + FL_INGRESS]));
+  traffic.set_retransmits(Take(&stats.events[FL_EVENT_RETRANSMIT]));
+  traffic.set_http_1xx(Take(&stats.events[FL_EVENT_HTTP]));
+  traffic.set_http_2xx(Take(&stats.events[FL_EVENT_HTTP + 1]));
+  traffic.set_http_3xx(Take(&stats.events[FL_EVENT_HTTP + 2]));
+  traffic.set_http_4xx(Take(&stats.events[FL_EVENT_HTTP + 3]));
+  traffic.set_http_5xx(Take(&stats.events[FL_EVENT_HTTP + 4]));
   if (!IsEmpty(traffic)) *sample->mutable_traffic() = std::move(traffic);
 }
 

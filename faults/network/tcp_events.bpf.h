@@ -11,6 +11,7 @@ struct fl_handshake {
   __u32 seq;
   __u8 direction;
   __u8 accepted; /* its SYN-ACK has gone on its way */
+  __u8 answered; /* the target has sent a SYN-ACK */
 };
 
 struct {
@@ -23,7 +24,9 @@ struct {
 /* What a packet told beside its turn. */
 struct fl_seen {
   __u64 handshake_ns; /* 0: none */
+  __u64 rtt_ns;       /* the same */
   __u32 event;        /* FL_EVENT_ */
+  __u32 retransmits;  /* segments that had been sent before */
 };
 
 static __always_inline void fl_asks_to_connect(struct fl_connection_key* key, struct fl_packet* p,
@@ -45,9 +48,13 @@ __noinline int fl_see_handshake(struct fl_packet* p, struct fl_sight* sight, str
     if (sight->first) fl_asks_to_connect(&key, p, sight);
     return 0;
   }
-  if (!sight->passes) return 0;
   asked = bpf_map_lookup_elem(&fl_handshakes, &key);
   if (asked && (asked->direction == sight->direction || p->ack != asked->seq + 1)) asked = 0;
+  if (asked && sight->first && sight->direction == FL_EGRESS && !(p->tcp_flags & FL_TCP_RST)) {
+    seen->retransmits = asked->answered;
+    asked->answered = 1;
+  }
+  if (!sight->passes) return 0;
   if (p->tcp_flags & FL_TCP_RST) {
     __u32 refuses = asked && !asked->accepted;
     seen->event = (refuses ? FL_EVENT_REFUSED : FL_EVENT_RESET) + (sight->direction & 1);

@@ -36,6 +36,15 @@ void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
   constexpr char kResetsHelp[] = "Resets (RST segments) that refused no connection.";
   counter(kResets, kResetsHelp, traffic.resets_sent(), {{"by", "target"}});
   counter(kResets, kResetsHelp, traffic.resets_received(), {{"by", "peer"}});
+  counter("faultline_target_retransmits_total",
+          "TCP segments that the target's own sockets sent again.", traffic.retransmits());
+  constexpr char kAnswers[] = "faultline_target_http_responses_total";
+  constexpr char kAnswersHelp[] = "Answers of HTTP/1 in plain text, by the class of their status.";
+  counter(kAnswers, kAnswersHelp, traffic.http_1xx(), {{"class", "1xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_2xx(), {{"class", "2xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_3xx(), {{"class", "3xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_4xx(), {{"class", "4xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_5xx(), {{"class", "5xx"}});
 }
 
 void AddTargets(Families& families, const SampleTotals& totals) {
@@ -54,6 +63,9 @@ void AddTargets(Families& families, const SampleTotals& totals) {
     AddDurations(families, "faultline_target_handshake_duration_seconds",
                  "Time from a request for a TCP connection to its acceptance.", target.handshakes,
                  labels);
+    AddDurations(families, "faultline_target_smoothed_rtt_seconds",
+                 "Smoothed round-trip time of the target's sockets when they sent something.",
+                 target.round_trips, labels);
     AddTraffic(families, target.traffic, labels);
   }
 }

@@ -48,6 +48,7 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
     target.seen_ns = now_ns;
     target.requests.Add(sample.latency());
     target.handshakes.Add(sample.traffic().handshake());
+    target.round_trips.Add(sample.traffic().smoothed_rtt());
     MergeTraffic(sample.traffic(), &target.traffic);
     for (const auto& counters : sample.faults()) {
       Fault& fault =

@@ -30,7 +30,7 @@ class SampleTotals {
   };
   struct Target {
     uint64_t packets = 0, bytes = 0, not_measurable = 0;
-    Durations requests, handshakes;
+    Durations requests, handshakes, round_trips;
     chaos::v1::TrafficDetail traffic;
     uint64_t seen_ns = 0;
   };

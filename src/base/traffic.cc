@@ -19,6 +19,14 @@ void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
   if (from.has_handshake()) {
     MergeSparse(from.handshake(), into->mutable_handshake()).IgnoreError();
   }
+  if (from.has_smoothed_rtt()) {
+    MergeSparse(from.smoothed_rtt(), into->mutable_smoothed_rtt()).IgnoreError();
+  }
+}
+
+void ClearHistograms(TrafficDetail* traffic) {
+  traffic->clear_handshake();
+  traffic->clear_smoothed_rtt();
 }
 
 bool IsEmpty(const TrafficDetail& traffic) { return traffic.ByteSizeLong() == 0; }

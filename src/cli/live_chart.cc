@@ -71,6 +71,7 @@ void LiveChart::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   if (owner == update.experiment_id()) {
     column.latency.Merge(update.latency()).IgnoreError();  // of a newer scheme: not shown
     column.handshake.Merge(update.traffic().handshake()).IgnoreError();
+    column.rtt.Merge(update.traffic().smoothed_rtt()).IgnoreError();
     MergeTraffic(update.traffic(), &column.traffic);
   }
   auto [last, first] =
@@ -91,6 +92,9 @@ std::string LiveChart::Summary(const std::string& name, const Column& column) co
   if (column.handshake.count() > 0) {
     text +=
         fmt::format("  handshake p50 {}", FormatLatencyMs(column.handshake.PercentileNs(50) / 1e6));
+  }
+  if (column.rtt.count() > 0) {
+    text += fmt::format("  rtt p50 {}", FormatLatencyMs(column.rtt.PercentileNs(50) / 1e6));
   }
   for (const auto& [count, what] : TrafficCounts(column.traffic)) {
     text += fmt::format("  {} {}/s", what, count);

@@ -37,7 +37,7 @@ class LiveChart {
 
  private:
   struct Column {
-    Histogram latency, handshake;
+    Histogram latency, handshake, rtt;
     chaos::v1::TrafficDetail traffic;  // its counts
     uint64_t dropped = 0;
   };

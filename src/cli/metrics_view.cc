@@ -50,6 +50,7 @@ MetricsView::Extra MetricsView::WhatIsThere() const {
   for (const auto& [key, row] : rows_) {
     extra.delay |= !DelayText(row.last).empty();
     extra.handshake |= row.last.handshake_count() > 0;
+    extra.rtt |= row.last.p50_rtt_ms() > 0;
   }
   return extra;
 }
@@ -66,6 +67,7 @@ std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Ext
                              Cell(fmt::format("{}", update.request_count()), style),
                              Cell(fmt::format("{}", update.packet_drops()), style)};
   if (extra.handshake) cells.emplace_back(FormatLatencyMs(update.p50_handshake_ms()), style);
+  if (extra.rtt) cells.emplace_back(FormatLatencyMs(update.p50_rtt_ms()), style);
   if (extra.delay) cells.emplace_back(DelayText(update), style);
   return cells;
 }
@@ -74,6 +76,7 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
   Left left;
   left.headings = {"EXPERIMENT", "TARGET", "P99", "P50", "REQUESTS/S", "DROPPED"};
   if (extra.handshake) left.headings.push_back("HANDSHAKE");
+  if (extra.rtt) left.headings.push_back("RTT");
   if (extra.delay) left.headings.push_back("DELAY / ASKED");
   std::vector<size_t> widths;
   for (const auto& heading : left.headings) widths.push_back(DisplayWidth(heading));
@@ -88,13 +91,14 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
 }
 
 // What stands below the table.
-std::vector<std::string> MetricsView::Notes() const {
-  std::vector<std::string> notes;
-  if (!notice_.empty()) notes.push_back(notice_);
+std::vector<Cell> MetricsView::Notes() const {
+  std::vector<Cell> notes;
+  if (!notice_.empty()) notes.emplace_back(notice_, Style::kWarning);
   for (const auto& [key, row] : rows_) {
     if (IsMeasurable(row.last)) continue;
-    notes.push_back(
-        fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()));
+    notes.emplace_back(
+        fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()),
+        Style::kWarning);
     break;  // one tells enough
   }
   std::map<std::string, std::string> seen;  // a target in several experiments is told of once
@@ -103,8 +107,9 @@ std::vector<std::string> MetricsView::Notes() const {
     if (!text.empty()) seen.try_emplace(key.second, std::move(text));
   }
   for (const auto& [target, text] : seen) {
-    if (notes.size() == kMostNotes) break;
-    notes.push_back(fmt::format("{}: {}", target, text));
+    if (notes.size() >= std::min(kMostNotes, static_cast<size_t>(screen_.terminal().rows) / 5))
+      break;
+    notes.emplace_back(fmt::format("{}: {}", target, text));
   }
   return notes;
 }
@@ -118,7 +123,7 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   if (left.columns + kGoodColumns > columns) left = LeftOfSparkline({}, now_ns);
   const size_t sparkline_columns =
       columns > left.columns + kLeastColumns ? columns - left.columns - 1 : kLeastColumns;
-  std::vector<std::string> notes = Notes();
+  std::vector<Cell> notes = Notes();
   // Besides: the heading, how many more there are, and the line that the cursor is on.
   const int room_left = screen_.terminal().rows - 3 - static_cast<int>(notes.size());
   const size_t room = static_cast<size_t>(std::max(room_left, 1));
@@ -137,8 +142,10 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   } else {
     table.Print(out);
   }
-  if (rows_.size() > room) notes.push_back(fmt::format("({} more lines)", rows_.size() - room));
-  for (const auto& note : notes) out.Line(out.Styled(note, Style::kWarning));
+  if (rows_.size() > room) {
+    notes.emplace_back(fmt::format("({} more lines)", rows_.size() - room), Style::kWarning);
+  }
+  for (const Cell& note : notes) out.Line(out.Styled(note.text, note.style));
   return ClippedLines(text.str(), columns);
 }
 

@@ -50,13 +50,13 @@ class MetricsView {
   };
   // Columns that are there when some line has something in them.
   struct Extra {
-    bool delay = false, handshake = false;
+    bool delay = false, handshake = false, rtt = false;
   };
   Extra WhatIsThere() const;
   static std::vector<Cell> CellsOf(const Key& key, const Row& row, const Extra& extra,
                                    uint64_t now_ns);
   Left LeftOfSparkline(const Extra& extra, uint64_t now_ns) const;
-  std::vector<std::string> Notes() const;
+  std::vector<Cell> Notes() const;
 
   Screen screen_;
   std::map<Key, Row> rows_;

@@ -93,17 +93,20 @@ Section RequestsOf(const Report& report) {
 
 // What was seen of connections: a row for each target and phase in which there was something.
 Section ConnectionsOf(const Report& report) {
-  Section section{"Connections",
-                  "Handshake: from the request for a TCP connection to its acceptance.",
-                  {"TARGET", "PHASE", "HANDSHAKES", "P50", "P99", "SEEN"},
-                  {}};
+  Section section{
+      "Connections",
+      "Handshake: from the request for a TCP connection to its acceptance; RTT: the kernel's "
+      "smoothed round-trip time.",
+      {"TARGET", "PHASE", "HANDSHAKES", "P50", "P99", "RTT P50", "SEEN"},
+      {}};
   const auto add = [&section](const std::string& target, const char* phase,
                               const Measurements& measured) {
     const std::string seen = TrafficText(measured.traffic());
-    if (measured.handshakes() == 0 && seen.empty()) return;
+    if (measured.handshakes() == 0 && measured.rtt_percentiles().empty() && seen.empty()) return;
     section.rows.push_back({target, phase, fmt::format("{}", measured.handshakes()),
                             PercentileText(measured.handshake_percentiles(), 50),
-                            PercentileText(measured.handshake_percentiles(), 99), seen});
+                            PercentileText(measured.handshake_percentiles(), 99),
+                            PercentileText(measured.rtt_percentiles(), 50), seen});
   };
   const auto add_phases = [&add](const std::string& target, const auto& phases) {
     add(target, "before", phases.before());

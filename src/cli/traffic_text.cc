@@ -14,6 +14,12 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
   add(traffic.refused_received(), "refused by peer");
   add(traffic.resets_sent(), "reset by target");
   add(traffic.resets_received(), "reset by peer");
+  add(traffic.retransmits(), "retransmitted");
+  add(traffic.http_1xx(), "HTTP 1xx");
+  add(traffic.http_2xx(), "HTTP 2xx");
+  add(traffic.http_3xx(), "HTTP 3xx");
+  add(traffic.http_4xx(), "HTTP 4xx");
+  add(traffic.http_5xx(), "HTTP 5xx");
   add(traffic.unpaired_handshakes(), "handshakes not measured");
   return counts;
 }

@@ -51,7 +51,7 @@ void AddTarget(TargetReport part, chaos::v1::Report* report) {
   if (report->ByteSizeLong() + part.ByteSizeLong() > kMaxReportBytes) {
     for (auto* phase : {part.mutable_before(), part.mutable_during(), part.mutable_after()}) {
       phase->clear_latency();
-      if (phase->has_traffic()) phase->mutable_traffic()->clear_handshake();
+      if (phase->has_traffic()) ClearHistograms(phase->mutable_traffic());
     }
     part.clear_points();
   }

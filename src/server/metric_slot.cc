@@ -15,7 +15,7 @@ using chaos::v1::TrafficDetail;
 
 void ClearBuckets(MetricUpdate* update) {
   update->clear_latency();
-  if (update->has_traffic()) update->mutable_traffic()->clear_handshake();
+  if (update->has_traffic()) ClearHistograms(update->mutable_traffic());
 }
 
 bool MetricSlot::Add(const SharedUpdate& update) {
@@ -66,11 +66,12 @@ std::shared_ptr<const MetricUpdate> MetricSlot::Take(bool with_histogram) {
 }
 
 void MetricSlot::Summarize(MetricUpdate* update) const {
-  SparseBuckets latency, handshake;
+  SparseBuckets latency, handshake, rtt;
   latency.Merge(update->latency()).IgnoreError();  // merged before
   handshake.Merge(update->traffic().handshake()).IgnoreError();
+  rtt.Merge(update->traffic().smoothed_rtt()).IgnoreError();
   SetPercentiles(latency, update);
-  SetHandshakes(handshake, update);
+  SetConnectionTimes(handshake, rtt, update);
   const double seconds = static_cast<double>(update->interval_ns()) / 1e9;
   const int64_t drops = std::max<int64_t>(update->packet_drops() - drops_before_, 0);
   update->set_requests_per_second(static_cast<double>(latency.count()) / seconds);

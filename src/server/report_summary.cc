@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/histogram.h"
+#include "base/traffic.h"
 #include "control/report_parts.h"
 #include "faults/registry.h"
 
@@ -52,9 +53,10 @@ void SummarizePhase(bool keep_histogram, Measurements* measured) {
   measured->set_requests(SummarizeTimes(measured->latency(), measured->mutable_percentiles()));
   measured->set_handshakes(
       SummarizeTimes(measured->traffic().handshake(), measured->mutable_handshake_percentiles()));
+  SummarizeTimes(measured->traffic().smoothed_rtt(), measured->mutable_rtt_percentiles());
   if (keep_histogram) return;
   measured->clear_latency();
-  if (measured->has_traffic()) measured->mutable_traffic()->clear_handshake();
+  if (measured->has_traffic()) ClearHistograms(measured->mutable_traffic());
 }
 
 uint64_t CounterNamed(const FaultCounters& counters, const std::string& name) {
