@@ -5,6 +5,7 @@
 
 #include "base/log_linear.h"
 #include "faults/network/act.bpf.h"
+#include "faults/network/stats.bpf.h"
 #include "faults/network/tcp_events.bpf.h"
 
 struct {
@@ -14,14 +15,6 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } fl_histograms SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_target_stats);
-} fl_stats SEC(".maps");
 
 /* Global: its many branches are verified once, and not for each target. */
 __noinline int fl_record(__u32 hist, __u32 target, __u64 value_ns) {

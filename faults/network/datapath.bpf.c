@@ -4,6 +4,7 @@
 #include <linux/if_packet.h>
 
 #include "faults/network/lane.bpf.h"
+#include "faults/network/parse.bpf.h"
 #include "faults/network/protect.bpf.h"
 #include "faults/network/see.bpf.h"
 
@@ -42,6 +43,13 @@ static __always_inline void fl_protect(struct fl_tables* t, __u32 hook_id, struc
   for (int i = 0; i < FL_RULE_WORDS; i++) rules |= set->word[i];
   if (!rules || !fl_is_protected(hook_id, p)) return;
   for (int i = 0; i < FL_RULE_WORDS; i++) set->word[i] &= t->exposing.word[i];
+}
+
+/* The mark tells the program on drops that it is no drop of the kernel's. */
+static __always_inline int fl_lose(struct __sk_buff* skb) {
+  skb->cb[0] = (__u32)fl_magic;
+  skb->cb[1] = (__u32)(fl_magic >> 32);
+  return bpf_redirect(FL_NOWHERE, 0);
 }
 
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
@@ -85,7 +93,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     fl_count(targets, again ? 0 : bytes, &turn);
     fl_see(skb, &p, &sight, &turn, targets);
   }
-  if (lost) return bpf_redirect(FL_NOWHERE, 0);
+  if (lost) return fl_lose(skb);
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
   return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);

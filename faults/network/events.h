@@ -12,6 +12,7 @@
 #define FL_EVENT_HTTP 7               /* plus the status class of an answer, from 0 (1xx) to 4 */
 #define FL_EVENT_RETRANSMIT 12
 #define FL_EVENT_RTT 13  /* round-trip times in their histogram */
+#define FL_EVENT_DROP 14 /* packets in fl_drops */
 #define FL_EVENTS 16     /* a power of two */
 
 /* A target's histograms. */
@@ -20,5 +21,8 @@
 #define FL_HIST_RTT 2
 #define FL_HISTS 3
 #define FL_HIST_AT(hist, target) (((hist)*FL_MAX_TARGETS + (target)) * FL_HIST_BUCKETS)
+
+/* Drops by reason; what is beyond counts in the last place. */
+#define FL_DROP_REASONS 256
 
 #endif

@@ -12,6 +12,8 @@
 #include "bpf/map.h"
 #include "faults/network/datapath.h"
 
+struct bpf_object;
+
 namespace faultline::network {
 
 struct HookPrograms {
@@ -27,6 +29,11 @@ class Kernel {
   // Programs for the hook of that index (below FL_MAX_HOOKS), not attached to anything.
   StatusOr<HookPrograms> LoadHook(unsigned hook);
 
+  // Lets another object's maps of the same names be these; before it is loaded.
+  Status ShareMaps(bpf_object* object) const;
+
+  // What marks packets that are or were in our hands.
+  uint64_t magic() const { return magic_; }
   int lane_program() const { return lane_program_.get(); }
   int map_fd(const std::string& name) const { return maps_.at(name).get(); }
 

@@ -31,7 +31,7 @@ void TakeHistogram(__u64* buckets, chaos::v1::SparseHistogram* histogram) {
   }
 }
 
-void TakeTraffic(Kernel* kernel, unsigned target,
+void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
                  chaos::v1::TargetSample* sample) {
   fl_target_stats& stats = kernel->stats(target);
   chaos::v1::TrafficDetail traffic;
@@ -41,6 +41,7 @@ void TakeTraffic(Kernel* kernel, unsigned target,
   if (Take(&stats.events[FL_EVENT_RTT]) != 0) {
     TakeHistogram(kernel->histogram(FL_HIST_RTT, target), traffic.mutable_smoothed_rtt());
   }
+  if (Take(&stats.events[FL_EVENT_DROP]) != 0) drops->Take(target, &traffic);
   traffic.set_unpaired_handshakes(Take(&stats.events[FL_EVENT_UNPAIRED_HANDSHAKE]));
   traffic.set_refused_sent(Take(&stats.events[FL_EVENT_REFUSED + FL_EGRESS]));
   traffic.set_refused_received(Take(&stats.events[FL_EVENT_REFUSED + FL_INGRESS]));
@@ -57,7 +58,7 @@ void TakeTraffic(Kernel* kernel, unsigned target,
 
 }  // namespace
 
-chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
+chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned target) {
   chaos::v1::TargetSample sample;
   fl_target_stats& stats = kernel->stats(target);
   sample.set_packets(Take(&stats.packets));
@@ -68,7 +69,7 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
     sample.set_not_measurable(sample.not_measurable() + turns);
     if (sample.not_measurable_reason().empty()) sample.set_not_measurable_reason(kReasons[reason]);
   }
-  TakeTraffic(kernel, target, &sample);
+  TakeTraffic(kernel, drops, target, &sample);
   // The kernel counts a sample after its bucket: when there is none, no bucket has changed that
   // the next call would not see.
   if (Take(&stats.samples) != 0) {
@@ -77,7 +78,9 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
   return sample;
 }
 
-void ClearSample(Kernel* kernel, unsigned target) { (void)TakeSample(kernel, target); }
+void ClearSample(Kernel* kernel, DropWatch* drops, unsigned target) {
+  (void)TakeSample(kernel, drops, target);
+}
 
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
                                     const ActedAs& acted) {

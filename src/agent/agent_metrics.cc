@@ -45,6 +45,11 @@ void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
   counter(kAnswers, kAnswersHelp, traffic.http_3xx(), {{"class", "3xx"}});
   counter(kAnswers, kAnswersHelp, traffic.http_4xx(), {{"class", "4xx"}});
   counter(kAnswers, kAnswersHelp, traffic.http_5xx(), {{"class", "5xx"}});
+  for (const auto& [reason, count] : traffic.kernel_drops()) {
+    counter("faultline_target_kernel_drops_total",
+            "Packets of a target that the kernel dropped, by its reason.", count,
+            {{"reason", reason}});
+  }
 }
 
 void AddTargets(Families& families, const SampleTotals& totals) {

@@ -22,6 +22,11 @@ void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
   if (from.has_smoothed_rtt()) {
     MergeSparse(from.smoothed_rtt(), into->mutable_smoothed_rtt()).IgnoreError();
   }
+  for (const auto& [reason, count] : from.kernel_drops()) {
+    auto& drops = *into->mutable_kernel_drops();
+    const bool room = drops.contains(reason) || drops.size() < kMaxDropReasons;
+    drops[room ? reason : "OTHER"] += count;
+  }
 }
 
 void ClearHistograms(TrafficDetail* traffic) {

@@ -7,6 +7,9 @@
 
 namespace faultline {
 
+// Reasons of drops told apart in one message; further ones count as "OTHER".
+inline constexpr size_t kMaxDropReasons = 256;
+
 // Adds `from` to `into`. A histogram that is not of our scheme is left out.
 void MergeTraffic(const chaos::v1::TrafficDetail& from, chaos::v1::TrafficDetail* into);
 

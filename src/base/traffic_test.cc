@@ -23,12 +23,29 @@ TEST(Traffic, AddsUpExactly) {
   MergeTraffic(Seen(90'000'000, 5), &sum);
   sum.set_resets_received(1);
   MergeTraffic({}, &sum);
+  for (const uint64_t drops : {3, 4}) {
+    chaos::v1::TrafficDetail dropped;
+    (*dropped.mutable_kernel_drops())["NO_SOCKET"] = drops;
+    MergeTraffic(dropped, &sum);
+  }
+  EXPECT_EQ(sum.kernel_drops().at("NO_SOCKET"), 7u);
   EXPECT_EQ(sum.refused_sent(), 7u);
   EXPECT_EQ(sum.resets_received(), 1u);
   Histogram both;
   ASSERT_TRUE(both.Merge(sum.handshake()).ok());
   EXPECT_EQ(both.count(), 6u);
   EXPECT_NEAR(both.PercentileNs(100), 90e6, 90e6 * 0.02);
+}
+
+TEST(Traffic, TellsSoManyReasonsApartAndNoMore) {
+  chaos::v1::TrafficDetail sum;
+  for (size_t i = 0; i < 2 * kMaxDropReasons; ++i) {
+    chaos::v1::TrafficDetail dropped;
+    (*dropped.mutable_kernel_drops())[std::to_string(i)] = 1;
+    MergeTraffic(dropped, &sum);
+  }
+  EXPECT_EQ(sum.kernel_drops().size(), kMaxDropReasons + 1);
+  EXPECT_EQ(sum.kernel_drops().at("OTHER"), kMaxDropReasons);
 }
 
 TEST(Traffic, LeavesOutAHistogramOfAnotherScheme) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 namespace faultline::cli {
 
 std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
@@ -20,6 +22,9 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
   add(traffic.http_3xx(), "HTTP 3xx");
   add(traffic.http_4xx(), "HTTP 4xx");
   add(traffic.http_5xx(), "HTTP 5xx");
+  const std::map<std::string, uint64_t> drops(traffic.kernel_drops().begin(),
+                                              traffic.kernel_drops().end());
+  for (const auto& [reason, count] : drops) add(count, "dropped by kernel: " + reason);
   add(traffic.unpaired_handshakes(), "handshakes not measured");
   return counts;
 }
