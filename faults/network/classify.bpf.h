@@ -3,7 +3,7 @@
 #ifndef FAULTLINE_NETWORK_CLASSIFY_BPF_H
 #define FAULTLINE_NETWORK_CLASSIFY_BPF_H
 
-#include "faults/network/parse.bpf.h"
+#include "faults/network/packet.bpf.h"
 
 #define FL_CGROUP_LEVELS 16
 

@@ -3,30 +3,14 @@
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
-#include "base/log_linear.h"
 #include "faults/network/lane.bpf.h"
-#include "faults/network/measure.bpf.h"
+#include "faults/network/parse.bpf.h"
 #include "faults/network/protect.bpf.h"
+#include "faults/network/see.bpf.h"
 
 /* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
 const volatile __u32 fl_hook_id = 0;
 const volatile __u64 fl_magic = 0;
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS* FL_HIST_BUCKETS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, __u64);
-} fl_histograms SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_target_stats);
-} fl_stats SEC(".maps");
 
 /* Bound to hook and direction: a packet of ours that reaches another target of this host on a veth
  * pair is an ordinary packet there. */
@@ -40,29 +24,6 @@ static __always_inline int fl_reinjected(struct __sk_buff* skb, __u32 direction)
   skb->cb[0] = 0;
   skb->cb[1] = 0;
   return 1;
-}
-
-__noinline int fl_count(__u64 targets, __u64 bytes, struct fl_turn* turn) {
-  if (!turn) return 0;
-  for (int i = 0; i < FL_MAX_TARGETS && targets; i++) {
-    __u32 target = fl_lowest_bit(targets);
-    struct fl_target_stats* stats = bpf_map_lookup_elem(&fl_stats, &target);
-    targets &= targets - 1;
-    if (!stats) return 0;
-    if (bytes) {
-      __sync_fetch_and_add(&stats->packets, 1);
-      __sync_fetch_and_add(&stats->bytes, bytes);
-    }
-    if (turn->reason)
-      __sync_fetch_and_add(&stats->not_measurable[turn->reason & (FL_REASONS - 1)], 1);
-    if (turn->sample_ns) {
-      __u32 index = target * FL_HIST_BUCKETS + fl_hist_bucket(turn->sample_ns);
-      __u64* bucket = bpf_map_lookup_elem(&fl_histograms, &index);
-      if (bucket) __sync_fetch_and_add(bucket, 1);
-      __sync_fetch_and_add(&stats->samples, 1);
-    }
-  }
-  return 0;
 }
 
 /* Fills `p`; not 0 for what no filter can match. */
@@ -82,6 +43,13 @@ static __always_inline void fl_protect(struct fl_tables* t, __u32 hook_id, struc
   for (int i = 0; i < FL_RULE_WORDS; i++) rules |= set->word[i];
   if (!rules || !fl_is_protected(hook_id, p)) return;
   for (int i = 0; i < FL_RULE_WORDS; i++) set->word[i] &= t->exposing.word[i];
+}
+
+/* The mark tells the program on drops that it is no drop of the kernel's. */
+static __always_inline int fl_lose(struct __sk_buff* skb) {
+  skb->cb[0] = (__u32)fl_magic;
+  skb->cb[1] = (__u32)(fl_magic >> 32);
+  return bpf_redirect(FL_NOWHERE, 0);
 }
 
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
@@ -114,6 +82,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (targets) {
     struct fl_sight sight = {
         .now_ns = prefix.t0_ns,
+        .netns = hook->netns,
         .hook = hook_id,
         .direction = direction,
         .serves = (targets & ~t->any_port[FL_LOCAL].word[FL_TARGET_WORD]) != 0,
@@ -122,8 +91,9 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     };
     fl_measure(skb, &p, &sight, &turn);
     fl_count(targets, again ? 0 : bytes, &turn);
+    fl_see(skb, &p, &sight, &turn, targets);
   }
-  if (lost) return bpf_redirect(FL_NOWHERE, 0);
+  if (lost) return fl_lose(skb);
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
   return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);

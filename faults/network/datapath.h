@@ -9,6 +9,8 @@
 
 #include <linux/types.h>
 
+#include "faults/network/events.h"
+
 #define FL_MAX_HOOKS 64
 #define FL_MAX_TARGETS 64
 #define FL_MAX_RULES 256
@@ -47,6 +49,7 @@ struct fl_hook {
   __u32 words[2];         /* by direction: bit i is set when bits[direction].word[i] is not 0 */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
+  __u32 netns;        /* inode number of its network namespace */
   /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
   __u32 gateway[2][4];
 };
@@ -152,6 +155,7 @@ struct fl_target_stats {
   __u64 bytes;
   __u64 samples;
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
+  __u64 events[FL_EVENTS];
 };
 
 struct fl_lease {

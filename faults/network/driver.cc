@@ -32,6 +32,7 @@ class NetworkDriver : public faults::Driver {
                 bpf::AttachMode mode)
       : kernel_(std::move(kernel)),
         lane_(std::move(lane)),
+        drops_(kernel_.get()),
         tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups")),
         hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
   ~NetworkDriver() override { SetTargets({}); }
@@ -70,6 +71,7 @@ class NetworkDriver : public faults::Driver {
 
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<Lane> lane_;
+  DropWatch drops_;
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
   std::map<std::string, TargetState> targets_;  // by id
@@ -107,6 +109,8 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
     statuses.push_back(state.status);
   }
   hooks_->FindGateways();
+  const Status watched = drops_.Watch(!targets_.empty());
+  if (!watched.ok()) FL_LOG(debug, "drops are not counted: {}", ToString(watched.message()));
   return statuses;
 }
 
@@ -133,7 +137,7 @@ Status NetworkDriver::Begin(TargetState* state) {
                       hooks_->Acquire(state->target.netns(), state->target.interface()));
   state->slot = slot;
   filter.hook = state->hook;
-  ClearSample(kernel_.get(), slot);
+  ClearSample(kernel_.get(), &drops_, slot);
   const Status status = tables_.Set(TargetBit(slot), filter);
   if (!status.ok()) hooks_->Release(state->hook);
   return status;
@@ -257,7 +261,8 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
   lane_->CountLosses();
   for (const auto& [id, state] : targets_) {
     if (!state.status.ok()) continue;
-    chaos::v1::TargetSample& sample = samples->emplace_back(TakeSample(kernel_.get(), state.slot));
+    chaos::v1::TargetSample& sample =
+        samples->emplace_back(TakeSample(kernel_.get(), &drops_, state.slot));
     sample.set_target_id(id);
     for (const auto& [key, rule] : rules_) {
       if (key.target_id == id) *sample.add_faults() = CountersOf(key, rule);

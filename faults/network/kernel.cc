@@ -68,21 +68,26 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_counters>::Map(map_fd("fl_counters"), FL_MAX_RULES));
   FL_ASSIGN_OR_RETURN(stats_,
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
-  FL_ASSIGN_OR_RETURN(histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"),
-                                                                FL_MAX_TARGETS * FL_HIST_BUCKETS));
+  FL_ASSIGN_OR_RETURN(
+      histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"), FL_HIST_AT(FL_HISTS, 0)));
+  return absl::OkStatus();
+}
+
+Status Kernel::ShareMaps(bpf_object* object) const {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    const auto shared = maps_.find(bpf_map__name(map));
+    if (shared == maps_.end() || bpf_map__reuse_fd(map, shared->second.get()) == 0) continue;
+    return MakeError(StatusCode::kInternal, "sharing map {} failed: {}", shared->first,
+                     ErrnoText(errno));
+  }
   return absl::OkStatus();
 }
 
 StatusOr<HookPrograms> Kernel::LoadHook(unsigned hook) {
   FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(hook, magic_));
   bpf_program__set_autoload(skeleton->progs.fl_lane, false);
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, skeleton->obj) {
-    if (IsShared(map) && bpf_map__reuse_fd(map, map_fd(bpf_map__name(map))) != 0) {
-      return MakeError(StatusCode::kInternal, "sharing map {} failed: {}", bpf_map__name(map),
-                       ErrnoText(errno));
-    }
-  }
+  FL_RETURN_IF_ERROR(ShareMaps(skeleton->obj));
   FL_RETURN_IF_ERROR(LoadInto(skeleton));
   HookPrograms programs;
   programs.egress = Duplicate(bpf_program__fd(skeleton->progs.fl_egress));

@@ -12,6 +12,8 @@
 #include "bpf/map.h"
 #include "faults/network/datapath.h"
 
+struct bpf_object;
+
 namespace faultline::network {
 
 struct HookPrograms {
@@ -27,6 +29,11 @@ class Kernel {
   // Programs for the hook of that index (below FL_MAX_HOOKS), not attached to anything.
   StatusOr<HookPrograms> LoadHook(unsigned hook);
 
+  // Lets another object's maps of the same names be these; before it is loaded.
+  Status ShareMaps(bpf_object* object) const;
+
+  // What marks packets that are or were in our hands.
+  uint64_t magic() const { return magic_; }
   int lane_program() const { return lane_program_.get(); }
   int map_fd(const std::string& name) const { return maps_.at(name).get(); }
 
@@ -36,8 +43,10 @@ class Kernel {
   const fl_lane_prefix* parked() const { return parked_.data(); }
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
-  // FL_HIST_BUCKETS counts.
-  __u64* histogram(unsigned target) { return histograms_.data() + target * FL_HIST_BUCKETS; }
+  // FL_HIST_BUCKETS counts; `histogram` is FL_HIST_LATENCY or another.
+  __u64* histogram(unsigned histogram, unsigned target) {
+    return histograms_.data() + FL_HIST_AT(histogram, target);
+  }
 
  private:
   Kernel() = default;

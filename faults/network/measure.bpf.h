@@ -19,6 +19,7 @@ struct {
 struct fl_turn {
   __u64 sample_ns; /* 0: none */
   __u32 reason;    /* not FL_REASON_NONE: one more turn that cannot be measured */
+  __u32 answers;   /* it has the first bytes of an answer */
 };
 
 static __always_inline int fl_after(__u32 a, __u32 b) { return (__s32)(a - b) > 0; }
@@ -97,12 +98,14 @@ static __always_inline void fl_answer(struct fl_packet* p, struct fl_connection*
       return;
     }
     turn->sample_ns = now - c->request_ns;
+    turn->answers = 1;
   }
   c->turn = FL_TURN_IDLE;
 }
 
 struct fl_sight {
   __u64 now_ns;
+  __u32 netns; /* the hook's */
   __u16 hook;
   __u8 direction;
   __u8 serves; /* the local port is one that a target serves on */
@@ -127,6 +130,15 @@ static __always_inline struct fl_connection* fl_begin(struct fl_connection_key* 
   return bpf_map_lookup_elem(&fl_connections, key);
 }
 
+static __always_inline void fl_key_of(struct fl_packet* p, __u16 hook,
+                                      struct fl_connection_key* key) {
+  key->local_port = p->local_port;
+  key->peer_port = p->peer_port;
+  key->protocol = p->protocol;
+  key->hook = hook;
+  __builtin_memcpy(key->address, p->address, sizeof(key->address));
+}
+
 __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
                           struct fl_turn* turn) {
   struct fl_connection_key key = {};
@@ -136,11 +148,7 @@ __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   opens = p->protocol == FL_PROTO_TCP && (p->tcp_flags & FL_TCP_SYN);
   if (!p->has_ports || (!p->payload_bytes && !opens)) return 0;
   if (opens && ((p->tcp_flags & FL_TCP_ACK) || !sight->first)) return 0;
-  key.local_port = p->local_port;
-  key.peer_port = p->peer_port;
-  key.protocol = p->protocol;
-  key.hook = sight->hook;
-  __builtin_memcpy(key.address, p->address, sizeof(key.address));
+  fl_key_of(p, sight->hook, &key);
   if (!opens) c = bpf_map_lookup_elem(&fl_connections, &key);
   if (!c) c = fl_begin(&key, p, sight, opens);
   if (!c) return 0;
@@ -150,6 +158,8 @@ __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   requests = (sight->direction == FL_INGRESS) == (c->role == FL_ROLE_SERVER);
   if (c->reason) {
     if (requests && !c->asking) turn->reason = c->reason;
+    if (!requests && !sight->passes) return 0;
+    turn->answers = !requests && c->asking;
     c->asking = requests;
   } else if (requests) {
     if (sight->first) fl_request(skb, p, c, sight->now_ns, turn);

@@ -1,6 +1,9 @@
 #include "faults/network/samples.h"
 
 #include <array>
+#include <utility>
+
+#include "base/traffic.h"
 
 namespace faultline::network {
 namespace {
@@ -19,9 +22,43 @@ constexpr std::array<const char*, FL_REASONS> kReasons = {
 uint64_t Take(__u64* counter) { return __atomic_exchange_n(counter, 0, __ATOMIC_RELAXED); }
 uint64_t Read(const __u64& counter) { return __atomic_load_n(&counter, __ATOMIC_RELAXED); }
 
+void TakeHistogram(__u64* buckets, chaos::v1::SparseHistogram* histogram) {
+  histogram->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+  for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) {
+    if (Read(buckets[i]) == 0) continue;
+    histogram->add_index(i);
+    histogram->add_count(Take(&buckets[i]));
+  }
+}
+
+void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
+                 chaos::v1::TargetSample* sample) {
+  fl_target_stats& stats = kernel->stats(target);
+  chaos::v1::TrafficDetail traffic;
+  if (Take(&stats.events[FL_EVENT_HANDSHAKE]) != 0) {
+    TakeHistogram(kernel->histogram(FL_HIST_HANDSHAKE, target), traffic.mutable_handshake());
+  }
+  if (Take(&stats.events[FL_EVENT_RTT]) != 0) {
+    TakeHistogram(kernel->histogram(FL_HIST_RTT, target), traffic.mutable_smoothed_rtt());
+  }
+  if (Take(&stats.events[FL_EVENT_DROP]) != 0) drops->Take(target, &traffic);
+  traffic.set_unpaired_handshakes(Take(&stats.events[FL_EVENT_UNPAIRED_HANDSHAKE]));
+  traffic.set_refused_sent(Take(&stats.events[FL_EVENT_REFUSED + FL_EGRESS]));
+  traffic.set_refused_received(Take(&stats.events[FL_EVENT_REFUSED + FL_INGRESS]));
+  traffic.set_resets_sent(Take(&stats.events[FL_EVENT_RESET + FL_EGRESS]));
+  traffic.set_resets_received(Take(&stats.events[FL_EVENT_RESET + FL_INGRESS]));
+  traffic.set_retransmits(Take(&stats.events[FL_EVENT_RETRANSMIT]));
+  traffic.set_http_1xx(Take(&stats.events[FL_EVENT_HTTP]));
+  traffic.set_http_2xx(Take(&stats.events[FL_EVENT_HTTP + 1]));
+  traffic.set_http_3xx(Take(&stats.events[FL_EVENT_HTTP + 2]));
+  traffic.set_http_4xx(Take(&stats.events[FL_EVENT_HTTP + 3]));
+  traffic.set_http_5xx(Take(&stats.events[FL_EVENT_HTTP + 4]));
+  if (!IsEmpty(traffic)) *sample->mutable_traffic() = std::move(traffic);
+}
+
 }  // namespace
 
-chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
+chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned target) {
   chaos::v1::TargetSample sample;
   fl_target_stats& stats = kernel->stats(target);
   sample.set_packets(Take(&stats.packets));
@@ -32,21 +69,18 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target) {
     sample.set_not_measurable(sample.not_measurable() + turns);
     if (sample.not_measurable_reason().empty()) sample.set_not_measurable_reason(kReasons[reason]);
   }
+  TakeTraffic(kernel, drops, target, &sample);
   // The kernel counts a sample after its bucket: when there is none, no bucket has changed that
   // the next call would not see.
-  if (Take(&stats.samples) == 0) return sample;
-  auto* latency = sample.mutable_latency();
-  latency->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
-  __u64* buckets = kernel->histogram(target);
-  for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) {
-    if (Read(buckets[i]) == 0) continue;
-    latency->add_index(i);
-    latency->add_count(Take(&buckets[i]));
+  if (Take(&stats.samples) != 0) {
+    TakeHistogram(kernel->histogram(FL_HIST_LATENCY, target), sample.mutable_latency());
   }
   return sample;
 }
 
-void ClearSample(Kernel* kernel, unsigned target) { (void)TakeSample(kernel, target); }
+void ClearSample(Kernel* kernel, DropWatch* drops, unsigned target) {
+  (void)TakeSample(kernel, drops, target);
+}
 
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
                                     const ActedAs& acted) {

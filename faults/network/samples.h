@@ -3,6 +3,7 @@
 
 #include "chaos/v1/metrics.pb.h"
 #include "faults/driver.h"
+#include "faults/network/drops.h"
 #include "faults/network/kernel.h"
 #include "faults/network/plan.h"
 
@@ -10,8 +11,8 @@ namespace faultline::network {
 
 // What was measured on that target since the last TakeSample or ClearSample; takes it out of the
 // shared memory while packets go on.
-chaos::v1::TargetSample TakeSample(Kernel* kernel, unsigned target);
-void ClearSample(Kernel* kernel, unsigned target);
+chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned target);
+void ClearSample(Kernel* kernel, DropWatch* drops, unsigned target);
 
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,
                                     const ActedAs& acted);

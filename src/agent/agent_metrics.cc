@@ -8,11 +8,51 @@ namespace {
 
 using http::Families;
 
-void AddTargets(Families& families, const SampleTotals& totals) {
+void AddDurations(Families& families, const char* name, const char* help,
+                  const SampleTotals::Durations& durations, const http::Labels& labels) {
   std::vector<double> upper;
   for (const uint64_t bound_ns : DurationMeter::kBoundsNs) {
     upper.push_back(static_cast<double>(bound_ns) / 1e9);
   }
+  families.Histogram(name, help, upper, {durations.counts.begin(), durations.counts.end()},
+                     durations.seconds, labels);
+}
+
+void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
+                const http::Labels& target) {
+  const auto counter = [&](const char* name, const char* help, uint64_t value,
+                           http::Labels more = {}) {
+    more.insert(more.begin(), target.begin(), target.end());
+    families.Counter(name, help, static_cast<double>(value), more);
+  };
+  counter("faultline_target_handshakes_unpaired_total",
+          "Accepted connections whose request was not seen, or forgotten among too many others.",
+          traffic.unpaired_handshakes());
+  constexpr char kRefused[] = "faultline_target_connections_refused_total";
+  constexpr char kRefusedHelp[] = "Requests for a connection that were answered by a reset.";
+  counter(kRefused, kRefusedHelp, traffic.refused_sent(), {{"by", "target"}});
+  counter(kRefused, kRefusedHelp, traffic.refused_received(), {{"by", "peer"}});
+  constexpr char kResets[] = "faultline_target_resets_total";
+  constexpr char kResetsHelp[] = "Resets (RST segments) that refused no connection.";
+  counter(kResets, kResetsHelp, traffic.resets_sent(), {{"by", "target"}});
+  counter(kResets, kResetsHelp, traffic.resets_received(), {{"by", "peer"}});
+  counter("faultline_target_retransmits_total",
+          "TCP segments that the target's own sockets sent again.", traffic.retransmits());
+  constexpr char kAnswers[] = "faultline_target_http_responses_total";
+  constexpr char kAnswersHelp[] = "Answers of HTTP/1 in plain text, by the class of their status.";
+  counter(kAnswers, kAnswersHelp, traffic.http_1xx(), {{"class", "1xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_2xx(), {{"class", "2xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_3xx(), {{"class", "3xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_4xx(), {{"class", "4xx"}});
+  counter(kAnswers, kAnswersHelp, traffic.http_5xx(), {{"class", "5xx"}});
+  for (const auto& [reason, count] : traffic.kernel_drops()) {
+    counter("faultline_target_kernel_drops_total",
+            "Packets of a target that the kernel dropped, by its reason.", count,
+            {{"reason", reason}});
+  }
+}
+
+void AddTargets(Families& families, const SampleTotals& totals) {
   for (const auto& [id, target] : totals.targets()) {
     const http::Labels labels = {{"target", id}};
     families.Counter("faultline_target_packets_total", "Packets of a target, both directions.",
@@ -22,10 +62,16 @@ void AddTargets(Families& families, const SampleTotals& totals) {
     families.Counter("faultline_target_not_measurable_total",
                      "Requests whose time cannot be measured (pipelining, HTTP/2).",
                      static_cast<double>(target.not_measurable), labels);
-    families.Histogram("faultline_target_request_duration_seconds",
-                       "Request-to-response time, on the side of whoever waits.", upper,
-                       {target.requests.begin(), target.requests.end()}, target.request_seconds,
-                       labels);
+    AddDurations(families, "faultline_target_request_duration_seconds",
+                 "Request-to-response time, on the side of whoever waits.", target.requests,
+                 labels);
+    AddDurations(families, "faultline_target_handshake_duration_seconds",
+                 "Time from a request for a TCP connection to its acceptance.", target.handshakes,
+                 labels);
+    AddDurations(families, "faultline_target_smoothed_rtt_seconds",
+                 "Smoothed round-trip time of the target's sockets when they sent something.",
+                 target.round_trips, labels);
+    AddTraffic(families, target.traffic, labels);
   }
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 bool IsQuiet(const chaos::v1::TargetSample& sample) {
   return sample.packets() == 0 && sample.faults().empty() && sample.not_measurable() == 0 &&
-         sample.latency().index().empty();
+         sample.latency().index().empty() && !sample.has_traffic();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log_linear.h"
+#include "base/traffic.h"
 
 namespace faultline::agent {
 namespace {
@@ -11,18 +12,6 @@ double MiddleNs(unsigned bucket) {
   return (static_cast<double>(fl_hist_lower_ns(bucket)) +
           static_cast<double>(fl_hist_upper_ns(bucket))) /
          2;
-}
-
-void AddLatency(const chaos::v1::SparseHistogram& latency, SampleTotals::Target* target) {
-  constexpr auto& kBounds = DurationMeter::kBoundsNs;
-  for (int i = 0; i < latency.index_size() && i < latency.count_size(); ++i) {
-    if (latency.index(i) >= FL_HIST_BUCKETS) continue;
-    const double middle_ns = MiddleNs(latency.index(i));
-    const auto bound =
-        std::lower_bound(kBounds.begin(), kBounds.end(), static_cast<uint64_t>(middle_ns));
-    target->requests[static_cast<size_t>(bound - kBounds.begin())] += latency.count(i);
-    target->request_seconds += middle_ns / 1e9 * static_cast<double>(latency.count(i));
-  }
 }
 
 // Takes out what was seen before `oldest_ns`, and the oldest beyond `limit`.
@@ -38,6 +27,18 @@ void Trim(Map& map, uint64_t oldest_ns, size_t limit) {
 
 }  // namespace
 
+void SampleTotals::Durations::Add(const chaos::v1::SparseHistogram& histogram) {
+  constexpr auto& kBounds = DurationMeter::kBoundsNs;
+  for (int i = 0; i < histogram.index_size() && i < histogram.count_size(); ++i) {
+    if (histogram.index(i) >= FL_HIST_BUCKETS) continue;
+    const double middle_ns = MiddleNs(histogram.index(i));
+    const auto bound =
+        std::lower_bound(kBounds.begin(), kBounds.end(), static_cast<uint64_t>(middle_ns));
+    counts[static_cast<size_t>(bound - kBounds.begin())] += histogram.count(i);
+    seconds += middle_ns / 1e9 * static_cast<double>(histogram.count(i));
+  }
+}
+
 void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint64_t now_ns) {
   for (const auto& sample : samples) {
     Target& target = targets_[sample.target_id()];
@@ -45,7 +46,10 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
     target.bytes += sample.bytes();
     target.not_measurable += sample.not_measurable();
     target.seen_ns = now_ns;
-    AddLatency(sample.latency(), &target);
+    target.requests.Add(sample.latency());
+    target.handshakes.Add(sample.traffic().handshake());
+    target.round_trips.Add(sample.traffic().smoothed_rtt());
+    MergeTraffic(sample.traffic(), &target.traffic);
     for (const auto& counters : sample.faults()) {
       Fault& fault =
           faults_[{counters.experiment_id(), counters.fault_index(), sample.target_id()}];

@@ -22,10 +22,16 @@ class SampleTotals {
   // The same for a target that is gone.
   static constexpr size_t kMaxTargets = 256;
 
+  struct Durations {
+    std::array<uint64_t, DurationMeter::kBuckets> counts{};  // by DurationMeter::kBoundsNs
+    double seconds = 0;                                      // of buckets' middles: within 1 %
+
+    void Add(const chaos::v1::SparseHistogram& histogram);
+  };
   struct Target {
     uint64_t packets = 0, bytes = 0, not_measurable = 0;
-    std::array<uint64_t, DurationMeter::kBuckets> requests{};  // by DurationMeter::kBoundsNs
-    double request_seconds = 0;                                // of buckets' middles: within 1 %
+    Durations requests, handshakes, round_trips;
+    chaos::v1::TrafficDetail traffic;
     uint64_t seen_ns = 0;
   };
   struct Fault {

@@ -31,9 +31,20 @@ TEST(SampleTotals, SumUpTargetsAndKeepFaultsCounters) {
   totals.Add({Sample("a", "e1", 7)}, 2 * kSecond);
   EXPECT_EQ(totals.targets().at("a").packets, 20u);
   EXPECT_EQ(totals.targets().at("b").bytes, 1'000u);
-  EXPECT_EQ(totals.targets().at("a").requests[5], 4u);  // 2.5 to 5 ms
-  EXPECT_NEAR(totals.targets().at("a").request_seconds, 0.012, 0.012 * 0.01);
+  EXPECT_EQ(totals.targets().at("a").requests.counts[5], 4u);  // 2.5 to 5 ms
+  EXPECT_NEAR(totals.targets().at("a").requests.seconds, 0.012, 0.012 * 0.01);
   EXPECT_EQ(totals.faults().at({"e1", 0, "a"}).counters.dropped(), 7u);
+}
+
+TEST(SampleTotals, SumUpWhatWasSeenOfConnections) {
+  SampleTotals totals;
+  chaos::v1::TargetSample sample = Sample("a", "", 0);
+  sample.mutable_traffic()->set_resets_sent(2);
+  *sample.mutable_traffic()->mutable_handshake() = sample.latency();
+  totals.Add({sample}, kSecond);
+  totals.Add({sample}, 2 * kSecond);
+  EXPECT_EQ(totals.targets().at("a").traffic.resets_sent(), 4u);
+  EXPECT_EQ(totals.targets().at("a").handshakes.counts[5], 4u);
 }
 
 TEST(SampleTotals, ForgetWhatEndedLongAgo) {

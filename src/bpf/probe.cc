@@ -1,6 +1,7 @@
 #include "bpf/probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -88,6 +89,26 @@ std::string AskLsm() {
          "(boot option lsm=)";
 }
 
+// By attaching a program that does nothing.
+std::string AskDropReasons() {
+  const bpf_insn nothing[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  btf* types = btf__load_vmlinux_btf();
+  const int reasons = btf__find_by_name_kind(types, "skb_drop_reason", BTF_KIND_ENUM);
+  btf__free(types);
+  if (reasons < 0)
+    return "the kernel gives no reasons for the packets that it drops (from 5.17 on)";
+  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "fl_probe", "GPL", nothing,
+                                       std::size(nothing), nullptr));
+  const UniqueFd link(bpf_raw_tracepoint_open("kfree_skb", program.get()));
+  if (link.valid()) return {};
+  return fmt::format(
+      "dropped packets are not counted, because the kernel refuses a program on its tracepoint "
+      "kfree_skb: {}",
+      ErrnoText(errno));
+}
+
 Feature Ask(const char* name, std::string (*ask)()) {
   Feature feature{name, false, ask()};
   feature.available = feature.reason.empty();
@@ -98,8 +119,10 @@ int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  return {Ask("btf", AskBtf),         Ask("tc", AskTc), Ask("tcx", AskTcx),    Ask("tun", AskTun),
-          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq), Ask("bpf_lsm", AskLsm)};
+  return {Ask("btf", AskBtf),         Ask("tc", AskTc),
+          Ask("tcx", AskTcx),         Ask("tun", AskTun),
+          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq),
+          Ask("bpf_lsm", AskLsm),     Ask("drop_reasons", AskDropReasons)};
 }
 
 }  // namespace

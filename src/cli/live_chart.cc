@@ -6,7 +6,9 @@
 #include <cmath>
 #include <vector>
 
+#include "base/traffic.h"
 #include "cli/format.h"
+#include "cli/traffic_text.h"
 
 namespace faultline::cli {
 namespace {
@@ -68,6 +70,9 @@ void LiveChart::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   const auto& owner = owner_.try_emplace(update.target_id(), update.experiment_id()).first->second;
   if (owner == update.experiment_id()) {
     column.latency.Merge(update.latency()).IgnoreError();  // of a newer scheme: not shown
+    column.handshake.Merge(update.traffic().handshake()).IgnoreError();
+    column.rtt.Merge(update.traffic().smoothed_rtt()).IgnoreError();
+    MergeTraffic(update.traffic(), &column.traffic);
   }
   auto [last, first] =
       last_drops_.try_emplace({update.experiment_id(), update.target_id()}, update.packet_drops());
@@ -81,9 +86,20 @@ std::string LiveChart::Summary(const std::string& name, const Column& column) co
   const auto percentile = [&](double p) {
     return FormatLatencyMs(column.latency.PercentileNs(p) / 1e6);
   };
-  return fmt::format("{}  p50 {}  p90 {}  p99 {}  requests {}/s  dropped {}/s", name,
-                     percentile(50), percentile(90), percentile(99), column.latency.count(),
-                     column.dropped);
+  std::string text =
+      fmt::format("{}  p50 {}  p90 {}  p99 {}  requests {}/s  dropped {}/s", name, percentile(50),
+                  percentile(90), percentile(99), column.latency.count(), column.dropped);
+  if (column.handshake.count() > 0) {
+    text +=
+        fmt::format("  handshake p50 {}", FormatLatencyMs(column.handshake.PercentileNs(50) / 1e6));
+  }
+  if (column.rtt.count() > 0) {
+    text += fmt::format("  rtt p50 {}", FormatLatencyMs(column.rtt.PercentileNs(50) / 1e6));
+  }
+  for (const auto& [count, what] : TrafficCounts(column.traffic)) {
+    text += fmt::format("  {} {}/s", what, count);
+  }
+  return text;
 }
 
 std::string LiveChart::Chart(const std::string& name, const Series& series, size_t rows) const {

@@ -37,7 +37,8 @@ class LiveChart {
 
  private:
   struct Column {
-    Histogram latency;
+    Histogram latency, handshake, rtt;
+    chaos::v1::TrafficDetail traffic;  // its counts
     uint64_t dropped = 0;
   };
   struct Series {

@@ -47,6 +47,18 @@ TEST(LiveChart, CountsATargetOfTwoExperimentsOnceAndTheirDropsOfEachSecond) {
   EXPECT_THAT(line, HasSubstr("requests 100/s  dropped 5/s"));
 }
 
+TEST(LiveChart, TellsHandshakesAndWhatElseWasSeenInASecond) {
+  LiveChart chart({.out = true, .color = false, .columns = 200, .rows = 16}, false);
+  auto update = Update("h/a", 5, 10);
+  *update.mutable_traffic()->mutable_handshake() = Update("h/a", 2, 3).latency();
+  update.mutable_traffic()->set_resets_sent(2);
+  chart.Add(update, kSecond);
+  chart.Add(update, kSecond);
+  const std::string lines = chart.LinesUntil(2 * kSecond);
+  EXPECT_THAT(lines, HasSubstr("  handshake p50 2."));
+  EXPECT_THAT(lines, HasSubstr("  reset by target 4/s"));
+}
+
 TEST(LiveChart, DrawsWithinTheTerminal) {
   LiveChart chart(kTerminal, true);
   for (uint64_t second = 1; second < 200; ++second) {

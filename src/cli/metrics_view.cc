@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/traffic.h"
 #include "cli/format.h"
+#include "cli/traffic_text.h"
 
 namespace faultline::cli {
 namespace {
@@ -11,6 +13,8 @@ namespace {
 // Narrowest sparkline that says anything, and that says enough.
 constexpr size_t kLeastColumns = 10;
 constexpr size_t kGoodColumns = 20;
+// Lines below the table at the most.
+constexpr size_t kMostNotes = 4;
 
 // Mean delay per packet, given and asked for, of all the faults together; empty without any.
 std::string DelayText(const chaos::v1::MetricUpdate& update) {
@@ -35,13 +39,24 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   Row& row = rows_[{update.experiment_id(), update.target_id()}];
   row.last = update;
   row.heard_ns = now_ns;
+  MergeTraffic(update.traffic(), &row.traffic);
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
   notice_.clear();
 }
 
+MetricsView::Extra MetricsView::WhatIsThere() const {
+  Extra extra;
+  for (const auto& [key, row] : rows_) {
+    extra.delay |= !DelayText(row.last).empty();
+    extra.handshake |= row.last.handshake_count() > 0;
+    extra.rtt |= row.last.p50_rtt_ms() > 0;
+  }
+  return extra;
+}
+
 // All but the sparkline.
-std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, bool with_delay,
+std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Extra& extra,
                                        uint64_t now_ns) {
   const auto& update = row.last;
   const Style style = now_ns - row.heard_ns > kSilentNs ? Style::kFaint : Style::kPlain;
@@ -51,18 +66,22 @@ std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, bool with
                              Cell(FormatLatencyMs(update.p50_latency_ms()), style),
                              Cell(fmt::format("{}", update.request_count()), style),
                              Cell(fmt::format("{}", update.packet_drops()), style)};
-  if (with_delay) cells.emplace_back(DelayText(update), style);
+  if (extra.handshake) cells.emplace_back(FormatLatencyMs(update.p50_handshake_ms()), style);
+  if (extra.rtt) cells.emplace_back(FormatLatencyMs(update.p50_rtt_ms()), style);
+  if (extra.delay) cells.emplace_back(DelayText(update), style);
   return cells;
 }
 
-MetricsView::Left MetricsView::LeftOfSparkline(bool with_delay, uint64_t now_ns) const {
+MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_ns) const {
   Left left;
   left.headings = {"EXPERIMENT", "TARGET", "P99", "P50", "REQUESTS/S", "DROPPED"};
-  if (with_delay) left.headings.push_back("DELAY / ASKED");
+  if (extra.handshake) left.headings.push_back("HANDSHAKE");
+  if (extra.rtt) left.headings.push_back("RTT");
+  if (extra.delay) left.headings.push_back("DELAY / ASKED");
   std::vector<size_t> widths;
   for (const auto& heading : left.headings) widths.push_back(DisplayWidth(heading));
   for (const auto& [key, row] : rows_) {
-    left.rows.push_back(CellsOf(key, row, with_delay, now_ns));
+    left.rows.push_back(CellsOf(key, row, extra, now_ns));
     for (size_t i = 0; i < widths.size(); ++i) {
       widths[i] = std::max(widths[i], DisplayWidth(left.rows.back()[i].text));
     }
@@ -71,26 +90,40 @@ MetricsView::Left MetricsView::LeftOfSparkline(bool with_delay, uint64_t now_ns)
   return left;
 }
 
+// What stands below the table.
+std::vector<Cell> MetricsView::Notes() const {
+  std::vector<Cell> notes;
+  if (!notice_.empty()) notes.emplace_back(notice_, Style::kWarning);
+  for (const auto& [key, row] : rows_) {
+    if (IsMeasurable(row.last)) continue;
+    notes.emplace_back(
+        fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()),
+        Style::kWarning);
+    break;  // one tells enough
+  }
+  std::map<std::string, std::string> seen;  // a target in several experiments is told of once
+  for (const auto& [key, row] : rows_) {
+    std::string text = TrafficText(row.traffic);
+    if (!text.empty()) seen.try_emplace(key.second, std::move(text));
+  }
+  for (const auto& [target, text] : seen) {
+    if (notes.size() >= std::min(kMostNotes, static_cast<size_t>(screen_.terminal().rows) / 5))
+      break;
+    notes.emplace_back(fmt::format("{}: {}", target, text));
+  }
+  return notes;
+}
+
 std::string MetricsView::Picture(uint64_t now_ns) const {
   std::ostringstream text, unused;
   Output out(text, unused, screen_.terminal());
   const auto columns = static_cast<size_t>(screen_.terminal().columns);
-  const bool delays = std::any_of(rows_.begin(), rows_.end(), [](const auto& row) {
-    return !DelayText(row.second.last).empty();
-  });
-  Left left = LeftOfSparkline(delays, now_ns);
+  Left left = LeftOfSparkline(WhatIsThere(), now_ns);
   // In a narrow terminal the sparkline says more.
-  if (left.columns + kGoodColumns > columns) left = LeftOfSparkline(false, now_ns);
+  if (left.columns + kGoodColumns > columns) left = LeftOfSparkline({}, now_ns);
   const size_t sparkline_columns =
       columns > left.columns + kLeastColumns ? columns - left.columns - 1 : kLeastColumns;
-  std::vector<std::string> notes;
-  if (!notice_.empty()) notes.push_back(notice_);
-  for (const auto& [key, row] : rows_) {
-    if (IsMeasurable(row.last)) continue;
-    notes.push_back(
-        fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()));
-    break;  // one tells enough
-  }
+  std::vector<Cell> notes = Notes();
   // Besides: the heading, how many more there are, and the line that the cursor is on.
   const int room_left = screen_.terminal().rows - 3 - static_cast<int>(notes.size());
   const size_t room = static_cast<size_t>(std::max(room_left, 1));
@@ -109,8 +142,10 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   } else {
     table.Print(out);
   }
-  if (rows_.size() > room) notes.push_back(fmt::format("({} more lines)", rows_.size() - room));
-  for (const auto& note : notes) out.Line(out.Styled(note, Style::kWarning));
+  if (rows_.size() > room) {
+    notes.emplace_back(fmt::format("({} more lines)", rows_.size() - room), Style::kWarning);
+  }
+  for (const Cell& note : notes) out.Line(out.Styled(note.text, note.style));
   return ClippedLines(text.str(), columns);
 }
 

@@ -37,7 +37,8 @@ class MetricsView {
  private:
   struct Row {
     chaos::v1::MetricUpdate last;
-    std::deque<double> p99_ms;  // below 0: nothing measured
+    std::deque<double> p99_ms;         // below 0: nothing measured
+    chaos::v1::TrafficDetail traffic;  // counts since the line is there
     uint64_t heard_ns = 0;
   };
   using Key = std::pair<std::string, std::string>;  // experiment, target
@@ -47,9 +48,15 @@ class MetricsView {
     std::vector<std::vector<Cell>> rows;
     size_t columns = 0;
   };
-  static std::vector<Cell> CellsOf(const Key& key, const Row& row, bool with_delay,
+  // Columns that are there when some line has something in them.
+  struct Extra {
+    bool delay = false, handshake = false, rtt = false;
+  };
+  Extra WhatIsThere() const;
+  static std::vector<Cell> CellsOf(const Key& key, const Row& row, const Extra& extra,
                                    uint64_t now_ns);
-  Left LeftOfSparkline(bool with_delay, uint64_t now_ns) const;
+  Left LeftOfSparkline(const Extra& extra, uint64_t now_ns) const;
+  std::vector<Cell> Notes() const;
 
   Screen screen_;
   std::map<Key, Row> rows_;

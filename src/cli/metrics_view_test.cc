@@ -56,6 +56,24 @@ TEST(MetricsView, ShowsTheDelayGivenBesideTheDelayAskedWhereThereIsRoom) {
   EXPECT_THAT(view.Picture(2), HasSubstr("█"));
 }
 
+TEST(MetricsView, TellsBelowTheTableWhatWasSeenSinceItBegan) {
+  MetricsView view(kTerminal);
+  auto update = Update("h/a", 10);
+  update.set_handshake_count(1);
+  update.set_p50_handshake_ms(1.5);
+  update.mutable_traffic()->set_refused_sent(2);
+  update.mutable_traffic()->set_resets_received(1);
+  view.Add(update, 1);
+  view.Add(update, 2);
+  EXPECT_THAT(view.Picture(3), HasSubstr("  HANDSHAKE  "));
+  EXPECT_THAT(view.Picture(3), HasSubstr("  1.50 ms  "));
+  EXPECT_THAT(view.Picture(3), HasSubstr("\nh/a: 4 refused by target, 2 reset by peer\n"));
+  update.set_experiment_id("x2");
+  view.Add(update, 3);
+  const std::string picture = view.Picture(3);
+  EXPECT_EQ(picture.find("h/a: "), picture.rfind("h/a: ")) << picture;
+}
+
 TEST(MetricsView, StaysWithinANarrowAndLowTerminal) {
   MetricsView view({.out = true, .color = true, .columns = 40, .rows = 6});
   for (char name = 'a'; name < 'h'; ++name) view.Add(Update(std::string("h/") + name, 10), 1);

@@ -8,6 +8,7 @@
 
 #include "cli/describe.h"
 #include "cli/format.h"
+#include "cli/traffic_text.h"
 
 namespace faultline::cli {
 namespace {
@@ -22,8 +23,10 @@ std::string Number(double value) {
   return fmt::format("{:.{}f}", value, std::clamp(digits, 0, 6));
 }
 
-std::string PercentileText(const Measurements& measured, double percent) {
-  for (const auto& p : measured.percentiles()) {
+using Percentiles = google::protobuf::RepeatedPtrField<chaos::v1::Percentile>;
+
+std::string PercentileText(const Percentiles& percentiles, double percent) {
+  for (const auto& p : percentiles) {
     if (p.percent() == percent) {
       return WithInterval(p.value_ms(), p.low_ms(), p.high_ms(), "ms");
     }
@@ -65,7 +68,7 @@ void AddPhase(const std::string& target, const std::string& phase, const Measure
   section->rows.push_back(
       {target, phase, FormatDuration(static_cast<int64_t>(measured.duration_ns()) / targets),
        fmt::format("{}", measured.requests()), RateText(measured, targets),
-       PercentileText(measured, 50), PercentileText(measured, 99),
+       PercentileText(measured.percentiles(), 50), PercentileText(measured.percentiles(), 99),
        measured.not_measurable() == 0
            ? "0"
            : fmt::format("{} ({})", measured.not_measurable(), measured.not_measurable_reason())});
@@ -85,6 +88,33 @@ Section RequestsOf(const Report& report) {
   };
   if (report.targets_size() > 1) add("all", report, report.targets_size());
   for (const auto& target : report.targets()) add(target.target_id(), target, 1);
+  return section;
+}
+
+// What was seen of connections: a row for each target and phase in which there was something.
+Section ConnectionsOf(const Report& report) {
+  Section section{
+      "Connections",
+      "Handshake: from the request for a TCP connection to its acceptance; RTT: the kernel's "
+      "smoothed round-trip time.",
+      {"TARGET", "PHASE", "HANDSHAKES", "P50", "P99", "RTT P50", "SEEN"},
+      {}};
+  const auto add = [&section](const std::string& target, const char* phase,
+                              const Measurements& measured) {
+    const std::string seen = TrafficText(measured.traffic());
+    if (measured.handshakes() == 0 && measured.rtt_percentiles().empty() && seen.empty()) return;
+    section.rows.push_back({target, phase, fmt::format("{}", measured.handshakes()),
+                            PercentileText(measured.handshake_percentiles(), 50),
+                            PercentileText(measured.handshake_percentiles(), 99),
+                            PercentileText(measured.rtt_percentiles(), 50), seen});
+  };
+  const auto add_phases = [&add](const std::string& target, const auto& phases) {
+    add(target, "before", phases.before());
+    add(target, "during", phases.during());
+    add(target, "after", phases.after());
+  };
+  if (report.targets_size() > 1) add_phases("all", report);
+  for (const auto& target : report.targets()) add_phases(target.target_id(), target);
   return section;
 }
 
@@ -192,8 +222,9 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
        fmt::format("{} by {}", FormatTime(ToUnixNanos(experiment.created_at()), now_unix_ns),
                    experiment.created_by()));
   fact("ended", FormatTime(ToUnixNanos(experiment.ended_at()), now_unix_ns));
-  for (Section& section : std::vector{ParametersOf(report), RequestsOf(report), PacketsOf(report),
-                                      LostOf(report), EventsOf(report, now_unix_ns)}) {
+  for (Section& section :
+       std::vector{ParametersOf(report), RequestsOf(report), ConnectionsOf(report),
+                   PacketsOf(report), LostOf(report), EventsOf(report, now_unix_ns)}) {
     if (!section.rows.empty()) all.sections.push_back(std::move(section));
   }
   if (report.unmeasured_targets_size() > 0) {

@@ -73,6 +73,17 @@ TEST(ReportText, IsMarkdownThatCellsCannotBreak) {
   EXPECT_THAT(text, HasSubstr("- **note**: a/x: 3 of 100 measurements never came\n"));
 }
 
+TEST(ReportText, TellsOfConnectionsWhereThereWereAny) {
+  auto report = Example();
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("## Connections")));
+  auto* during = report.mutable_targets(0)->mutable_during();
+  *during->add_handshake_percentiles() = during->percentiles(0);
+  during->set_handshakes(12);
+  during->mutable_traffic()->set_refused_received(3);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| a/x | during | 12 | - | 101.0 ms (100.5 to "
+                                               "102.0) | - | 3 refused by peer |\n"));
+}
+
 TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
   auto report = Example();
   auto* counters = report.mutable_targets(0)->add_faults()->mutable_counters();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/histogram.h"
+#include "base/traffic.h"
 
 namespace faultline::control {
 namespace {
@@ -50,6 +51,7 @@ void AddTarget(TargetReport part, chaos::v1::Report* report) {
   if (report->ByteSizeLong() + part.ByteSizeLong() > kMaxReportBytes) {
     for (auto* phase : {part.mutable_before(), part.mutable_during(), part.mutable_after()}) {
       phase->clear_latency();
+      if (phase->has_traffic()) ClearHistograms(phase->mutable_traffic());
     }
     part.clear_points();
   }
@@ -89,6 +91,7 @@ void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurement
   }
   into->set_packets(into->packets() + from.packets());
   into->set_bytes(into->bytes() + from.bytes());
+  if (from.has_traffic()) MergeTraffic(from.traffic(), into->mutable_traffic());
 }
 
 void AddToReport(const ::control::v1::RecordReport& part, chaos::v1::Report* report) {

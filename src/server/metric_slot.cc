@@ -4,12 +4,19 @@
 #include <utility>
 
 #include "base/histogram.h"
+#include "base/traffic.h"
 #include "server/target_windows.h"
 
 namespace faultline::server {
 
 using chaos::v1::MetricUpdate;
 using chaos::v1::SparseHistogram;
+using chaos::v1::TrafficDetail;
+
+void ClearBuckets(MetricUpdate* update) {
+  update->clear_latency();
+  if (update->has_traffic()) ClearHistograms(update->mutable_traffic());
+}
 
 bool MetricSlot::Add(const SharedUpdate& update) {
   const int64_t drops_before = std::exchange(last_drops_, update.full->packet_drops());
@@ -24,6 +31,8 @@ bool MetricSlot::Add(const SharedUpdate& update) {
   SparseHistogram latency = std::move(*merged_->mutable_latency());
   // Both went through a window, which has refused what is not ours.
   MergeSparse(newer.latency(), &latency).IgnoreError();
+  TrafficDetail traffic = merged_->traffic();
+  MergeTraffic(newer.traffic(), &traffic);
   const uint64_t merged = merged_->merged_batches() + 1;
   const uint64_t missed = merged_->missed_batches() + newer.missed_batches();
   const uint64_t packets = merged_->packets() + newer.packets();
@@ -34,6 +43,7 @@ bool MetricSlot::Add(const SharedUpdate& update) {
                                                              : newer.not_measurable_reason();
   *merged_ = newer;
   *merged_->mutable_latency() = std::move(latency);
+  if (!IsEmpty(traffic)) *merged_->mutable_traffic() = std::move(traffic);
   merged_->set_merged_batches(merged);
   merged_->set_missed_batches(missed);
   merged_->set_packets(packets);
@@ -48,7 +58,7 @@ std::shared_ptr<const MetricUpdate> MetricSlot::Take(bool with_histogram) {
   if (merged_) {
     std::shared_ptr<MetricUpdate> update = std::move(merged_);
     if (update->interval_ns() > TargetWindows::kWindowNs) Summarize(update.get());
-    if (!with_histogram) update->clear_latency();
+    if (!with_histogram) ClearBuckets(update.get());
     return update;
   }
   const SharedUpdate taken = std::exchange(waiting_, {});
@@ -56,9 +66,12 @@ std::shared_ptr<const MetricUpdate> MetricSlot::Take(bool with_histogram) {
 }
 
 void MetricSlot::Summarize(MetricUpdate* update) const {
-  SparseBuckets latency;
+  SparseBuckets latency, handshake, rtt;
   latency.Merge(update->latency()).IgnoreError();  // merged before
+  handshake.Merge(update->traffic().handshake()).IgnoreError();
+  rtt.Merge(update->traffic().smoothed_rtt()).IgnoreError();
   SetPercentiles(latency, update);
+  SetConnectionTimes(handshake, rtt, update);
   const double seconds = static_cast<double>(update->interval_ns()) / 1e9;
   const int64_t drops = std::max<int64_t>(update->packet_drops() - drops_before_, 0);
   update->set_requests_per_second(static_cast<double>(latency.count()) / seconds);

@@ -13,6 +13,9 @@ struct SharedUpdate {
   std::shared_ptr<const chaos::v1::MetricUpdate> full, plain;
 };
 
+// Takes out what only those get who ask for buckets.
+void ClearBuckets(chaos::v1::MetricUpdate* update);
+
 // Not thread-safe.
 class MetricSlot {
  public:

@@ -151,5 +151,50 @@ TEST(MetricUpdates, SaysWhatCouldNotBeMeasured) {
   EXPECT_EQ(updates[0].not_measurable_reason(), "HTTP/2");
 }
 
+// A batch with one handshake of 2 ms times its sequence, and one refused connection.
+MetricsBatch WithTraffic(uint64_t sequence) {
+  MetricsBatch batch = Batch(sequence);
+  auto* traffic = batch.mutable_samples(0)->mutable_traffic();
+  traffic->mutable_handshake()->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+  traffic->mutable_handshake()->add_index(fl_hist_bucket(sequence * 2 * kNanosPerMilli));
+  traffic->mutable_handshake()->add_count(1);
+  traffic->set_refused_sent(1);
+  return batch;
+}
+
+TEST(MetricUpdates, TellsHandshakesOverTheLastSecondAndCountsOfTheInterval) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  for (uint64_t sequence = 1; sequence <= 19; ++sequence) {
+    hub.Ingest(WithTraffic(sequence), false);
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 1u);
+    EXPECT_EQ(updates[0].handshake_count(), std::min<uint64_t>(sequence, 10));
+    EXPECT_EQ(updates[0].traffic().refused_sent(), 1u);
+    EXPECT_FALSE(updates[0].traffic().has_handshake());
+    // Of the last ten the fifth, and of fewer the one in the middle.
+    const double median = sequence <= 10 ? static_cast<double>((sequence + 1) / 2)
+                                         : static_cast<double>(sequence - 5);
+    EXPECT_NEAR(updates[0].p50_handshake_ms(), 2 * median, 0.5) << sequence;
+  }
+}
+
+TEST(MetricUpdates, MergesWhatWasSeenExactlyForWhoeverIsSlow) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.include_histogram = true;
+  const auto slow = hub.Subscribe(filter, [] {});
+  for (uint64_t sequence = 1; sequence <= 20; ++sequence) hub.Ingest(WithTraffic(sequence), false);
+  const auto updates = Drain(*slow);
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(updates[0].traffic().refused_sent(), 20u);
+  EXPECT_EQ(updates[0].handshake_count(), 20u);
+  EXPECT_NEAR(updates[0].p50_handshake_ms(), 20, 0.5);
+  EXPECT_NEAR(updates[0].p99_handshake_ms(), 40, 0.5);
+  Histogram histogram;
+  ASSERT_TRUE(histogram.Merge(updates[0].traffic().handshake()).ok());
+  EXPECT_EQ(histogram.count(), 20u);
+}
+
 }  // namespace
 }  // namespace faultline::server

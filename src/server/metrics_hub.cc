@@ -38,7 +38,7 @@ namespace {
 
 SharedUpdate WithPlain(const std::shared_ptr<const MetricUpdate>& full) {
   auto plain = std::make_shared<MetricUpdate>(*full);
-  plain->clear_latency();
+  ClearBuckets(plain.get());
   return {full, std::move(plain)};
 }
 

@@ -32,6 +32,7 @@ class Agent {
       auto* sample = batch.add_samples();
       sample->set_target_id("a/x");
       sample->set_packets(2);
+      sample->mutable_traffic()->set_resets_sent(1);
       Histogram one;
       one.Record(latency_ns);
       *sample->mutable_latency() = one.ToSparse();
@@ -103,6 +104,8 @@ TEST(Recorder, TellsBeforeDuringAndAfterApart) {
   EXPECT_LT(target.before().duration_ns(), 11 * kSecond);
   EXPECT_EQ(Count(target.during()), 50u);
   EXPECT_EQ(Count(target.after()), 100u);
+  EXPECT_EQ(target.during().traffic().resets_sent(), 50u);
+  EXPECT_EQ(target.after().traffic().resets_sent(), 100u);
   EXPECT_EQ(target.faults(0).counters().matched(), 50u);
   EXPECT_EQ(target.faults(0).counters().delay_given_ns(), 500'000'000u);
   EXPECT_EQ(target.missing_batches(), 0u);

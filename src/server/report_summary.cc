@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/histogram.h"
+#include "base/traffic.h"
 #include "control/report_parts.h"
 #include "faults/registry.h"
 
@@ -26,25 +27,36 @@ constexpr std::string_view kMeanDelay = "delay_given_ns";
 
 // The order statistics between which the percentile lies with 95 %: of n values those of ranks
 // np -+ z sqrt(np(1-p)).
-void AddPercentile(const Histogram& histogram, double percent, Measurements* measured) {
+chaos::v1::Percentile PercentileOf(const Histogram& histogram, double percent) {
   const auto n = static_cast<double>(histogram.count());
   const double p = percent / 100;
   const double half = kZ * std::sqrt(p * (1 - p) / n) * 100;
-  auto* out = measured->add_percentiles();
-  out->set_percent(percent);
-  out->set_value_ms(histogram.PercentileNs(percent) / 1e6);
-  out->set_low_ms(histogram.PercentileNs(std::max(percent - half, 100 / n)) / 1e6);
-  out->set_high_ms(histogram.PercentileNs(std::min(percent + half, 100.0)) / 1e6);
+  chaos::v1::Percentile out;
+  out.set_percent(percent);
+  out.set_value_ms(histogram.PercentileNs(percent) / 1e6);
+  out.set_low_ms(histogram.PercentileNs(std::max(percent - half, 100 / n)) / 1e6);
+  out.set_high_ms(histogram.PercentileNs(std::min(percent + half, 100.0)) / 1e6);
+  return out;
+}
+
+// How many there are; their percentiles, none of nothing.
+uint64_t SummarizeTimes(const chaos::v1::SparseHistogram& times,
+                        google::protobuf::RepeatedPtrField<chaos::v1::Percentile>* percentiles) {
+  Histogram histogram;
+  histogram.Merge(times).IgnoreError();  // merged before
+  if (histogram.count() == 0) return 0;
+  for (const double percent : kPercentiles) *percentiles->Add() = PercentileOf(histogram, percent);
+  return histogram.count();
 }
 
 void SummarizePhase(bool keep_histogram, Measurements* measured) {
-  Histogram histogram;
-  histogram.Merge(measured->latency()).IgnoreError();  // merged before
-  measured->set_requests(histogram.count());
-  if (histogram.count() > 0) {
-    for (const double percent : kPercentiles) AddPercentile(histogram, percent, measured);
-  }
-  if (!keep_histogram) measured->clear_latency();
+  measured->set_requests(SummarizeTimes(measured->latency(), measured->mutable_percentiles()));
+  measured->set_handshakes(
+      SummarizeTimes(measured->traffic().handshake(), measured->mutable_handshake_percentiles()));
+  SummarizeTimes(measured->traffic().smoothed_rtt(), measured->mutable_rtt_percentiles());
+  if (keep_histogram) return;
+  measured->clear_latency();
+  if (measured->has_traffic()) ClearHistograms(measured->mutable_traffic());
 }
 
 uint64_t CounterNamed(const FaultCounters& counters, const std::string& name) {

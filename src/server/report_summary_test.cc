@@ -44,6 +44,20 @@ TEST(ReportSummary, MergesHistogramsAndNotPercentiles) {
   EXPECT_EQ(report.targets(0).during().latency().index_size(), 0);
 }
 
+TEST(ReportSummary, SumsUpWhatWasSeenOfConnectionsOverTargets) {
+  Report report = TwoTargets(1'000, 100'000'000);
+  for (auto& target : *report.mutable_targets()) {
+    auto* traffic = target.mutable_during()->mutable_traffic();
+    *traffic->mutable_handshake() = target.during().latency();
+    traffic->set_refused_sent(3);
+  }
+  Summarize(false, &report);
+  EXPECT_EQ(report.during().handshakes(), 2'000u);
+  EXPECT_NEAR(report.during().handshake_percentiles(2).value_ms(), 100, 2);
+  EXPECT_EQ(report.during().traffic().refused_sent(), 6u);
+  EXPECT_FALSE(report.targets(0).during().traffic().has_handshake());
+}
+
 TEST(ReportSummary, PercentilesLieInTheirIntervalsNineteenTimesOfTwenty) {
   const uint64_t seed = 42;
   std::mt19937_64 random(seed);

@@ -20,6 +20,7 @@ Measurements ToMeasurements(const TargetSample& sample, uint64_t interval_ns) {
   measured.set_not_measurable_reason(sample.not_measurable_reason());
   measured.set_packets(sample.packets());
   measured.set_bytes(sample.bytes());
+  if (sample.has_traffic()) *measured.mutable_traffic() = sample.traffic();
   return measured;
 }
 

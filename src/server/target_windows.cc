@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/traffic.h"
+
 namespace faultline::server {
 
 using chaos::v1::MetricsBatch;
@@ -22,6 +24,7 @@ MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample, u
   update.set_interval_ns(batch.interval_ns());
   update.set_missed_batches(missed);
   update.set_not_measurable_reason(sample.not_measurable_reason());
+  if (sample.has_traffic()) MergeTraffic(sample.traffic(), update.mutable_traffic());
   return update;
 }
 
@@ -51,9 +54,23 @@ void SetPercentiles(const SparseBuckets& latency, MetricUpdate* update) {
   update->set_request_count(latency.count());
 }
 
+void SetConnectionTimes(const SparseBuckets& handshake, const SparseBuckets& rtt,
+                        MetricUpdate* update) {
+  constexpr double kPercents[] = {50, 99};
+  const std::vector<double> handshake_ns = handshake.PercentilesNs(kPercents);
+  update->set_p50_handshake_ms(handshake_ns[0] / 1e6);
+  update->set_p99_handshake_ms(handshake_ns[1] / 1e6);
+  update->set_handshake_count(handshake.count());
+  const std::vector<double> rtt_ns = rtt.PercentilesNs(kPercents);
+  update->set_p50_rtt_ms(rtt_ns[0] / 1e6);
+  update->set_p99_rtt_ms(rtt_ns[1] / 1e6);
+}
+
 bool TargetWindows::Window::Add(Part part) {
   const bool ours = latency.Merge(part.latency).ok();
   if (!ours) part.latency.Clear();
+  handshake.Merge(part.handshake).IgnoreError();  // refused before when it is not ours
+  rtt.Merge(part.rtt).IgnoreError();
   length_ns += part.interval_ns;
   not_measurable += part.not_measurable;
   packets += part.packets;
@@ -70,6 +87,8 @@ bool TargetWindows::Window::Add(Part part) {
 void TargetWindows::Window::DropOldest() {
   const Part& oldest = parts.front();
   latency.Subtract(oldest.latency);
+  handshake.Subtract(oldest.handshake);
+  rtt.Subtract(oldest.rtt);
   length_ns -= oldest.interval_ns;
   not_measurable -= oldest.not_measurable;
   packets -= oldest.packets;
@@ -115,10 +134,17 @@ TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t mi
   for (const auto& sample : batch.samples()) {
     Window& window = windows_[sample.target_id()];
     MetricUpdate update = BaseUpdate(batch, sample, missed);
-    Part part{batch.interval_ns(), sample.latency(), sample.not_measurable(),
-              sample.packets(),    sample.bytes(),   window.Grown(sample)};
+    Part part{batch.interval_ns(),
+              sample.latency(),
+              update.traffic().handshake(),
+              update.traffic().smoothed_rtt(),
+              sample.not_measurable(),
+              sample.packets(),
+              sample.bytes(),
+              window.Grown(sample)};
     if (!window.Add(std::move(part))) update.clear_latency();
     SetPercentiles(window.latency, &update);
+    SetConnectionTimes(window.handshake, window.rtt, &update);
     update.set_measurable(window.not_measurable == 0);
     for (const auto& [experiment_id, dropped] : window.counters) {
       auto mine = std::make_shared<MetricUpdate>(update);

@@ -16,6 +16,9 @@ namespace faultline::server {
 
 // Every percentile, and the count of requests.
 void SetPercentiles(const SparseBuckets& latency, chaos::v1::MetricUpdate* update);
+// Those of handshakes and round trips.
+void SetConnectionTimes(const SparseBuckets& handshake, const SparseBuckets& rtt,
+                        chaos::v1::MetricUpdate* update);
 
 // Not thread-safe.
 class TargetWindows {
@@ -33,7 +36,7 @@ class TargetWindows {
   using Drops = std::map<std::string, uint64_t>;  // by experiment; "": all
   struct Part {
     uint64_t interval_ns = 0;
-    chaos::v1::SparseHistogram latency;
+    chaos::v1::SparseHistogram latency, handshake, rtt;
     uint64_t not_measurable = 0, packets = 0, bytes = 0;
     Drops dropped;
   };
@@ -43,7 +46,7 @@ class TargetWindows {
     uint64_t length_ns = 0, not_measurable = 0, packets = 0, bytes = 0;
     Drops dropped;
     Drops counters;  // as they last came
-    SparseBuckets latency;
+    SparseBuckets latency, handshake, rtt;
 
     // False when the part's latency is no histogram of ours: it is left out.
     bool Add(Part part);

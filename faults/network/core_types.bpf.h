@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* What is read of the kernel's own structures: only these fields, wherever this kernel has them
+ * (CO-RE). */
+#ifndef FAULTLINE_NETWORK_CORE_TYPES_BPF_H
+#define FAULTLINE_NETWORK_CORE_TYPES_BPF_H
+
+#include <bpf/bpf_core_read.h>
+#include <linux/types.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct ns_common {
+  unsigned int inum;
+};
+
+struct net {
+  struct ns_common ns;
+};
+
+typedef struct {
+  struct net* net;
+} possible_net_t;
+
+struct sock_common {
+  __u16 skc_num;
+  possible_net_t skc_net;
+};
+
+struct sock {
+  struct sock_common __sk_common;
+};
+
+struct tcp_sock {
+  __u32 snd_nxt;
+  __u32 srtt_us; /* eight times the smoothed round-trip time */
+};
+
+struct net_device {
+  int ifindex;
+  possible_net_t nd_net;
+};
+
+struct dst_entry {
+  struct net_device* dev;
+};
+
+struct sk_buff {
+  struct net_device* dev;
+  int skb_iif;
+  unsigned char* head;
+  __be16 protocol;
+  __u16 network_header;
+  unsigned long _skb_refdst;
+  char cb[48];
+};
+
+struct qdisc_skb_cb {
+  unsigned char data[20];
+};
+
+#pragma clang attribute pop
+
+#endif

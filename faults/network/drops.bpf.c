@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Packets that the kernel drops, by its own reason and by the targets that they belonged to. */
+#include <linux/bpf.h>
+
+#include "faults/network/classify.bpf.h"
+#include "faults/network/core_types.bpf.h"
+#include "faults/network/stats.bpf.h"
+
+/* Set before loading: what marks packets that a fault has lost. */
+const volatile __u64 fl_magic = 0;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, FL_MAX_TARGETS* FL_DROP_REASONS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, __u64);
+} fl_drops SEC(".maps");
+
+/* Where a packet was dropped. */
+struct fl_place {
+  __u32 netns;
+  __u32 in;  /* interface that it came by; 0: it began on this host */
+  __u32 out; /* interface that it was at, or on its way to */
+};
+
+static __always_inline void fl_find_place(struct sk_buff* skb, struct fl_place* place) {
+  struct net_device* device = BPF_CORE_READ(skb, dev);
+  struct net* net = BPF_CORE_READ(device, nd_net.net);
+  if (!net) {
+    /* The lowest bit says who counts the reference. */
+    unsigned long route = BPF_CORE_READ(skb, _skb_refdst) & ~1ul;
+    device = BPF_CORE_READ((struct dst_entry*)route, dev);
+    net = BPF_CORE_READ(device, nd_net.net);
+  }
+  place->netns = BPF_CORE_READ(net, ns.inum);
+  place->in = BPF_CORE_READ(skb, skb_iif);
+  place->out = BPF_CORE_READ(device, ifindex);
+}
+
+/* The hook of an interface; FL_MAX_HOOKS: none. Global, as the functions below: verified once, by
+ * itself. */
+__noinline __u32 fl_find_hook(__u32 netns, __u32 ifindex) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t || !netns || !ifindex) return FL_MAX_HOOKS;
+  for (__u32 i = 0; i < FL_MAX_HOOKS; i++)
+    if (t->hook[i].ifindex == ifindex && t->hook[i].netns == netns) return i;
+  return FL_MAX_HOOKS;
+}
+
+/* A packet that a fault has lost is that fault's. */
+static __always_inline int fl_lost_by_fault(struct sk_buff* skb) {
+  const char* cb = (char*)skb + bpf_core_field_offset(struct sk_buff, cb);
+  __u64 mark = 0;
+  bpf_probe_read_kernel(&mark, sizeof(mark), cb + bpf_core_field_offset(struct qdisc_skb_cb, data));
+  return mark == fl_magic;
+}
+
+static __always_inline void fl_read_ports(void* l4, __u32 direction, struct fl_packet* p) {
+  __be16 ports[2];
+  if (p->protocol > FL_PROTO_UDP || bpf_probe_read_kernel(ports, sizeof(ports), l4)) return;
+  p->local_port = bpf_ntohs(direction == FL_EGRESS ? ports[0] : ports[1]);
+  p->peer_port = bpf_ntohs(direction == FL_EGRESS ? ports[1] : ports[0]);
+  p->has_ports = 1;
+}
+
+static __always_inline void fl_set_protocol(__u8 number, struct fl_packet* p) {
+  p->protocol = number == IPPROTO_TCP                                ? FL_PROTO_TCP
+                : number == IPPROTO_UDP                              ? FL_PROTO_UDP
+                : number == IPPROTO_ICMP || number == IPPROTO_ICMPV6 ? FL_PROTO_ICMP
+                                                                     : FL_PROTO_OTHER;
+}
+
+/* Addresses, protocol and ports, as far as the headers stand where they usually do; 0 for no IP. */
+static __always_inline int fl_read_dropped(struct sk_buff* skb, __u32 direction,
+                                           struct fl_packet* p) {
+  void* header = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
+  __u32 local = direction == FL_EGRESS ? 0 : 1;
+  __be16 protocol = BPF_CORE_READ(skb, protocol);
+  if (protocol == bpf_htons(ETH_P_IP)) {
+    struct iphdr ip;
+    if (bpf_probe_read_kernel(&ip, sizeof(ip), header)) return 0;
+    p->address[FL_LOCAL][2] = p->address[FL_PEER][2] = bpf_htonl(0xffff);
+    p->address[FL_LOCAL][3] = local ? ip.daddr : ip.saddr;
+    p->address[FL_PEER][3] = local ? ip.saddr : ip.daddr;
+    fl_set_protocol(ip.protocol, p);
+    if (!(ip.frag_off & bpf_htons(0x1fff))) fl_read_ports(header + ip.ihl * 4, direction, p);
+    return 1;
+  }
+  if (protocol == bpf_htons(ETH_P_IPV6)) {
+    struct ipv6hdr ip;
+    if (bpf_probe_read_kernel(&ip, sizeof(ip), header)) return 0;
+    __builtin_memcpy(p->address[FL_LOCAL], local ? &ip.daddr : &ip.saddr, 16);
+    __builtin_memcpy(p->address[FL_PEER], local ? &ip.saddr : &ip.daddr, 16);
+    fl_set_protocol(ip.nexthdr, p);
+    fl_read_ports(header + sizeof(ip), direction, p);
+    return 1;
+  }
+  return 0;
+}
+
+__noinline int fl_count_drop(__u64 targets, __u32 reason) {
+  if (reason >= FL_DROP_REASONS) reason = FL_DROP_REASONS - 1;
+  for (int i = 0; i < FL_MAX_TARGETS && targets >> i; i++) {
+    __u32 target = i, index = target * FL_DROP_REASONS + reason;
+    struct fl_target_stats* stats;
+    __u64* drops;
+    if (!(targets >> i & 1)) continue;
+    stats = bpf_map_lookup_elem(&fl_stats, &target);
+    drops = bpf_map_lookup_elem(&fl_drops, &index);
+    if (!stats || !drops) return 0;
+    __sync_fetch_and_add(drops, 1);
+    __sync_fetch_and_add(&stats->events[FL_EVENT_DROP], 1);
+  }
+  return 0;
+}
+
+SEC("raw_tp/kfree_skb")
+int fl_drop(struct bpf_raw_tracepoint_args* context) {
+  struct sk_buff* skb = (void*)context->args[0];
+  __u32 zero = 0, direction = FL_INGRESS, hook_id;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_place place = {};
+  struct fl_packet p = {};
+  struct fl_bits set;
+  if (!t) return 0;
+  fl_find_place(skb, &place);
+  hook_id = fl_find_hook(place.netns, place.in);
+  if (hook_id >= FL_MAX_HOOKS) {
+    direction = FL_EGRESS;
+    hook_id = fl_find_hook(place.netns, place.out);
+  }
+  if (hook_id >= FL_MAX_HOOKS || fl_lost_by_fault(skb)) return 0;
+  if (!fl_read_dropped(skb, direction, &p)) return 0;
+  /* Hidden from the compiler, which would drop the mask that the verifier wants to see. */
+  asm volatile("" : "+r"(hook_id));
+  hook_id &= FL_MAX_HOOKS - 1;
+  if (!fl_classify(0, t, &t->hook[hook_id], direction, &p, 0, &set)) return 0;
+  return fl_count_drop(set.word[FL_TARGET_WORD], context->args[2]);
+}
+
+char fl_license[] SEC("license") = "Dual BSD/GPL";

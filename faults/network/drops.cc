@@ -1,0 +1,95 @@
+#include "faults/network/drops.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "bpf/probe.h"
+#include "drops.skel.h"
+
+namespace faultline::network {
+namespace {
+
+struct CloseSkeleton {
+  void operator()(drops* skeleton) const { drops__destroy(skeleton); }
+};
+struct FreeBtf {
+  void operator()(btf* types) const { btf__free(types); }
+};
+
+constexpr std::string_view kPrefix = "SKB_DROP_REASON_";
+// Reasons that are beyond our table: of wireless and of Open vSwitch, and those of later kernels.
+constexpr char kOther[] = "OTHER";
+
+// By number, as this kernel has them. What has another prefix is no drop (SKB_CONSUMED).
+std::vector<std::string> ReasonNames() {
+  std::vector<std::string> names(FL_DROP_REASONS);
+  names[FL_DROP_REASONS - 1] = kOther;
+  const std::unique_ptr<btf, FreeBtf> types(btf__load_vmlinux_btf());
+  if (!types) return names;
+  const int id = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
+  if (id < 0) return names;
+  const btf_type* type = btf__type_by_id(types.get(), static_cast<unsigned>(id));
+  const auto* values = btf_enum(type);
+  for (int i = 0; i < btf_vlen(type); ++i) {
+    const std::string_view name = btf__name_by_offset(types.get(), values[i].name_off);
+    if (!name.starts_with(kPrefix) || values[i].val < 0) continue;
+    if (values[i].val >= FL_DROP_REASONS - 1) continue;
+    names[static_cast<size_t>(values[i].val)] = name.substr(kPrefix.size());
+  }
+  return names;
+}
+
+}  // namespace
+
+Status DropWatch::Watch(bool wanted) {
+  if (!wanted) {
+    link_.Reset();
+    program_.Reset();
+    return absl::OkStatus();
+  }
+  return link_.valid() ? absl::OkStatus() : Attach();
+}
+
+Status DropWatch::Attach() {
+  FL_RETURN_IF_ERROR(bpf::RequireFeature("drop_reasons"));
+  const std::unique_ptr<drops, CloseSkeleton> skeleton(drops__open());
+  if (!skeleton) {
+    return MakeError(StatusCode::kInternal, "opening the program on drops failed: {}",
+                     ErrnoText(errno));
+  }
+  skeleton->rodata->fl_magic = kernel_->magic();
+  FL_RETURN_IF_ERROR(kernel_->ShareMaps(skeleton->obj));
+  if (const int error = -drops__load(skeleton.get()); error != 0) {
+    return MakeError(StatusCode::kFailedPrecondition, "the kernel refused the program on drops: {}",
+                     ErrnoText(error));
+  }
+  FL_ASSIGN_OR_RETURN(drops_,
+                      bpf::MappedArray<__u64>::Map(bpf_map__fd(skeleton->maps.fl_drops),
+                                                   size_t{FL_MAX_TARGETS} * FL_DROP_REASONS));
+  program_ = bpf::UniqueFd(fcntl(bpf_program__fd(skeleton->progs.fl_drop), F_DUPFD_CLOEXEC, 0));
+  link_ = bpf::UniqueFd(bpf_raw_tracepoint_open("kfree_skb", program_.get()));
+  if (!link_.valid()) {
+    return MakeError(StatusCode::kFailedPrecondition, "attaching to kfree_skb failed: {}",
+                     ErrnoText(errno));
+  }
+  if (names_.empty()) names_ = ReasonNames();
+  return absl::OkStatus();
+}
+
+void DropWatch::Take(unsigned target, chaos::v1::TrafficDetail* traffic) {
+  if (!link_.valid()) return;
+  __u64* const drops = drops_.data() + target * FL_DROP_REASONS;
+  for (unsigned reason = 0; reason < FL_DROP_REASONS; ++reason) {
+    if (__atomic_load_n(&drops[reason], __ATOMIC_RELAXED) == 0) continue;
+    const uint64_t count = __atomic_exchange_n(&drops[reason], 0, __ATOMIC_RELAXED);
+    if (!names_[reason].empty()) (*traffic->mutable_kernel_drops())[names_[reason]] += count;
+  }
+}
+
+}  // namespace faultline::network

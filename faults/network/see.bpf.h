@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* What a target's packet tells beside its turn of request and answer. */
+#ifndef FAULTLINE_NETWORK_SEE_BPF_H
+#define FAULTLINE_NETWORK_SEE_BPF_H
+
+#include "faults/network/count.bpf.h"
+#include "faults/network/http_status.bpf.h"
+#include "faults/network/socket.bpf.h"
+
+/* Most packets tell nothing. Global: verified once, by itself, and not for each way to it. */
+__noinline int fl_see(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
+                      struct fl_turn* turn, __u64 targets) {
+  struct fl_seen seen = {};
+  if (!p || !sight || !turn || p->protocol != FL_PROTO_TCP) return 0;
+  if (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) fl_see_handshake(p, sight, &seen);
+  if (turn->answers) fl_see_answer(skb, p, &seen);
+  if (sight->direction == FL_EGRESS && sight->first &&
+      (p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_FIN))))
+    fl_see_socket(skb, p, sight->netns, &seen);
+  if (seen.event | seen.retransmits | seen.handshake_ns | seen.rtt_ns)
+    fl_count_seen(targets, &seen);
+  return 0;
+}
+
+#endif

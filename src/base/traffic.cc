@@ -1,0 +1,39 @@
+#include "base/traffic.h"
+
+#include "base/histogram.h"
+
+namespace faultline {
+
+using chaos::v1::TrafficDetail;
+
+void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
+  const auto* reflection = TrafficDetail::GetReflection();
+  const auto* descriptor = TrafficDetail::descriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const auto* field = descriptor->field(i);
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
+    const uint64_t more = reflection->GetUInt64(from, field);
+    if (more == 0) continue;
+    reflection->SetUInt64(into, field, reflection->GetUInt64(*into, field) + more);
+  }
+  if (from.has_handshake()) {
+    MergeSparse(from.handshake(), into->mutable_handshake()).IgnoreError();
+  }
+  if (from.has_smoothed_rtt()) {
+    MergeSparse(from.smoothed_rtt(), into->mutable_smoothed_rtt()).IgnoreError();
+  }
+  for (const auto& [reason, count] : from.kernel_drops()) {
+    auto& drops = *into->mutable_kernel_drops();
+    const bool room = drops.contains(reason) || drops.size() < kMaxDropReasons;
+    drops[room ? reason : "OTHER"] += count;
+  }
+}
+
+void ClearHistograms(TrafficDetail* traffic) {
+  traffic->clear_handshake();
+  traffic->clear_smoothed_rtt();
+}
+
+bool IsEmpty(const TrafficDetail& traffic) { return traffic.ByteSizeLong() == 0; }
+
+}  // namespace faultline

@@ -1,0 +1,109 @@
+// Status classes of HTTP/1 answers: a real server and a real client.
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "netns/traffic.h"
+
+extern char** environ;
+
+namespace faultline::netns_test {
+namespace {
+
+constexpr uint16_t kPort = 7080;
+
+// Directories answer 200, or 301 without the slash; PUT is 501; POST is 503, after a
+// 100 when that is asked for.
+constexpr char kServerScript[] = R"(
+import http.server, os, sys
+os.chdir('/')
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def log_message(self, *_): pass
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        self.send_error(503)
+http.server.ThreadingHTTPServer(('', int(sys.argv[1])), Handler).serve_forever()
+)";
+
+class AnswersTest : public DriverTest {
+ protected:
+  void SetUp() override {
+    DriverTest::SetUp();
+    if (!network_) return;
+    int missing = 0;
+    RunAnyhow({"curl", "--version"}, &missing);
+    if (missing == 0) RunAnyhow({"python3", "--version"}, &missing);
+    if (missing != 0) GTEST_SKIP() << "needs curl and python3";
+    StartServer();
+  }
+  void TearDown() override {
+    if (server_ <= 0) return;
+    kill(server_, SIGKILL);
+    waitpid(server_, nullptr, 0);
+  }
+  void StartServer() {
+    const std::string port = std::to_string(kPort);
+    const char* command[] = {"python3", "-c", kServerScript, port.c_str(), nullptr};
+    network_->InServer([&] {
+      ASSERT_EQ(posix_spawnp(&server_, command[0], nullptr, nullptr,
+                             const_cast<char* const*>(command), environ),
+                0);
+    });
+    for (int i = 0; i < 100 && Curl({"/"}) != "200"; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  // Status of the answer to what curl was told to ask, the path last.
+  std::string Curl(std::vector<std::string> arguments) {
+    const std::string path = arguments.back();
+    arguments.pop_back();
+    std::vector<std::string> command = {"ip",   "netns",       "exec", network_->client_netns(),
+                                        "curl", "-s",          "-o",   "/dev/null",
+                                        "-w",   "%{http_code}"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    command.push_back(fmt::format("http://{}:{}{}", Network::kServer4, kPort, path));
+    int ignored = 0;
+    return RunAnyhow(command, &ignored);
+  }
+
+  pid_t server_ = 0;
+};
+
+TEST_F(AnswersTest, AreCountedByTheClassOfTheirStatusOnEitherSide) {
+  for (const bool on_server : {true, false}) {
+    SetTarget(on_server ? ServerTarget({kPort}) : ClientTarget());
+    (void)Sample();
+    EXPECT_EQ(Curl({"/"}), "200");
+    EXPECT_EQ(Curl({"/etc/"}), "200");
+    EXPECT_EQ(Curl({"/etc"}), "301");
+    EXPECT_EQ(Curl({"/none"}), "404");
+    EXPECT_EQ(Curl({"-X", "PUT", "/"}), "501");
+    const auto traffic = Sample().traffic();
+    EXPECT_EQ(traffic.http_1xx(), 0u);
+    EXPECT_EQ(traffic.http_2xx(), 2u);
+    EXPECT_EQ(traffic.http_3xx(), 1u);
+    EXPECT_EQ(traffic.http_4xx(), 1u);
+    EXPECT_EQ(traffic.http_5xx(), 1u);
+  }
+}
+
+TEST_F(AnswersTest, AnInterimAnswerAndTheLastOneAreBothCounted) {
+  SetTarget(ServerTarget({kPort}));
+  (void)Sample();
+  EXPECT_EQ(Curl({"-H", "Expect: 100-continue", "-d", "some data", "/"}), "503");
+  const auto traffic = Sample().traffic();
+  EXPECT_EQ(traffic.http_1xx(), 1u);
+  EXPECT_EQ(traffic.http_5xx(), 1u);
+}
+
+TEST_F(AnswersTest, AreCountedOnceWhenAFaultDelaysThem) {
+  SetTarget(ServerTarget({kPort}));
+  Arm(Latency(50));
+  (void)Sample();
+  EXPECT_EQ(Curl({"/none"}), "404");
+  EXPECT_EQ(Sample().traffic().http_4xx(), 1u);
+}
+
+}  // namespace
+}  // namespace faultline::netns_test
