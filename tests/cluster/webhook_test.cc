@@ -110,7 +110,7 @@ TEST_F(Webhooks, AreToldOfEachEventOnceWithASignatureThatHolds) {
     const Json event = Json::parse(post.body);
     EXPECT_EQ(post.target, "/hook");
     EXPECT_EQ(post.headers.at("content-type"), "application/json");
-    EXPECT_EQ(post.headers.at("webhook-id"), event.at("id"));
+    EXPECT_EQ(post.headers.at("webhook-id"), event.at("id").get<std::string>());
     const std::string& timestamp = post.headers.at("webhook-timestamp");
     EXPECT_NEAR(std::stod(timestamp), static_cast<double>(UnixNowNs()) / 1e9, 120);
     EXPECT_EQ(post.headers.at("webhook-signature"),
