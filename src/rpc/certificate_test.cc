@@ -25,8 +25,12 @@ class Certificates : public testing::Test {
         "-keyout node.key -out node.csr\n"
         "openssl x509 -req -in node.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
         "-out node.pem\n"
-        "openssl x509 -req -in node.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days -1 "
-        "-out expired.pem\n"
+        "touch index; echo 01 > serial\n"
+        "printf \"[ca]\\ndefault_ca=x\\n[x]\\ndatabase=index\\nnew_certs_dir=.\\nserial=serial\\n"
+        "policy=p\\n"
+        "[p]\\ncommonName=supplied\\n\" > ca.cnf\n"
+        "openssl ca -batch -config ca.cnf -in node.csr -cert ca.pem -keyfile ca.key -md sha256 "
+        "-startdate 20200101000000Z -enddate 20200102000000Z -out expired.pem\n"
         "openssl ec -in node.key -aes128 -passout pass:secret -out locked.key\n"
         "echo nonsense > nonsense\n",
         folder_);
