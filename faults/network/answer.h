@@ -35,7 +35,7 @@ class Original {
   std::span<const uint8_t> payload() const {
     return packet_.subspan(transport_.payload_at, transport_.end - transport_.payload_at);
   }
-  bool is_ipv6() const { return packet_[transport_.network_at] >> 4u == 6; }
+  bool is_ipv6() const { return packet_[transport_.network_at - 2] == 0x86; }  // by the ethertype
   // Big-endian numbers of the transport header.
   uint16_t Field16(size_t at) const;
   uint32_t Field32(size_t at) const;

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "faults/network/datapath.h"
+#include "faults/network/dns.h"
 #include "faults/network/refuse.h"
 #include "faults/network/reset.h"
 #include "faults/network/test_frames.h"
@@ -139,6 +142,27 @@ TEST_P(AnswerTest, TimestampsComeBackExchanged) {
     const auto other = frame.Build();
     EXPECT_TRUE(TimestampsBack(*Original::Read(other, FL_EGRESS)).empty());
   }
+}
+
+TEST_P(AnswerTest, TenThousandBrokenFramesLeadNobodyAstray) {
+  std::mt19937 random(7);
+  const DnsAnswerer dns({"*"}, {.kind = DnsReply::Kind::kError, .error = 3});
+  int answers = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    auto frame = Tcp(i % 2 == 0 ? kTcpSyn : kTcpAck, std::string(i % 50, 'p')).Build();
+    // Behind the return tag, which is the lane's own.
+    constexpr size_t kFrom = sizeof(VnetHeader) + 16;
+    for (unsigned flips = random() % 4; flips > 0; --flips) {
+      frame[kFrom + random() % (frame.size() - kFrom)] = static_cast<uint8_t>(random());
+    }
+    const auto cut = std::span(frame).first(frame.size() - random() % 8);
+    for (const auto& made : {ResetsFor(cut, FL_EGRESS).size(),
+                             RefusalOf(Refusal::kNetUnreachable, cut, FL_EGRESS).size(),
+                             dns.Ask(cut, FL_EGRESS).answers.size()}) {
+      answers += static_cast<int>(made);
+    }
+  }
+  EXPECT_GT(answers, 5'000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AnswerTest,

@@ -27,8 +27,9 @@ struct Carried {
 
 std::optional<Carried> ReadIpv4(Packet packet, size_t at) {
   if (at + kIpv4Bytes > packet.size()) return std::nullopt;
-  const size_t total = Word(packet, at + 2);
-  return Carried{.at = at + (packet[at] & 0x0fu) * size_t{4},
+  const size_t header = (packet[at] & 0x0fu) * size_t{4}, total = Word(packet, at + 2);
+  if (header < kIpv4Bytes) return std::nullopt;
+  return Carried{.at = at + header,
                  .end = total == 0 ? packet.size() : std::min(at + total, packet.size()),
                  .protocol = packet[at + 9],
                  .first = (Word(packet, at + 6) & 0x1fff) == 0};
