@@ -1,5 +1,7 @@
 #include "control/apply.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 
 #include "control/admission.h"
@@ -12,6 +14,7 @@ namespace faultline::control {
 namespace {
 
 using chaos::v1::TargetPhase;
+using google::protobuf::util::TimeUtil;
 
 // One command's application: the state, when, and what has changed so far.
 struct Step {
@@ -53,13 +56,6 @@ struct Step {
   }
 };
 
-google::protobuf::Duration ToDuration(int64_t ms) {
-  google::protobuf::Duration duration;
-  duration.set_seconds(ms / 1'000);
-  duration.set_nanos(static_cast<int32_t>(ms % 1'000) * 1'000'000);
-  return duration;
-}
-
 // Takes what it keeps out of the command.
 Status Create(Step step, v1::CreateExperiment& command) {
   FL_ASSIGN_OR_RETURN(const Admission admission, Admit(step.state, command));
@@ -76,7 +72,7 @@ Status Create(Step step, v1::CreateExperiment& command) {
   experiment->set_seed(command.seed());
   experiment->set_created_by(command.created_by());
   experiment->set_request_id(command.request_id());
-  *experiment->mutable_duration() = ToDuration(command.duration_ms());
+  *experiment->mutable_duration() = TimeUtil::MillisecondsToDuration(command.duration_ms());
   *experiment->mutable_created_at() = ToTimestamp(step.moment.unix_ms);
   *experiment->mutable_ends_at() = ToTimestamp(step.moment.unix_ms + command.duration_ms());
   for (int i = 0; i < command.faults_size(); ++i) {
@@ -86,7 +82,7 @@ Status Create(Step step, v1::CreateExperiment& command) {
       pair->set_fault_index(static_cast<uint32_t>(i));
       pair->set_target_id(target->target_id());
       pair->set_agent_id(target->agent_id());
-      *pair->mutable_lease() = ToDuration(command.lease_ms());
+      *pair->mutable_lease() = TimeUtil::MillisecondsToDuration(command.lease_ms());
       SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "", step.moment);
     }
   }

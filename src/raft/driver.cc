@@ -292,18 +292,4 @@ View Driver::view() const {
   return view;
 }
 
-const Member* Driver::FindMember(uint64_t id) const {
-  const auto found = std::find_if(members_.begin(), members_.end(),
-                                  [id](const Member& member) { return member.id == id; });
-  return found == members_.end() ? nullptr : &*found;
-}
-
-std::vector<uint64_t> Driver::OtherVoters() const {
-  std::vector<uint64_t> others;
-  for (const Member& member : members_) {
-    if (member.id != options_.id && !member.learner) others.push_back(member.id);
-  }
-  return others;
-}
-
 }  // namespace faultline::raft

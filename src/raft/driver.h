@@ -121,8 +121,8 @@ class Driver {
     bool begun = false;  // the core knows of it
     std::function<void(Status)> done;
   };
-  // Entries of the log as part of an AppendEntries: what one follower gets mostly goes to the others
-  // too. Index and term of the last one tell all before it (log matching).
+  // Entries of the log as part of an AppendEntries: what one follower gets mostly goes to the
+  // others too. Index and term of the last one tell all before it (log matching).
   struct EncodedRun {
     uint64_t first = 0;
     uint64_t last = 0;

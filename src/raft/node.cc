@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "base/strand.h"
 #include "raft/driver.h"
-#include "raft/load_snapshot.h"
+#include "raft/fetch_snapshot.h"
 #include "raft/log_store.h"
 #include "raft/node_options.h"
 #include "raft/snapshot_shelf.h"
@@ -23,9 +23,6 @@ constexpr size_t kMaxInbox = 8'192;
 constexpr uint64_t kMinTickNs = kNanosPerMilli / 2;
 // While the disk refuses it is tried again so often.
 constexpr std::chrono::milliseconds kRetryWrite{500};
-// A fetch that gets nothing so many times in a row is given up; the leader offers again.
-constexpr int kMaxStalled = 5;
-constexpr std::chrono::milliseconds kRetryFetch{200};
 
 class NodeImpl final : public Node, private Driver::Host {
  public:
@@ -309,7 +306,8 @@ class NodeImpl final : public Node, private Driver::Host {
     snapshots_.Post([this, from, wanted = std::move(wanted)] {
       FL_LOG(info, "raft: fetching the snapshot at {} ({} bytes) from member {}",
              wanted->metadata.last_index(), wanted->sum.size_bytes, from.id);
-      const auto fetched = Fetch(from, wanted);
+      const auto fetched =
+          FetchSnapshot(from, wanted, transport_, &store_->snapshots(), *machine_, stopping_);
       (fetched.ok() ? meters_.snapshots_fetched : meters_.snapshot_fetches_failed).Add();
       if (!fetched.ok()) {
         FL_LOG(warn, "raft: could not fetch a snapshot from member {}: {}", from.id,
@@ -320,43 +318,6 @@ class NodeImpl final : public Node, private Driver::Host {
         Pump();
       });
     });
-  }
-
-  StatusOr<Driver::Fetched> Fetch(const Member& from, const SnapshotPtr& wanted) {
-    SnapshotFolder& folder = store_->snapshots();
-    DurableFile file;
-    uint64_t have_bytes = 0;
-    FL_RETURN_IF_ERROR(folder.OpenPart(wanted, &file, &have_bytes));
-    FL_RETURN_IF_ERROR(FetchBytes(from, *wanted, &file, have_bytes));
-    Driver::Fetched fetched;
-    FL_ASSIGN_OR_RETURN(fetched.snapshot, folder.FinishPart(wanted, &file));
-    FL_ASSIGN_OR_RETURN(fetched.state, LoadSnapshot(*fetched.snapshot, *machine_));
-    return fetched;
-  }
-
-  // Goes on where it was interrupted, as long as something comes.
-  Status FetchBytes(const Member& from, const Snapshot& wanted, DurableFile* file,
-                    uint64_t have_bytes) {
-    Status disk;
-    for (int stalled = 0; have_bytes < wanted.sum.size_bytes;) {
-      const uint64_t before = have_bytes;
-      const Status status = transport_->FetchSnapshot(
-          from, wanted, have_bytes, [&](std::string_view bytes) -> Status {
-            if (bytes.size() > wanted.sum.size_bytes - have_bytes) {
-              return MakeError(StatusCode::kDataLoss, "the snapshot is longer than was offered");
-            }
-            disk = file->Append(bytes);
-            if (disk.ok()) have_bytes += bytes.size();
-            return disk;
-          });
-      if (!disk.ok()) return disk;
-      if (have_bytes == wanted.sum.size_bytes) break;
-      if (have_bytes > before) stalled = 0;
-      const bool worth = status.code() == StatusCode::kUnavailable || status.ok();
-      if (!worth || ++stalled > kMaxStalled || stopping_) return status;
-      std::this_thread::sleep_for(kRetryFetch);
-    }
-    return absl::OkStatus();
   }
 
   void Send(const Member& to, std::string message) override {
