@@ -33,9 +33,8 @@ struct Step {
     Tell(*record);
   }
   void Tell(const v1::ExperimentRecord& record) {
-    const auto& experiment = record.experiment();
     outcome.experiments.insert(record.created_index());
-    for (const auto& pair : experiment.targets()) outcome.agents.insert(pair.agent_id());
+    for (const auto& pair : record.experiment().targets()) outcome.agents.insert(pair.agent_id());
   }
 
   // Calls change(pair, its position, record) for each pair of the agent's that has not ended; what
@@ -225,8 +224,7 @@ void RecordReport(Step step, const v1::RecordReport& part) {
   step.state.DropOldReports();
 }
 
-Status Dispatch(Step step, v1::Command* mutable_command) {
-  const v1::Command& command = *mutable_command;
+Status Dispatch(Step step, v1::Command& command) {
   switch (command.kind_case()) {
     case v1::Command::kInitCluster:
       if (step.state.cluster_id.empty()) {
@@ -234,7 +232,7 @@ Status Dispatch(Step step, v1::Command* mutable_command) {
       }
       break;
     case v1::Command::kCreateExperiment:
-      return Create(step, *mutable_command->mutable_create_experiment());
+      return Create(step, *command.mutable_create_experiment());
     case v1::Command::kStopExperiments:
       return Stop(step, command.stop_experiments());
     case v1::Command::kRegisterAgent:
@@ -278,7 +276,7 @@ uint32_t VersionOf(const v1::Command& command) {
 Outcome Apply(State& state, v1::Command command, uint64_t index, bool wanted) {
   Outcome outcome;
   const Moment moment{index, command.time_unix_ms(), state.version};
-  const Status status = Dispatch(Step{state, moment, outcome, wanted}, &command);
+  const Status status = Dispatch(Step{state, moment, outcome, wanted}, command);
   if (!status.ok()) *outcome.result.mutable_error() = ToError(status);
   state.DropOldest();
   return outcome;
