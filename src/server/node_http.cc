@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/catching_up.h"
 #include "server/node_metrics.h"
 
 namespace faultline::server {
@@ -22,16 +23,6 @@ void Health(const Parts& parts, raft::Node* node, const std::function<void(http:
     }
     done({});
   });
-}
-
-std::string WhyBehind(const Status& status, const raft::View& view) {
-  if (view.leader_id == 0) return "no leader is known";
-  const auto detail = DetailOf(status);
-  const bool late =
-      status.code() == StatusCode::kDeadlineExceeded || (detail && detail->reason() == "NO_LEADER");
-  if (!late) return ToString(status.message());
-  return fmt::format("catching up with leader {}: applied {} of at least {}", view.leader_id,
-                     view.applied_index, view.commit_index);
 }
 
 // Whether the node answers as the cluster would: it has found a leader that a majority backs, and

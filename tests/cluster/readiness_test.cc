@@ -1,4 +1,4 @@
-// What /readyz and /healthz say of a node whose disk is full, and of one that cannot keep up.
+// What /readyz and /healthz say of a node whose disk is full.
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -24,9 +24,8 @@ class Readiness : public ::testing::Test {
  protected:
   Readiness() : ports_(FreePorts(kNodes)) {}
 
-  void StartAll(std::map<int, std::string> programs = {}) {
+  void StartAll() {
     Cluster::Options options;
-    options.programs = std::move(programs);
     options.nodes = kNodes;
     for (int node = 0; node < kNodes; ++node) {
       options.flags[node] = {"--http-listen", fmt::format("127.0.0.1:{}", port(node))};
@@ -65,22 +64,6 @@ class Readiness : public ::testing::Test {
     EXPECT_TRUE(Eventually(is_known));
     context.TryCancel();
     stream->Finish();
-  }
-
-  // A controller whose every sync to disk takes as long as SetSyncDelay says.
-  std::string SlowProgram(int node) const {
-    const std::string path = fmt::format("{}/program-{}", directory_.path(), node);
-    std::ofstream(path) << fmt::format(
-        "#!/bin/sh\nLD_PRELOAD={} FAULTLINE_SYNC_DELAY_FILE={} exec {} \"$@\"\n",
-        FAULTLINE_SLOW_SYNC, SyncFile(node), Cluster::DefaultProgram());
-    fs::permissions(path, fs::perms::owner_all);
-    return path;
-  }
-  std::string SyncFile(int node) const {
-    return fmt::format("{}/sync-{}", directory_.path(), node);
-  }
-  void SetSyncDelay(int node, std::chrono::microseconds delay) const {
-    std::ofstream(SyncFile(node)) << delay.count();
   }
 
   const std::vector<int> ports_;
@@ -125,25 +108,6 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   fs::remove(filler);
   EXPECT_TRUE(BecomesReady(kSick));
   cluster_->process(kSick).Kill();
-}
-
-TEST_F(Readiness, ANodeThatIsBehindSaysThatItCatchesUpUntilItHas) {
-  StartAll({{1, SlowProgram(1)}, {2, SlowProgram(2)}});
-  const int behind = cluster_->WaitForLeader() == 1 ? 2 : 1;
-  ASSERT_TRUE(BecomesReady(behind)) << cluster_->process(behind).log();
-  SetSyncDelay(behind, std::chrono::seconds(5));
-  Answer ready;
-  uint64_t written = 0;
-  EXPECT_TRUE(Eventually([&] {
-    WriteMuch(++written);
-    ready = Get(port(behind), "/readyz");
-    return ready.status == "503" && ready.body.starts_with("catching up with leader ");
-  })) << ready.body;
-  EXPECT_NE(ready.body.find(": applied "), std::string::npos) << ready.body;
-  EXPECT_EQ(Get(port(behind), "/healthz").status, "200");
-  EXPECT_EQ(Get(port(0), "/readyz").status, "200") << "the others go on";
-  SetSyncDelay(behind, std::chrono::seconds(0));
-  EXPECT_TRUE(BecomesReady(behind)) << Get(port(behind), "/readyz").body;
 }
 
 }  // namespace

@@ -1,0 +1,33 @@
+#include "server/catching_up.h"
+
+#include <gtest/gtest.h>
+
+namespace faultline::server {
+namespace {
+
+raft::View Follower(uint64_t leader_id) {
+  raft::View view;
+  view.leader_id = leader_id;
+  view.applied_index = 45;
+  view.commit_index = 50;
+  return view;
+}
+
+TEST(CatchingUp, SaysHowFarANodeIsThatIsBehindOrHasNoProof) {
+  const char* expected = "catching up with leader 2: applied 45 of at least 50";
+  const Status behind =
+      MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND", "this node lags behind");
+  EXPECT_EQ(WhyBehind(behind, Follower(2)), expected);
+  const Status no_leader = MakeDetailedError(StatusCode::kUnavailable, "NO_LEADER", "no leader");
+  EXPECT_EQ(WhyBehind(no_leader, Follower(2)), expected);
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), Follower(2)), expected);
+}
+
+TEST(CatchingUp, SaysThatThereIsNoLeaderAndWhateverElseIsWrong) {
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), Follower(0)),
+            "no leader is known");
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kInternal, "broken"), Follower(2)), "broken");
+}
+
+}  // namespace
+}  // namespace faultline::server
