@@ -1,5 +1,8 @@
 #include "base/traffic.h"
 
+#include <map>
+#include <string>
+
 #include "base/histogram.h"
 
 namespace faultline {
@@ -22,7 +25,10 @@ void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
   if (from.has_smoothed_rtt()) {
     MergeSparse(from.smoothed_rtt(), into->mutable_smoothed_rtt()).IgnoreError();
   }
-  for (const auto& [reason, count] : from.kernel_drops()) {
+  // In order: where there is no more room decides which ones are told by name, on every node alike.
+  const auto& unordered = from.kernel_drops();
+  const std::map<std::string, uint64_t> ordered(unordered.begin(), unordered.end());
+  for (const auto& [reason, count] : ordered) {
     auto& drops = *into->mutable_kernel_drops();
     const bool room = drops.contains(reason) || drops.size() < kMaxDropReasons;
     drops[room ? reason : "OTHER"] += count;

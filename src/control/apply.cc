@@ -269,7 +269,7 @@ Status Dispatch(Step step, v1::Command& command) {
 
 uint32_t VersionOf(const v1::Command& command) {
   if (command.has_move_webhooks()) return 4;
-  if (command.has_record_report()) return 3;
+  if (command.has_record_report()) return VersionOf(command.record_report());
   return command.has_raise_version() ? command.raise_version().version() : kFirstVersion;
 }
 

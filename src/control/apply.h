@@ -11,8 +11,8 @@ namespace faultline::control {
 // What one command changed, for those who watch.
 struct Outcome {
   v1::Result result;
-  std::set<uint64_t> experiments;     // created_index of those that changed
-  std::set<std::string> agents;       // ids whose record or desired state changed
+  std::set<uint64_t> experiments;  // created_index of those that changed
+  std::set<std::string> agents;    // ids whose record or desired state changed
 };
 
 // Applies the command at `index` (above any applied before). A refused command changes nothing, and

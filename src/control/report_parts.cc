@@ -94,6 +94,23 @@ void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurement
   if (from.has_traffic()) MergeTraffic(from.traffic(), into->mutable_traffic());
 }
 
+uint32_t VersionOf(const ::control::v1::RecordReport& part) {
+  const bool traffic =
+      std::any_of(part.targets().begin(), part.targets().end(), [](const auto& target) {
+        return target.before().has_traffic() || target.during().has_traffic() ||
+               target.after().has_traffic();
+      });
+  return traffic ? kTrafficVersion : kReportVersion;
+}
+
+void ClearTraffic(::control::v1::RecordReport* part) {
+  for (TargetReport& target : *part->mutable_targets()) {
+    target.mutable_before()->clear_traffic();
+    target.mutable_during()->clear_traffic();
+    target.mutable_after()->clear_traffic();
+  }
+}
+
 void AddToReport(const ::control::v1::RecordReport& part, chaos::v1::Report* report) {
   for (const TargetReport& target : part.targets()) AddTarget(target, report);
   for (const ReportEvent& event : part.events()) AddEvent(event, report);

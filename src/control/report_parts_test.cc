@@ -100,6 +100,11 @@ TEST(Report, IsKeptOfAnEndedExperimentOnly) {
   EXPECT_EQ(driver.state.Find(id)->report().targets_size(), 1);
   EXPECT_EQ(driver.state.reported.size(), 1u);
   EXPECT_EQ(VersionOf(command), 3u);
+  auto* target = command.mutable_record_report()->mutable_targets(0);
+  target->mutable_during()->mutable_traffic()->set_retransmits(1);
+  EXPECT_EQ(VersionOf(command), 5u) << "an earlier program would not merge it";
+  ClearTraffic(command.mutable_record_report());
+  EXPECT_EQ(VersionOf(command), 3u);
   command.mutable_record_report()->set_experiment_id("unknown");
   driver.Apply(command);
 }

@@ -5,6 +5,7 @@
 //   2  the finished experiments that are forgotten are those that ended first
 //   3  RecordReport: an ended experiment's report
 //   4  MoveWebhooks, and the notices in experiments' records that webhooks are made from
+//   5  a RecordReport's measurements tell of traffic
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -19,7 +20,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 4;
+inline constexpr uint32_t kNewestVersion = 5;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);

@@ -165,17 +165,19 @@ void GrpcPeer::Write() {
 void GrpcPeer::OnWritten(bool ok) {
   Stream* stream = nullptr;
   bool more = false;
+  bool over = false;
   {
     const std::lock_guard lock(mutex_);
     stream = stream_;
     if (ok) NoteSent(stream->request());
-    more = ok && !stopping_ && !queue_.empty();
+    over = !ok || stopping_;
+    more = !over && !queue_.empty();
     writing_ = more;
     if (more) Take(stream->request());
-    if (!ok || stopping_) stream_ = nullptr;
+    if (over) stream_ = nullptr;
   }
-  if (more) return stream->Write();
-  if (!ok || stopping_) stream->Close();
+  if (more) stream->Write();
+  if (over) stream->Close();
 }
 
 void GrpcPeer::OnEnded(const grpc::Status& status) {
@@ -210,10 +212,10 @@ ExchangeRequest GrpcPeer::FirstRequest() const {
 
 void GrpcPeer::Run() {
   const auto channel = MakePeerChannel(member_.address, credentials_);
-  rpc::KeepCallbackQueue(channel);
   const auto stub = RaftService::NewStub(channel);
   while (Connected(*channel)) {
     Stream stream(this, FirstRequest());
+    rpc::KeepCallbackQueue(channel);
     stream.Open(*stub);
     bool stopped = false;
     {

@@ -217,9 +217,12 @@ Status GrpcTransport::FetchSnapshot(const Member& from, const Snapshot& wanted, 
 void GrpcTransport::StopFetching() { impl_->fetcher.Stop(); }
 
 void GrpcTransport::Send(const Member& to, std::string message) {
+  // Its end waits for gRPC's threads, which may wait for the lock.
+  std::unique_ptr<GrpcPeer> old;
   const std::lock_guard lock(impl_->mutex);
   std::unique_ptr<GrpcPeer>& peer = impl_->peers[to.id];
   if (peer == nullptr || peer->address() != to.address) {
+    old = std::move(peer);
     peer = std::make_unique<GrpcPeer>(impl_->own_id, to, impl_->credentials, impl_->hello);
   }
   peer->Send(std::move(message));

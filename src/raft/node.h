@@ -185,7 +185,8 @@ class Node {
   // configuration, committed or not. Set once, before traffic.
   virtual void ObserveMembers(std::function<void(const std::vector<Member>&)> observer) = 0;
 
-  // A message from another member, as its transport's Send got it.
+  // A message from another member, as its transport's Send got it. Not from within a Send: what the
+  // message leads to may be done, and sent, on the caller's thread.
   virtual void Receive(uint64_t from_id, std::string message) = 0;
 
   // The bytes of a snapshot that this node offers, for a transport's other end: from any thread.

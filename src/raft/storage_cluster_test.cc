@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "base/strand.h"
 #include "raft/test_cluster.h"
 
 namespace faultline::raft {
@@ -107,9 +108,11 @@ class BreakingTransport final : public Transport {
       : own_id_(own_id), nodes_(nodes), mutex_(mutex) {}
 
   void Send(const Member& to, std::string message) override {
-    const std::lock_guard lock(*mutex_);
-    const auto found = nodes_->find(to.id);
-    if (found != nodes_->end()) found->second->Receive(own_id_, std::move(message));
+    way_.Post([this, id = to.id, message = std::move(message)]() mutable {
+      const std::lock_guard lock(*mutex_);
+      const auto found = nodes_->find(id);
+      if (found != nodes_->end()) found->second->Receive(own_id_, std::move(message));
+    });
   }
   Status FetchSnapshot(const Member& from, const Snapshot& wanted, uint64_t offset,
                        const ByteSink& sink) override {
@@ -130,6 +133,7 @@ class BreakingTransport final : public Transport {
   const uint64_t own_id_;
   Nodes* const nodes_;
   std::mutex* const mutex_;
+  Strand way_{"way"};
 };
 
 TEST(StorageClusterTest, ASnapshotOverALinkThatKeepsBreakingArrivesPieceByPiece) {

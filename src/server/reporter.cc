@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/report_parts.h"
 
 namespace faultline::server {
 namespace {
@@ -10,7 +11,6 @@ constexpr std::chrono::milliseconds kLookEvery{500};
 constexpr uint64_t kProposeNs = 10 * kNanosPerSecond;
 // Parts proposed at once.
 constexpr size_t kMaxUnderWay = 32;
-constexpr uint32_t kVersion = 3;  // of RecordReport
 
 }  // namespace
 
@@ -20,13 +20,14 @@ void Reporter::Start() {
 
 void Reporter::Tick() {
   strand_->PostAfter(kLookEvery, [this] { Tick(); });
-  const bool known = plane_->With(
-      [](const control::State& state, const auto&) { return state.version >= kVersion; });
-  if (!known) return;
+  const uint32_t version =
+      plane_->With([](const control::State& state, const auto&) { return state.version; });
+  if (version < control::kReportVersion) return;
   const bool leads = plane_->view().role == raft::Role::kLeader;
   for (auto& part : recorder_->Due(MonotonicNowNs(), leads)) {
     if (under_way_.size() >= kMaxUnderWay) return;
     if (under_way_.contains(part.experiment_id())) continue;
+    if (version < control::kTrafficVersion) control::ClearTraffic(&part);
     Record(std::move(part));
   }
 }

@@ -51,18 +51,24 @@ class Readiness : public ::testing::Test {
       target->set_target_id("large/" + target->name());
       (*target->mutable_labels())["service"] = std::string(200, 'x');
     }
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    const auto stream = stub->Connect(&context);
-    chaos::v1::ConnectResponse response;
-    stream->Write(request);
-    stream->Read(&response);
+    std::unique_ptr<grpc::ClientContext> context;
+    std::unique_ptr<grpc::ClientReaderWriter<chaos::v1::ConnectRequest, chaos::v1::ConnectResponse>>
+        stream;
+    // Refused as long as the node knows no cluster.
+    EXPECT_TRUE(Eventually([&] {
+      if (stream) stream->Finish();
+      context = std::make_unique<grpc::ClientContext>();
+      context->set_deadline(std::chrono::system_clock::now() + kPatience);
+      stream = stub->Connect(context.get());
+      chaos::v1::ConnectResponse response;
+      return stream->Write(request) && stream->Read(&response);
+    }));
     const auto is_known = [&] {
       const auto agents = cluster_->Agents(0);
       return agents.ok() && agents->agents_size() > 0 && agents->agents(0).incarnation() == start;
     };
     EXPECT_TRUE(Eventually(is_known));
-    context.TryCancel();
+    context->TryCancel();
     stream->Finish();
   }
 
