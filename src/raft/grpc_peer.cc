@@ -119,8 +119,7 @@ GrpcPeer::~GrpcPeer() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     if (stream_ != nullptr) stream_->Cancel();
-    // Else the end of the write closes it.
-    if (!writing_) idle = std::exchange(stream_, nullptr);
+    if (!writing_) idle = std::exchange(stream_, nullptr);  // else the write's end closes it
   }
   if (idle != nullptr) idle->Close();
   wake_.notify_all();
@@ -164,8 +163,7 @@ void GrpcPeer::Write() {
 
 void GrpcPeer::OnWritten(bool ok) {
   Stream* stream = nullptr;
-  bool more = false;
-  bool over = false;
+  bool more = false, over = false;
   {
     const std::lock_guard lock(mutex_);
     stream = stream_;
