@@ -68,8 +68,7 @@ class Watched final : public raft::StateMachine {
   double pause_ms() const { return static_cast<double>(with_ns_.load()) / 1e6; }
   double pause_without_ms() const { return static_cast<double>(without_ns_.load()) / 1e6; }
 
-  std::string Apply(uint64_t index, uint64_t term, std::string_view command,
-                    bool wanted) override {
+  std::string Apply(uint64_t index, uint64_t term, std::string_view command, bool wanted) override {
     std::string result = inner_->Apply(index, term, command, wanted);
     const uint64_t now_ns = MonotonicNowNs();
     std::atomic<uint64_t>& longest = under_way_ ? with_ns_ : without_ns_;

@@ -20,7 +20,7 @@
 #define FL_HIST_HANDSHAKE 1
 #define FL_HIST_RTT 2
 #define FL_HISTS 3
-#define FL_HIST_AT(hist, target) (((hist)*FL_MAX_TARGETS + (target)) * FL_HIST_BUCKETS)
+#define FL_HIST_AT(hist, target) (((hist) * FL_MAX_TARGETS + (target)) * FL_HIST_BUCKETS)
 
 /* Drops by reason; what is beyond counts in the last place. */
 #define FL_DROP_REASONS 256

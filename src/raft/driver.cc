@@ -222,7 +222,6 @@ void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
   SubmitProposals();
-  StartWrite();  // the disk is at work while commands are applied
   TellCommitted();
   ApplyCommitted();
   AdvanceChange();

@@ -1,6 +1,7 @@
 #include "netns/process.h"
 
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -35,7 +36,7 @@ Process::~Process() {
 
 std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code) {
   int out[2];
-  EXPECT_EQ(pipe(out), 0);
+  EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);  // a daemon that it starts would keep it open
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
