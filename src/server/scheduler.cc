@@ -126,6 +126,15 @@ uint64_t Scheduler::SilentNs(const AgentKey& agent, uint64_t now_ns) const {
   return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
+uint64_t Scheduler::AllSilentNs(const std::string& agent_id, uint64_t now_ns) const {
+  uint64_t silent_ns = SilentNs(AgentKey(agent_id, 0), now_ns);
+  for (auto at = reported_ns_.lower_bound({agent_id, 0});
+       at != reported_ns_.end() && at->first.first == agent_id; ++at) {
+    silent_ns = std::min(silent_ns, SilentNs(at->first, now_ns));
+  }
+  return silent_ns;
+}
+
 void Scheduler::CheckAgents(uint64_t now_ns) {
   std::vector<control::v1::Command> commands;
   plane_->With([&](const control::State& state, const auto&) {
@@ -137,7 +146,9 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
         gone->set_incarnation(agent.incarnation());
         gone->set_node_id(agent.node_id());
       }
-      if (silent_ns > 2 * lease_ns_ && control::IsBusy(state, id)) {
+      // What is registered may be an earlier start's registration that came late, while a later one
+      // holds faults: no start may have been heard of.
+      if (AllSilentNs(id, now_ns) > 2 * lease_ns_ && control::IsBusy(state, id)) {
         auto* lost = commands.emplace_back().mutable_agent_lost();
         lost->set_agent_id(id);
         lost->set_incarnation(agent.incarnation());

@@ -43,7 +43,9 @@ class Scheduler {
   void Lead(uint64_t now_ns);
   void CheckAgents(uint64_t now_ns);
   void Propose(const std::string& what, control::v1::Command command);
+  // For how long no node has told of that start of an agent; of any start of it.
   uint64_t SilentNs(const AgentKey& agent, uint64_t now_ns) const;
+  uint64_t AllSilentNs(const std::string& agent_id, uint64_t now_ns) const;
 
   Strand* const strand_;
   ControlPlane* const plane_;
