@@ -110,7 +110,10 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
   }
   hooks_->FindGateways();
   const Status watched = drops_.Watch(!targets_.empty());
-  if (!watched.ok()) FL_LOG(debug, "drops are not counted: {}", ToString(watched.message()));
+  // What the kernel lacks is told once, as a capability.
+  if (!watched.ok() && bpf::HasFeature("drop_reasons")) {
+    FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
+  }
   return statuses;
 }
 

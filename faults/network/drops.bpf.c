@@ -57,11 +57,18 @@ static __always_inline int fl_lost_by_fault(struct sk_buff* skb) {
   return mark == fl_magic;
 }
 
+/* Older verifiers do not know how large a number is whose bytes were swapped. */
+static __always_inline __u32 fl_port(__be16 port) {
+  __u32 number = bpf_ntohs(port);
+  asm volatile("%0 &= 0xffff" : "+r"(number));
+  return number;
+}
+
 static __always_inline void fl_read_ports(void* l4, __u32 direction, struct fl_packet* p) {
   __be16 ports[2];
   if (p->protocol > FL_PROTO_UDP || bpf_probe_read_kernel(ports, sizeof(ports), l4)) return;
-  p->local_port = bpf_ntohs(direction == FL_EGRESS ? ports[0] : ports[1]);
-  p->peer_port = bpf_ntohs(direction == FL_EGRESS ? ports[1] : ports[0]);
+  p->local_port = fl_port(direction == FL_EGRESS ? ports[0] : ports[1]);
+  p->peer_port = fl_port(direction == FL_EGRESS ? ports[1] : ports[0]);
   p->has_ports = 1;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "bpf/probe.h"
+#include "bpf/verifier_log.h"
 #include "drops.skel.h"
 
 namespace faultline::network {
@@ -65,9 +66,9 @@ Status DropWatch::Attach() {
   }
   skeleton->rodata->fl_magic = kernel_->magic();
   FL_RETURN_IF_ERROR(kernel_->ShareMaps(skeleton->obj));
+  const bpf::VerifierLog log(skeleton->obj);
   if (const int error = -drops__load(skeleton.get()); error != 0) {
-    return MakeError(StatusCode::kFailedPrecondition, "the kernel refused the program on drops: {}",
-                     ErrnoText(error));
+    return log.Refused("the program on drops", error);
   }
   FL_ASSIGN_OR_RETURN(drops_,
                       bpf::MappedArray<__u64>::Map(bpf_map__fd(skeleton->maps.fl_drops),

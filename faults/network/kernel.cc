@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "bpf/verifier_log.h"
 #include "datapath.skel.h"
 
 namespace faultline::network {
@@ -28,10 +29,9 @@ StatusOr<Skeleton> Open(unsigned hook, uint64_t magic) {
 }
 
 Status LoadInto(const Skeleton& skeleton) {
+  const bpf::VerifierLog log(skeleton->obj);
   const int error = -datapath__load(skeleton.get());
-  if (error == 0) return absl::OkStatus();
-  return MakeError(StatusCode::kFailedPrecondition, "the kernel refused the network programs: {}",
-                   ErrnoText(error));
+  return error == 0 ? absl::OkStatus() : log.Refused("the network programs", error);
 }
 
 bpf::UniqueFd Duplicate(int fd) { return bpf::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
