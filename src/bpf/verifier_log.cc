@@ -17,15 +17,17 @@ constexpr size_t kLastBytes = 1'000;
 VerifierLog::VerifierLog(bpf_object* object) {
   bpf_program* program = nullptr;
   while ((program = bpf_object__next_program(object, program)) != nullptr) {
-    logs_.push_back({bpf_program__name(program), std::vector<char>(kLogBytes)});
+    auto text = std::make_unique_for_overwrite<char[]>(kLogBytes);
+    text[0] = '\0';
     // At level 0 libbpf asks for it only when the program was refused.
-    bpf_program__set_log_buf(program, logs_.back().text.data(), logs_.back().text.size());
+    bpf_program__set_log_buf(program, text.get(), kLogBytes);
+    logs_.push_back({bpf_program__name(program), std::move(text)});
   }
 }
 
 Status VerifierLog::Refused(std::string_view what, int error) const {
   for (const Of& of : logs_) {
-    const std::string_view text(of.text.data());
+    const std::string_view text(of.text.get());
     if (text.empty()) continue;
     FL_LOG(warn, "the kernel's verifier on {}: ...{}", of.program,
            text.substr(text.size() - std::min(text.size(), kLastBytes)));

@@ -3,6 +3,7 @@
 
 #include <bpf/libbpf.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,7 @@ class VerifierLog {
  private:
   struct Of {
     std::string program;
-    std::vector<char> text;
+    std::unique_ptr<char[]> text;  // not touched, so no memory, unless it is needed
   };
   std::vector<Of> logs_;
 };
