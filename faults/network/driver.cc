@@ -110,10 +110,8 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
   }
   hooks_->FindGateways();
   const Status watched = drops_.Watch(!targets_.empty());
-  // What the kernel lacks is told once, as a capability.
-  if (!watched.ok() && bpf::HasFeature("drop_reasons")) {
+  if (!watched.ok() && bpf::HasFeature("drop_reasons"))  // what it lacks is told as a capability
     FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
-  }
   return statuses;
 }
 
