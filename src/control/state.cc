@@ -1,10 +1,13 @@
 #include "control/state.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 
 namespace faultline::control {
 
 using chaos::v1::TargetPhase;
+using google::protobuf::util::TimeUtil;
 
 namespace {
 
@@ -153,8 +156,7 @@ chaos::v1::DesiredState DesiredFor(const State& state, const std::string& agent_
   for (const uint64_t index : UnfinishedOfAgent(state, agent_id)) {
     const auto& record = state.experiments.at(index);
     const auto& experiment = record.experiment();
-    const int64_t duration_ms =
-        experiment.duration().seconds() * 1'000 + experiment.duration().nanos() / 1'000'000;
+    const int64_t duration_ms = TimeUtil::DurationToMilliseconds(experiment.duration());
     const int64_t left_ms = std::min(ToUnixMs(experiment.ends_at()) - now_unix_ms, duration_ms);
     if (left_ms <= 0) continue;
     for (const auto& pair : experiment.targets()) {
@@ -171,8 +173,7 @@ chaos::v1::DesiredState DesiredFor(const State& state, const std::string& agent_
       fault->set_kind(planned.fault().kind());
       *fault->mutable_config() = planned.config();
       fault->set_seed(experiment.seed());
-      fault->mutable_remaining()->set_seconds(left_ms / 1'000);
-      fault->mutable_remaining()->set_nanos(static_cast<int32_t>(left_ms % 1'000) * 1'000'000);
+      *fault->mutable_remaining() = TimeUtil::MillisecondsToDuration(left_ms);
     }
   }
   return desired;

@@ -228,14 +228,9 @@ void Driver::Pump() {
   AdaptTimeouts();
   TakeSnapshot();
   if (!failure_.ok()) return;
-  StartWrite();
+  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
   AskLeadership();
   quorum_.Finish(applied_index_);
-}
-
-void Driver::StartWrite() {
-  if (!failure_.ok()) return;
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
 }
 
 void Driver::SubmitProposals() {

@@ -169,7 +169,6 @@ class Driver {
   void TellCommitted();
 
   void SubmitProposals();
-  void StartWrite();
   void ApplyCommitted();
   void ApplyConfiguration(uint64_t index);
   Status RestoreConfigurations(const LoadedLog& log);

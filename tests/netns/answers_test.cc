@@ -1,11 +1,6 @@
 // Status classes of HTTP/1 answers: a real server and a real client.
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
+#include "netns/process.h"
 #include "netns/traffic.h"
-
-extern char** environ;
 
 namespace faultline::netns_test {
 namespace {
@@ -37,18 +32,11 @@ class AnswersTest : public DriverTest {
     if (missing != 0) GTEST_SKIP() << "needs curl and python3";
     StartServer();
   }
-  void TearDown() override {
-    if (server_ <= 0) return;
-    kill(server_, SIGKILL);
-    waitpid(server_, nullptr, 0);
-  }
   void StartServer() {
     const std::string port = std::to_string(kPort);
-    const char* command[] = {"python3", "-c", kServerScript, port.c_str(), nullptr};
     network_->InServer([&] {
-      ASSERT_EQ(posix_spawnp(&server_, command[0], nullptr, nullptr,
-                             const_cast<char* const*>(command), environ),
-                0);
+      server_ =
+          std::make_unique<Process>(std::vector<std::string>{"python3", "-c", kServerScript, port});
     });
     for (int i = 0; i < 100 && Curl({"/"}) != "200"; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -67,7 +55,7 @@ class AnswersTest : public DriverTest {
     return RunAnyhow(command, &ignored);
   }
 
-  pid_t server_ = 0;
+  std::unique_ptr<Process> server_;
 };
 
 TEST_F(AnswersTest, AreCountedByTheClassOfTheirStatusOnEitherSide) {

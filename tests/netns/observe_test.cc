@@ -1,7 +1,4 @@
 // What is seen of connections beside request-to-response times, on real connections.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/histogram.h"
@@ -21,22 +18,8 @@ class ObserveTest : public DriverTest {
     DriverTest::SetUp();
     if (network_) server_ = std::make_unique<EchoServer>(*network_, kPort);
   }
-  // Asks for a connection; the error that it ends with, 0 for none.
-  int Connect(const std::string& address, uint16_t port) {
-    int error = 0;
-    network_->InClient([&] {
-      const bpf::UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      sockaddr_in6 peer{};
-      peer.sin6_family = AF_INET6;
-      peer.sin6_port = htons(port);
-      const std::string text =
-          address.find(':') == std::string::npos ? "::ffff:" + address : address;
-      inet_pton(AF_INET6, text.c_str(), &peer.sin6_addr);
-      if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)) != 0) {
-        error = errno;
-      }
-    });
-    return error;
+  int Connect(const std::string& address, uint16_t port) const {
+    return TryConnect(*network_, address, port);
   }
   // Breaks the connection off: its socket sends a reset as it closes.
   static void Abort(const Client& client) {
