@@ -151,6 +151,21 @@ TEST(ElectionTest, TimeoutsFollowTheDistanceBackDown) {
   EXPECT_EQ(group.driver(leader).group().election_timeout, Options().election_timeout);
 }
 
+TEST(ElectionTest, AMemberThatStoodStillDoesNotSlowTheNextElection) {
+  TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  group.RunFor(5'000);
+  // All that it sends in this time comes at its end.
+  for (uint64_t left_ms = 1'500; left_ms > 0; left_ms -= 10) {
+    group.SetDelay(follower, leader, 1'000 * left_ms);
+    group.RunFor(10);
+  }
+  group.SetDelay(follower, leader, 50);
+  group.RunFor(100);
+  EXPECT_EQ(group.driver(leader).group().election_timeout, Options().election_timeout);
+}
+
 TEST(ElectionTest, AFarLearnerDoesNotSlowTheVoters) {
   TestGroup group(3);
   const uint64_t leader = group.WaitForLeader();
@@ -166,15 +181,27 @@ TEST(ElectionTest, AFarLearnerDoesNotSlowTheVoters) {
   EXPECT_EQ(group.Leader(), leader);
 }
 
-TEST(RoundTripTest, IsSmoothedAsRfc6298Says) {
+TEST(RoundTripTest, TheMedianAndTheUpperQuartileOfTheNewestCount) {
   RoundTrip trip;
   EXPECT_EQ(trip.smoothed_ns(), 0u);
-  trip.Sample(1'000, 1'000 + 800);
+  uint64_t now_ns = 1'000;
+  for (uint64_t i = 1; i <= RoundTrip::kKept; ++i) trip.Sample(now_ns, now_ns += 100 * i);
   EXPECT_EQ(trip.smoothed_ns(), 800u);
-  EXPECT_EQ(trip.bound_ns(), 800u + 4 * 400);
-  trip.Sample(10'000, 10'000 + 1'600);
-  EXPECT_EQ(trip.smoothed_ns(), (7 * 800 + 1'600) / 8u);
-  EXPECT_EQ(trip.bound_ns(), 900u + 4 * ((3 * 400 + 800) / 4));
+  EXPECT_EQ(trip.bound_ns(), 1'200u);
+  for (uint64_t i = 0; i < RoundTrip::kKept; ++i) trip.Sample(now_ns, now_ns += 50);
+  EXPECT_EQ(trip.bound_ns(), 50u);
+}
+
+TEST(RoundTripTest, OneThatStoodStillDoesNotCount) {
+  RoundTrip trip;
+  uint64_t now_ns = 1'000'000;
+  for (int i = 0; i < 5; ++i) trip.Sample(now_ns, now_ns += 500);
+  // It then answers at once what it was sent meanwhile.
+  for (uint64_t sent_ns = now_ns; sent_ns < now_ns + 900'000; sent_ns += 50'000) {
+    trip.Sample(sent_ns, now_ns + 900'000);
+  }
+  EXPECT_EQ(trip.smoothed_ns(), 500u);
+  EXPECT_EQ(trip.bound_ns(), 500u);
 }
 
 TEST(RoundTripTest, OldAndImpossibleAnswersAreLeftOut) {
@@ -183,7 +210,17 @@ TEST(RoundTripTest, OldAndImpossibleAnswersAreLeftOut) {
   trip.Sample(4'000, 90'000);
   trip.Sample(95'000, 90'000);
   trip.Sample(5'000, 90'000);
+  EXPECT_EQ(trip.bound_ns(), 1'000u);
+}
+
+TEST(RoundTripTest, AfterARestartTheNextOneIsTheFirst) {
+  RoundTrip trip;
+  trip.Sample(1'000, 50'000);
+  trip.Restart();
+  EXPECT_EQ(trip.smoothed_ns(), 49'000u);
+  trip.Sample(60'000, 61'000);
   EXPECT_EQ(trip.smoothed_ns(), 1'000u);
+  EXPECT_EQ(trip.bound_ns(), 1'000u);
 }
 
 TEST(RoundTripTest, TimeoutsAreAtLeastAsConfiguredAndAtMostTenSeconds) {

@@ -1,6 +1,7 @@
 #include "raft/round_trip.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace faultline::raft {
 namespace {
@@ -22,19 +23,15 @@ bool Differs(uint32_t from, uint32_t to) {
 }  // namespace
 
 void RoundTrip::Sample(uint64_t echo_sent_ns, uint64_t now_ns) {
-  if (echo_sent_ns <= newest_echo_ns_ || echo_sent_ns >= now_ns) return;
-  newest_echo_ns_ = echo_sent_ns;
-  const uint64_t sample_ns = now_ns - echo_sent_ns;
-  if (restarting_) {
-    restarting_ = false;
-    smoothed_ns_ = sample_ns;
-    variation_ns_ = sample_ns / 2;
-    return;
-  }
-  const uint64_t error_ns =
-      smoothed_ns_ > sample_ns ? smoothed_ns_ - sample_ns : sample_ns - smoothed_ns_;
-  variation_ns_ = (3 * variation_ns_ + error_ns) / 4;
-  smoothed_ns_ = (7 * smoothed_ns_ + sample_ns) / 8;
+  if (echo_sent_ns < newest_answer_ns_ || echo_sent_ns >= now_ns) return;
+  newest_answer_ns_ = now_ns;
+  if (std::exchange(restarting_, false)) count_ = 0;
+  kept_[count_++ % kKept] = now_ns - echo_sent_ns;
+  std::array<uint64_t, kKept> sorted = kept_;
+  const size_t size = std::min(count_, kKept);
+  std::sort(sorted.begin(), sorted.begin() + size);
+  smoothed_ns_ = sorted[(size - 1) / 2];
+  bound_ns_ = sorted[(size - 1) * 3 / 4];
 }
 
 Timeouts Adapt(const Timeouts& configured, uint64_t smoothed_us, uint64_t bound_us) {

@@ -1,31 +1,40 @@
-// How long a message to a member and its answer take, and what follows for timeouts. Smoothed as
-// TCP does it: RFC 6298, "Computing TCP's Retransmission Timer", section 2 (SRTT with a weight of
-// 1/8, RTTVAR with 1/4; bound SRTT + 4 RTTVAR). Pure; not thread-safe.
+// How long a message to a member and its answer take, and what follows for timeouts. Of the newest
+// round trips the median and the upper quartile count: a member, or a path, that stands still for a
+// moment makes few of them long, however long that was. Pure; not thread-safe.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace faultline::raft {
 
 class RoundTrip {
  public:
-  // An answer came at `now_ns` to what we sent at `echo_sent_ns`. Answers to what was sent before
-  // the newest one answered so far say nothing new, and are left out; so are impossible ones.
+  // So many are kept: 0.8 s of them at the default heartbeat, longer where a round trip takes
+  // longer.
+  static constexpr size_t kKept = 16;
+
+  // An answer came at `now_ns` to what we sent at `echo_sent_ns`. One per round trip is taken: what
+  // was sent before the newest one taken had come would tell of the same delay again, as all do
+  // that were held up together. Impossible ones are left out.
   void Sample(uint64_t echo_sent_ns, uint64_t now_ns);
 
   // The next answer counts as the first: what was measured before was something else, such as the
   // making of connections. Until then the old values stand.
   void Restart() { restarting_ = true; }
 
-  // 0 as long as nothing is measured.
+  // The median; 0 as long as nothing is measured.
   uint64_t smoothed_ns() const { return smoothed_ns_; }
-  // Nearly every round trip is shorter.
-  uint64_t bound_ns() const { return smoothed_ns_ + 4 * variation_ns_; }
+  // Three of four round trips are not longer.
+  uint64_t bound_ns() const { return bound_ns_; }
 
  private:
-  uint64_t newest_echo_ns_ = 0;
+  uint64_t newest_answer_ns_ = 0;
+  std::array<uint64_t, kKept> kept_{};
+  size_t count_ = 0;  // taken since the first one
   uint64_t smoothed_ns_ = 0;
-  uint64_t variation_ns_ = 0;
+  uint64_t bound_ns_ = 0;
   bool restarting_ = true;
 };
 
@@ -35,10 +44,9 @@ struct Timeouts {
   friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 
-// What `configured` becomes where a round trip takes `smoothed_us` on average and `bound_us` nearly
-// at most: a heartbeat for each average one (so that measuring goes on fast when single ones were
-// slow), and six bounds without a sign of life before anybody thinks of an election; both at least
-// as configured and at most 1.7 and 10 seconds.
+// What `configured` becomes where a round trip takes `smoothed_us` as a rule and `bound_us` when it
+// is slow: a heartbeat for each usual one, and six slow ones without a sign of life before anybody
+// thinks of an election; both at least as configured and at most 1.7 and 10 seconds.
 Timeouts Adapt(const Timeouts& configured, uint64_t smoothed_us, uint64_t bound_us);
 
 // Whether the two differ so much that timers should be set anew.
