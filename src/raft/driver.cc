@@ -222,8 +222,9 @@ void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
   SubmitProposals();
-  TellCommitted();
+  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
   ApplyCommitted();
+  TellCommitted();
   AdvanceChange();
   AdaptTimeouts();
   TakeSnapshot();

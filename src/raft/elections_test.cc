@@ -185,17 +185,21 @@ TEST(RoundTripTest, TheMedianAndTheUpperQuartileOfTheNewestCount) {
   RoundTrip trip;
   EXPECT_EQ(trip.smoothed_ns(), 0u);
   uint64_t now_ns = 1'000;
-  for (uint64_t i = 1; i <= RoundTrip::kKept; ++i) trip.Sample(now_ns, now_ns += 100 * i);
+  const auto take = [&](uint64_t duration_ns) {
+    trip.Sample(now_ns, now_ns + duration_ns);
+    now_ns += duration_ns;
+  };
+  for (uint64_t i = 1; i <= RoundTrip::kKept; ++i) take(100 * i);
   EXPECT_EQ(trip.smoothed_ns(), 800u);
   EXPECT_EQ(trip.bound_ns(), 1'200u);
-  for (uint64_t i = 0; i < RoundTrip::kKept; ++i) trip.Sample(now_ns, now_ns += 50);
+  for (uint64_t i = 0; i < RoundTrip::kKept; ++i) take(50);
   EXPECT_EQ(trip.bound_ns(), 50u);
 }
 
 TEST(RoundTripTest, OneThatStoodStillDoesNotCount) {
   RoundTrip trip;
   uint64_t now_ns = 1'000'000;
-  for (int i = 0; i < 5; ++i) trip.Sample(now_ns, now_ns += 500);
+  for (int i = 0; i < 5; ++i, now_ns += 500) trip.Sample(now_ns, now_ns + 500);
   // It then answers at once what it was sent meanwhile.
   for (uint64_t sent_ns = now_ns; sent_ns < now_ns + 900'000; sent_ns += 50'000) {
     trip.Sample(sent_ns, now_ns + 900'000);

@@ -31,7 +31,7 @@ using ::raft::v1::RaftService;
 constexpr std::chrono::seconds kFetchTime{60};
 
 // The receiving side of all peers.
-class Service final : public RaftService::Service {
+class Service final : public RaftService::WithCallbackMethod_Exchange<RaftService::Service> {
  public:
   explicit Service(uint64_t own_id) : messages_(own_id) {}
 
@@ -71,34 +71,50 @@ class Service final : public RaftService::Service {
 
   void SetAdmission(std::function<Status(const Hello&)> admit) { admit_ = std::move(admit); }
 
-  grpc::Status Exchange(grpc::ServerContext*, grpc::ServerReader<ExchangeRequest>* reader,
-                        ExchangeResponse*) override {
-    ExchangeRequest request;
-    std::unique_ptr<OpenStreams::Stream> stream;
-    while (reader->Read(&request)) {
-      if (stream) {
-        stream->Heard(BoottimeNowNs());
-      } else {
-        const Hello hello = HelloIn(request);
-        auto entered = streams_.Enter(hello, BoottimeNowNs());
-        const Status status = !entered.ok() ? entered.status()
-                              : admit_      ? admit_(hello)
-                                            : absl::OkStatus();
-        if (!status.ok()) return rpc::ToGrpc(status);
-        stream = *std::move(entered);
-      }
-      const Status good = messages_.Check(request.from_id(), request);
-      if (!good.ok()) return rpc::ToGrpc(good);
-      const std::shared_lock lock(mutex_);
-      if (!receiver_) continue;
-      for (std::string& message : *request.mutable_messages()) {
-        receiver_(request.from_id(), std::move(message));
-      }
-    }
-    return grpc::Status::OK;
+  grpc::ServerReadReactor<ExchangeRequest>* Exchange(grpc::CallbackServerContext*,
+                                                     ExchangeResponse*) override {
+    return new Reader(this);
   }
 
  private:
+  // One member's stream; owned by gRPC until OnDone.
+  class Reader final : public grpc::ServerReadReactor<ExchangeRequest> {
+   public:
+    explicit Reader(Service* service) : service_(service) { StartRead(&request_); }
+
+    void OnReadDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::OK);
+      const Status taken = service_->Take(&request_, &stream_);
+      if (!taken.ok()) return Finish(rpc::ToGrpc(taken));
+      StartRead(&request_);
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    Service* const service_;
+    std::unique_ptr<OpenStreams::Stream> stream_;
+    ExchangeRequest request_;
+  };
+
+  // What came on a stream, which is null before it has introduced itself. An error ends it.
+  Status Take(ExchangeRequest* request, std::unique_ptr<OpenStreams::Stream>* stream) {
+    if (*stream) {
+      (*stream)->Heard(BoottimeNowNs());
+    } else {
+      const Hello hello = HelloIn(*request);
+      FL_ASSIGN_OR_RETURN(auto entered, streams_.Enter(hello, BoottimeNowNs()));
+      if (admit_) FL_RETURN_IF_ERROR(admit_(hello));
+      *stream = std::move(entered);
+    }
+    FL_RETURN_IF_ERROR(messages_.Check(request->from_id(), *request));
+    const std::shared_lock lock(mutex_);
+    if (!receiver_) return absl::OkStatus();
+    for (std::string& message : *request->mutable_messages()) {
+      receiver_(request->from_id(), std::move(message));
+    }
+    return absl::OkStatus();
+  }
+
   static Hello HelloIn(const ExchangeRequest& request) {
     Hello hello;
     hello.node_id = request.from_id();

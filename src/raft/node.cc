@@ -1,6 +1,8 @@
 #include "raft/node.h"
 
 #include <atomic>
+#include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -18,6 +20,8 @@
 namespace faultline::raft {
 namespace {
 
+// How often a thread that is not the node's own works off what others bring meanwhile.
+constexpr int kRounds = 4;
 // Messages received and not yet looked at; more are dropped, as a network would.
 constexpr size_t kMaxInbox = 8'192;
 constexpr uint64_t kMinTickNs = kNanosPerMilli / 2;
@@ -34,10 +38,8 @@ class NodeImpl final : public Node, private Driver::Host {
         driver_(options, machine, this) {}
 
   ~NodeImpl() override {
-    strand_.Run([this] {
-      const std::lock_guard work(work_mutex_);
-      Drain();  // what was proposed is answered too
-      driver_.Stop();
+    RunHere([this] {
+      driver_.Stop();  // what was proposed before is answered too
       observer_ = nullptr;
       members_observer_ = nullptr;
     });
@@ -45,16 +47,15 @@ class NodeImpl final : public Node, private Driver::Host {
     stopping_ = true;
     snapshots_.Stop();
     disk_.Stop();
-    strand_.Stop();
+    std::unique_lock lock(inbox_mutex_);
+    idle_.wait(lock, [this] { return !at_work_; });
+    lock.unlock();
+    timers_.Stop();
   }
 
   Status Begin(LoadedLog log) {
     Status status;
-    strand_.Run([&] {
-      const std::lock_guard work(work_mutex_);
-      status = driver_.Start(std::move(log));
-      AfterPump();
-    });
+    RunHere([&] { status = driver_.Start(std::move(log)); });
     return status;
   }
 
@@ -71,15 +72,11 @@ class NodeImpl final : public Node, private Driver::Host {
   void Change(MemberChange change, std::function<void(Status)> done) override {
     Post([this, change = std::move(change), done = std::move(done)]() mutable {
       driver_.Change(std::move(change), std::move(done));
-      Pump();
     });
   }
 
   void Transfer(uint64_t to, std::function<void(Status)> done) override {
-    Post([this, to, done = std::move(done)]() mutable {
-      driver_.Transfer(to, std::move(done));
-      Pump();
-    });
+    Post([this, to, done = std::move(done)]() mutable { driver_.Transfer(to, std::move(done)); });
   }
 
   void Inspect(std::function<void(const View&, const GroupState&)> done) override {
@@ -93,18 +90,12 @@ class NodeImpl final : public Node, private Driver::Host {
     });
   }
 
-  // Looked at on the caller's thread when nobody else is at work: it was woken for this.
   void Receive(uint64_t from_id, std::string message) override {
-    {
-      const std::lock_guard lock(inbox_mutex_);
-      if (inbox_.messages.size() < kMaxInbox) {
-        inbox_.messages.push_back({from_id, std::move(message)});
+    Enqueue([&](Inbox& inbox) {
+      if (inbox.messages.size() < kMaxInbox) {
+        inbox.messages.push_back({from_id, std::move(message)});
       }
-      if (std::exchange(drain_posted_, true)) return;
-    }
-    const std::unique_lock work(work_mutex_, std::try_to_lock);
-    if (work.owns_lock()) return Drain();
-    Post([this] { Drain(); });
+    });
   }
 
   StatusOr<std::unique_ptr<ByteSource>> ReadSnapshot(const Snapshot& wanted,
@@ -151,6 +142,11 @@ class NodeImpl final : public Node, private Driver::Host {
     std::vector<Message> messages;
     std::vector<Proposal> proposals;
     std::vector<std::function<void(Status)>> readers;
+    std::vector<std::function<void()>> tasks;
+
+    bool empty() const {
+      return messages.empty() && proposals.empty() && readers.empty() && tasks.empty();
+    }
   };
 
   ProposeDone Metered(ProposeDone done) {
@@ -166,39 +162,59 @@ class NodeImpl final : public Node, private Driver::Host {
     };
   }
 
+  // Runs the task among all other work, never from within the caller, who may hold a lock.
   void Post(std::function<void()> task) {
-    strand_.Post([this, task = std::move(task)] {
-      const std::lock_guard work(work_mutex_);
-      task();
-    });
+    timers_.Post([this, task = std::move(task)]() mutable { Do(std::move(task)); });
   }
 
+  // The same, here when nobody else is at work.
+  void Do(std::function<void()> task) {
+    Enqueue([&](Inbox& inbox) { inbox.tasks.push_back(std::move(task)); });
+  }
+
+  // The same, and waits for it.
+  void RunHere(const std::function<void()>& task) {
+    const auto done = std::make_shared<std::promise<void>>();
+    Do([&task, done] {
+      task();
+      done->set_value();
+    });
+    done->get_future().wait();
+  }
+
+  // What comes while somebody is at work is left to that thread; else this one does it, so that
+  // nobody has to be woken for it.
   template <typename Add>
   void Enqueue(Add add) {
-    {
-      const std::lock_guard lock(inbox_mutex_);
-      add(inbox_);
-      if (std::exchange(drain_posted_, true)) return;
-    }
-    Post([this] { Drain(); });
+    std::unique_lock lock(inbox_mutex_);
+    add(inbox_);
+    if (!std::exchange(at_work_, true)) WorkOff(std::move(lock));
   }
 
-  void Drain() {
-    Inbox inbox;
-    {
-      const std::lock_guard lock(inbox_mutex_);
-      inbox = std::exchange(inbox_, {});
-      drain_posted_ = false;
+  // A thread that came with something of its own is not kept for long: others may wait for it.
+  void WorkOff(std::unique_lock<std::mutex> lock) {
+    for (int rounds = 0; !inbox_.empty(); ++rounds) {
+      Inbox inbox;
+      if (rounds < kRounds || timers_.OnStrand()) inbox = std::exchange(inbox_, {});
+      lock.unlock();
+      if (inbox.empty()) {
+        timers_.Post([this] { WorkOff(std::unique_lock(inbox_mutex_)); });
+        return;
+      }
+      Work(inbox);
+      lock.lock();
     }
+    at_work_ = false;
+    idle_.notify_all();
+  }
+
+  void Work(Inbox& inbox) {
     for (Inbox::Message& message : inbox.messages) driver_.Receive(message.from_id, message.bytes);
     for (Inbox::Proposal& proposal : inbox.proposals) {
       driver_.Propose(std::move(proposal.command), std::move(proposal.done));
     }
     for (auto& reader : inbox.readers) driver_.ReadBarrier(std::move(reader));
-    Pump();
-  }
-
-  void Pump() {
+    for (auto& task : inbox.tasks) task();
     driver_.Pump();
     AfterPump();
   }
@@ -255,11 +271,11 @@ class NodeImpl final : public Node, private Driver::Host {
     armed_ns_ = due_ns;
     const uint64_t now_ns = NowNs();
     const uint64_t delay_ns = std::max(kMinTickNs, due_ns > now_ns ? due_ns - now_ns : 0);
-    strand_.PostAfter(std::chrono::nanoseconds(delay_ns), [this, due_ns] {
-      const std::lock_guard work(work_mutex_);
-      if (armed_ns_ == due_ns) armed_ns_ = 0;
-      driver_.Tick();
-      Pump();
+    timers_.PostAfter(std::chrono::nanoseconds(delay_ns), [this, due_ns] {
+      Do([this, due_ns] {
+        if (armed_ns_ == due_ns) armed_ns_ = 0;
+        driver_.Tick();
+      });
     });
   }
 
@@ -276,10 +292,7 @@ class NodeImpl final : public Node, private Driver::Host {
 
   // On the disk's thread. A write that failed is repeated until it gets through.
   void FinishWrite(const std::shared_ptr<LogWrite>& write, const Status& status) {
-    Post([this, status] {
-      driver_.WriteDone(status);
-      Pump();
-    });
+    Do([this, status] { driver_.WriteDone(status); });
     if (!status.ok()) meters_.write_failures.Add();
     if (status.ok() || status.code() == StatusCode::kDataLoss) return;
     disk_.PostAfter(kRetryWrite, [this, write] {
@@ -295,10 +308,7 @@ class NodeImpl final : public Node, private Driver::Host {
       const auto written = store_->snapshots().Write(metadata, *image);
       image.reset();
       (written.ok() ? meters_.snapshots_taken : meters_.snapshots_failed).Add();
-      Post([this, written] {
-        driver_.SnapshotDone(written);
-        Pump();
-      });
+      Do([this, written] { driver_.SnapshotDone(written); });
     });
   }
 
@@ -313,10 +323,7 @@ class NodeImpl final : public Node, private Driver::Host {
         FL_LOG(warn, "raft: could not fetch a snapshot from member {}: {}", from.id,
                ToString(fetched.status().message()));
       }
-      Post([this, fetched] {
-        driver_.FetchDone(fetched);
-        Pump();
-      });
+      Do([this, fetched] { driver_.FetchDone(fetched); });
     });
   }
 
@@ -328,14 +335,14 @@ class NodeImpl final : public Node, private Driver::Host {
   Transport* const transport_;
   const std::unique_ptr<LogStore> store_;
   Meters meters_;
-  std::mutex work_mutex_;  // held by whoever is at work: a task of the strand, or Receive
-  Driver driver_;
+  Driver driver_;  // of whoever is at work
 
   std::mutex inbox_mutex_;
   Inbox inbox_;
-  bool drain_posted_ = false;
+  bool at_work_ = false;
+  std::condition_variable idle_;  // at_work_ has become false
 
-  mutable std::mutex view_mutex_;  // held by the strand to write, by others to read
+  mutable std::mutex view_mutex_;  // held by whoever is at work to write, by others to read
   View view_;
   std::function<void(const View&)> observer_;
   std::function<void(const std::vector<Member>&)> members_observer_;
@@ -345,7 +352,7 @@ class NodeImpl final : public Node, private Driver::Host {
   std::atomic<bool> stopping_ = false;
   uint64_t armed_ns_ = 0;  // 0: no timer
 
-  Strand strand_{"raft"};
+  Strand timers_{"raft"};
   Strand disk_{"raft-disk"};
   Strand snapshots_{"raft-snapshots"};
 };

@@ -2,7 +2,8 @@
 // transport and its timers, behind propose / apply.
 //
 // Threads: every public method may be called from any thread. Callbacks and StateMachine methods
-// run one at a time, on the node's strand or on a thread that calls Receive, and must not block.
+// run one at a time, on a thread of the node's or on one that calls Propose, ReadBarrier or Receive
+// (also from within that call: hold no lock there that they take), and must not block.
 #pragma once
 
 #include <chrono>
@@ -185,8 +186,7 @@ class Node {
   // configuration, committed or not. Set once, before traffic.
   virtual void ObserveMembers(std::function<void(const std::vector<Member>&)> observer) = 0;
 
-  // A message from another member, as its transport's Send got it. Not from within a Send: what the
-  // message leads to may be done, and sent, on the caller's thread.
+  // A message from another member, as its transport's Send got it.
   virtual void Receive(uint64_t from_id, std::string message) = 0;
 
   // The bytes of a snapshot that this node offers, for a transport's other end: from any thread.

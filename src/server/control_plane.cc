@@ -31,12 +31,27 @@ ControlPlane::ControlPlane(Strand* timers, uint32_t version)
       commands_(kCommandLimits) {}
 
 void ControlPlane::Attach(raft::Node* node) {
+  auto let_go = std::make_shared<std::promise<void>>();
   const std::lock_guard lock(node_mutex_);
-  node_ = node;
+  let_go_ = let_go->get_future();
+  node_ = std::shared_ptr<raft::Node>(node, [let_go](raft::Node*) { let_go->set_value(); });
+}
+
+std::shared_ptr<raft::Node> ControlPlane::node() const {
+  const std::lock_guard lock(node_mutex_);
+  return node_;
 }
 
 void ControlPlane::Detach() {
-  Attach(nullptr);
+  std::shared_ptr<raft::Node> node;
+  {
+    const std::lock_guard lock(node_mutex_);
+    node.swap(node_);
+  }
+  if (node) {
+    node.reset();
+    let_go_.wait();
+  }
   Waiters waiters;
   {
     const std::lock_guard lock(mutex_);
@@ -107,9 +122,9 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
   }
   const auto ticket = commands_.Enter("", bytes.size());
   if (!ticket.ok()) return done(ticket.status());
-  const std::shared_lock lock(node_mutex_);
-  if (node_ == nullptr) return done(NodeEnding());
-  node_->Propose(std::move(bytes), [done = std::move(done), start, ticket = *ticket](
+  const auto node = this->node();
+  if (node == nullptr) return done(NodeEnding());
+  node->Propose(std::move(bytes), [done = std::move(done), start, ticket = *ticket](
                                        const StatusOr<raft::Node::Committed>& committed) {
     if (!committed.ok()) return done(committed.status());
     Proposed proposed;
@@ -122,9 +137,9 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
 }
 
 void ControlPlane::ReadIndex(Done<uint64_t> done) {
-  const std::shared_lock lock(node_mutex_);
-  if (node_ == nullptr) return done(NodeEnding());
-  node_->ReadBarrier([this, done = std::move(done)](const Status& status) {
+  const auto node = this->node();
+  if (node == nullptr) return done(NodeEnding());
+  node->ReadBarrier([this, done = std::move(done)](const Status& status) {
     if (!status.ok()) return done(status);
     done(version().revision());
   });
@@ -136,19 +151,19 @@ chaos::v1::StateVersion ControlPlane::version() const {
 }
 
 raft::View ControlPlane::view() const {
-  const std::shared_lock lock(node_mutex_);
-  return node_ == nullptr ? raft::View() : node_->GetView();
+  const auto node = this->node();
+  return node == nullptr ? raft::View() : node->GetView();
 }
 
 std::chrono::nanoseconds ControlPlane::quorum_age() const {
-  const std::shared_lock lock(node_mutex_);
-  return node_ == nullptr ? std::chrono::nanoseconds::max() : node_->QuorumAge();
+  const auto node = this->node();
+  return node == nullptr ? std::chrono::nanoseconds::max() : node->QuorumAge();
 }
 
 void ControlPlane::CaptureForSave(Done<SavedImage> done) {
-  const std::shared_lock lock(node_mutex_);
-  if (node_ == nullptr) return done(NodeEnding());
-  node_->Capture([done = std::move(done)](const raft::pb::SnapshotMetadata& metadata,
+  const auto node = this->node();
+  if (node == nullptr) return done(NodeEnding());
+  node->Capture([done = std::move(done)](const raft::pb::SnapshotMetadata& metadata,
                                           std::shared_ptr<const raft::StateImage> image) {
     done(SavedImage{metadata, std::move(image)});
   });

@@ -6,12 +6,12 @@
 
 #include <chrono>
 #include <functional>
+#include <future>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -147,9 +147,11 @@ class ControlPlane final : public raft::StateMachine {
   const uint32_t supported_version_;
   Gate starts_, commands_;
   std::vector<std::function<void(const Change&)>> observers_;
-  // Never taken by Apply: the node may be asked while its strand waits for `mutex_`.
-  mutable std::shared_mutex node_mutex_;
-  raft::Node* node_ = nullptr;
+  // Null before Attach and after Detach, which waits for those who have it.
+  std::shared_ptr<raft::Node> node() const;
+  mutable std::mutex node_mutex_;  // the last one that is taken
+  std::shared_ptr<raft::Node> node_;
+  std::future<void> let_go_;  // all have let go of node_
   mutable std::mutex mutex_;
   control::State state_;
   chaos::v1::StateVersion version_;
