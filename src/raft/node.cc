@@ -183,24 +183,20 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
   // What comes while somebody is at work is left to that thread; else this one does it, so that
-  // nobody has to be woken for it.
+  // nobody has to be woken for it. A thread that is not the node's is not kept for long: others may
+  // wait for it.
   template <typename Add>
   void Enqueue(Add add) {
     std::unique_lock lock(inbox_mutex_);
     add(inbox_);
-    if (!std::exchange(at_work_, true)) WorkOff(std::move(lock));
-  }
-
-  // A thread that came with something of its own is not kept for long: others may wait for it.
-  void WorkOff(std::unique_lock<std::mutex> lock) {
+    if (std::exchange(at_work_, true)) return;
     for (int rounds = 0; !inbox_.empty(); ++rounds) {
-      Inbox inbox;
-      if (rounds < kRounds || timers_.OnStrand()) inbox = std::exchange(inbox_, {});
-      lock.unlock();
-      if (inbox.empty()) {
-        timers_.Post([this] { WorkOff(std::unique_lock(inbox_mutex_)); });
-        return;
+      if (rounds == kRounds && !timers_.OnStrand()) {
+        timers_.Post([this] { Do([] {}); });
+        break;
       }
+      Inbox inbox = std::exchange(inbox_, {});
+      lock.unlock();
       Work(inbox);
       lock.lock();
     }
@@ -286,7 +282,7 @@ class NodeImpl final : public Node, private Driver::Host {
       const uint64_t begun_ns = MonotonicNowNs();
       const Status status = store_->Write(*write);
       meters_.write.Record(MonotonicNowNs() - begun_ns);
-      FinishWrite(write, status);
+      disk_.Post([this, write, status] { FinishWrite(write, status); });
     });
   }
 
@@ -298,7 +294,7 @@ class NodeImpl final : public Node, private Driver::Host {
     disk_.PostAfter(kRetryWrite, [this, write] {
       Status again = store_->Recover();
       if (again.ok()) again = store_->Write(*write);
-      FinishWrite(write, again);
+      disk_.Post([this, write, again] { FinishWrite(write, again); });
     });
   }
 
@@ -308,7 +304,7 @@ class NodeImpl final : public Node, private Driver::Host {
       const auto written = store_->snapshots().Write(metadata, *image);
       image.reset();
       (written.ok() ? meters_.snapshots_taken : meters_.snapshots_failed).Add();
-      Do([this, written] { driver_.SnapshotDone(written); });
+      snapshots_.Post([this, written] { Do([this, written] { driver_.SnapshotDone(written); }); });
     });
   }
 
@@ -323,7 +319,7 @@ class NodeImpl final : public Node, private Driver::Host {
         FL_LOG(warn, "raft: could not fetch a snapshot from member {}: {}", from.id,
                ToString(fetched.status().message()));
       }
-      Do([this, fetched] { driver_.FetchDone(fetched); });
+      snapshots_.Post([this, fetched] { Do([this, fetched] { driver_.FetchDone(fetched); }); });
     });
   }
 
