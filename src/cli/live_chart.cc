@@ -72,7 +72,7 @@ void LiveChart::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
     column.latency.Merge(update.latency()).IgnoreError();  // of a newer scheme: not shown
     column.handshake.Merge(update.traffic().handshake()).IgnoreError();
     column.rtt.Merge(update.traffic().smoothed_rtt()).IgnoreError();
-    MergeTraffic(update.traffic(), &column.traffic);
+    MergeCounts(update.traffic(), &column.traffic);
   }
   auto [last, first] =
       last_drops_.try_emplace({update.experiment_id(), update.target_id()}, update.packet_drops());

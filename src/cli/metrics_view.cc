@@ -39,7 +39,7 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   Row& row = rows_[{update.experiment_id(), update.target_id()}];
   row.last = update;
   row.heard_ns = now_ns;
-  MergeTraffic(update.traffic(), &row.traffic);
+  MergeCounts(update.traffic(), &row.traffic);
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
   notice_.clear();

@@ -175,8 +175,18 @@ Section LostOf(const Report& report) {
 }
 
 Section EventsOf(const Report& report, int64_t now_unix_ns) {
-  Section section{
-      "What happened", "By the leader's clock.", {"TIME", "WHAT", "TARGET", "DETAIL"}, {}};
+  uint64_t lost = 0;
+  for (const auto* phase : {&report.before(), &report.during(), &report.after()}) {
+    lost += phase->traffic().events_lost();
+  }
+  Section section{"What happened",
+                  "By the leader's clock; to connections, by the clocks of their hosts.",
+                  {"TIME", "WHAT", "TARGET", "DETAIL"},
+                  {}};
+  if (lost > 0) {
+    section.note += fmt::format(
+        " {} more events of connections were counted, but there was no room to list them.", lost);
+  }
   for (const auto& event : report.events()) {
     section.rows.push_back({FormatTime(ToUnixNanos(event.time()), now_unix_ns), event.what(),
                             event.target_id(), event.detail()});

@@ -84,6 +84,15 @@ TEST(ReportText, TellsOfConnectionsWhereThereWereAny) {
                                                "102.0) | - | 3 refused by peer |\n"));
 }
 
+TEST(ReportText, SaysHowManyEventsItDoesNotList) {
+  auto report = Example();
+  report.add_events()->set_what("completed");
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("no room to list")));
+  report.mutable_before()->mutable_traffic()->set_events_lost(1);
+  report.mutable_during()->mutable_traffic()->set_events_lost(4'990);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr(" 4991 more events of connections were counted"));
+}
+
 TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
   auto report = Example();
   auto* counters = report.mutable_targets(0)->add_faults()->mutable_counters();

@@ -103,6 +103,7 @@ void TargetCourse::AddPoint(chaos::v1::ReportPhase phase, const Measurements& me
     points_.push_back({phase, {}, 0});
   }
   AddMeasurements(measured, &points_.back().measured);
+  points_.back().measured.clear_traffic();  // no point tells of it
   points_.back().dropped += dropped;
 }
 
