@@ -40,4 +40,11 @@ std::string TrafficText(const chaos::v1::TrafficDetail& traffic) {
   return text;
 }
 
+std::vector<std::string> BatchTexts(uint64_t merged, uint64_t missed) {
+  std::vector<std::string> texts;
+  if (merged > 0) texts.push_back(fmt::format("{} measurements merged", merged));
+  if (missed > 0) texts.push_back(fmt::format("{} measurements missed", missed));
+  return texts;
+}
+
 }  // namespace faultline::cli

@@ -28,9 +28,11 @@ class Recorder {
   static constexpr size_t kMaxExperiments = 10'000;
   static constexpr int kMaxEvents = 200;
   // A part is made once the targets were measured long enough after the end, at the latest so much
-  // later; and an experiment that nobody reports is forgotten after the longer time.
+  // later. An experiment that this node has nothing to report of is forgotten after the longer time,
+  // one whose part cannot be recorded (no leader, no majority) after the longest.
   static constexpr uint64_t kPatienceNs = 15'000'000'000;
   static constexpr uint64_t kForgetNs = 120'000'000'000;
+  static constexpr uint64_t kGiveUpNs = 3'600'000'000'000;
 
   explicit Recorder(uint64_t node_id) : node_id_(node_id) {}
 

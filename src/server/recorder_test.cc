@@ -200,12 +200,24 @@ TEST(Recorder, KeepsNothingOfExperimentsThatItNeverHearsOf) {
   EXPECT_TRUE(recorder.Due(kSecond + Recorder::kPatienceNs, false).empty());
 }
 
-TEST(Recorder, ForgetsWhatNobodyReports) {
+TEST(Recorder, KeepsWhatCannotBeRecordedForLongAndNotForEver) {
   Recorder recorder(1);
   Agent agent(&recorder);
   agent.Measure(10, 11'000'000, "e1");
   TellCompleted(&recorder, kSecond);
-  EXPECT_EQ(recorder.Due(kSecond + Recorder::kForgetNs, false).size(), 1u);
+  recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
+  EXPECT_EQ(recorder.Due(kSecond + Recorder::kGiveUpNs, false).size(), 1u);
+  recorder.Due(kSecond + Recorder::kGiveUpNs + 1, false);
+  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kGiveUpNs + 2, true).empty());
+}
+
+TEST(Recorder, ForgetsWhatIsReported) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(10, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  EXPECT_EQ(recorder.Due(kSecond + Recorder::kPatienceNs, false).size(), 1u);
+  recorder.Done("e1", /*with_events=*/false);
   recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
   EXPECT_TRUE(recorder.Due(kSecond + Recorder::kForgetNs + 2, true).empty());
 }

@@ -1,11 +1,15 @@
-// What /readyz and /healthz say of a node whose disk is full.
+// What /readyz and /healthz say of a node whose disk is full, or too slow to keep up.
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <thread>
 
 #include "chaos/v1/agent.grpc.pb.h"
 #include "tests/cluster/cluster.h"
@@ -114,6 +118,52 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   fs::remove(filler);
   EXPECT_TRUE(BecomesReady(kSick));
   cluster_->process(kSick).Kill();
+}
+
+// A program started while this is there waits at each sync of its disk for as long as is set.
+class SlowSyncs {
+ public:
+  explicit SlowSyncs(std::string file) : file_(std::move(file)) {
+    Set(0);
+    setenv("LD_PRELOAD", FAULTLINE_SLOW_SYNC, 1);
+    setenv("FAULTLINE_SYNC_DELAY_FILE", file_.c_str(), 1);
+  }
+  ~SlowSyncs() { unsetenv("LD_PRELOAD"); }
+  void Set(std::chrono::microseconds delay) const { std::ofstream(file_) << delay.count() << "\n"; }
+
+ private:
+  const std::string file_;
+};
+
+TEST_F(Readiness, ANodeThatIsBehindIsNotReadyAndSaysHowFarItIsUntilItHasCaughtUp) {
+  StartAll();
+  cluster_->process(kSick).Kill();
+  cluster_->WaitForLeader(kSick);  // another one leads from here on
+  std::optional<SlowSyncs> disk(directory_.path() + "/delay");
+  cluster_->Start(kSick);
+  ASSERT_TRUE(BecomesReady(kSick)) << cluster_->process(kSick).log();
+
+  // Longer than a probe waits: what is committed by the others waits for this disk.
+  disk->Set(std::chrono::seconds(4));
+  std::thread writer([&] { WriteMuch(1); });
+  Answer ready;
+  unsigned long leader = 0, applied = 0, committed = 0;
+  EXPECT_TRUE(Eventually([&] {
+    ready = Get(port(kSick), "/readyz");
+    return ready.status == "503" &&
+           std::sscanf(ready.body.c_str(),
+                       "catching up with leader %lu: applied %lu of at least %lu", &leader,
+                       &applied, &committed) == 3;
+  })) << ready.body;
+  EXPECT_NE(leader, static_cast<unsigned long>(kSick + 1));
+  EXPECT_GT(applied, 0u);
+  EXPECT_LT(applied, committed);
+  EXPECT_EQ(Get(port(kSick), "/healthz").status, "200") << "starting it again would not help";
+  EXPECT_EQ(Get(port(0), "/readyz").status, "200") << "the others go on";
+  writer.join();
+
+  disk->Set(std::chrono::seconds(0));
+  EXPECT_TRUE(BecomesReady(kSick)) << cluster_->process(kSick).log();
 }
 
 }  // namespace

@@ -73,6 +73,30 @@ TEST(Reports, AreTheSameOnEveryNodeAndOutliveRestarts) {
   EXPECT_EQ(report->targets(0).SerializeAsString(), before);
 }
 
+TEST(Reports, AreMadeWhileOneOfThreeNodesIsDeadWhoeverLed) {
+  for (const bool leader_dies : {true, false}) {
+    Cluster cluster({.nodes = 3});
+    const int dies = leader_dies ? cluster.WaitForLeader() : cluster.Follower();
+    TestAgent agent({.controllers = {cluster.api_address((dies + 1) % 3)}});
+    // Every member must have been heard once.
+    ASSERT_TRUE(Eventually([&] {
+      for (int node = 0; node < 3; ++node) {
+        if (cluster.process(node).log().find(": the cluster switches to it") != std::string::npos)
+          return true;
+      }
+      return false;
+    }));
+    cluster.process(dies).Kill();
+    const std::string id = RunExperiment(cluster, agent, (dies + 1) % 3);
+    ASSERT_NE(id, "");
+    StatusOr<chaos::v1::Report> report;
+    EXPECT_TRUE(Eventually([&] {
+      report = GetReport(cluster, (dies + 2) % 3, id);
+      return report.ok() && report->targets_size() == 1 && report->events_size() > 0;
+    })) << report.status();
+  }
+}
+
 TEST(Reports, OfUnknownExperimentsAreNotFound) {
   Cluster cluster({});
   EXPECT_EQ(GetReport(cluster, 0, "exp-none").status().code(), StatusCode::kNotFound);

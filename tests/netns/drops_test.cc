@@ -1,9 +1,13 @@
 // Drops by the kernel's own reason.
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "bpf/probe.h"
+#include "netns/cgroup.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -86,6 +90,108 @@ TEST_F(DropsTest, WhatAFaultLosesIsTheFaults) {
   SendToNobody(Network::kServer4);
   EXPECT_TRUE(Drops().empty());
   EXPECT_EQ(Counters().dropped(), kDatagrams);
+}
+
+TEST_F(DropsTest, InsideTcpAreCountedToo) {
+  Acceptor acceptor(*network_, kOpenPort);
+  for (const char* address : {Network::kServer4, Network::kServer6}) {
+    SetTarget(ServerTarget({kOpenPort}));
+    Client client(*network_, Protocol::kTcp, address, kOpenPort);
+    const bpf::UniqueFd server = acceptor.Accept();
+    // Each segment comes twice, and TCP throws the second one away once it has found the socket.
+    ArmKind("NETWORK_DUPLICATE", {{"duplicate_percent", "100"}, {"direction", "ingress"}});
+    (void)Sample();
+    for (int i = 0; i < 3; ++i) {
+      client.Send("x");
+      EXPECT_EQ(ErrorOf(server.get()), 0);
+    }
+    const auto traffic = SettledTraffic();
+    ASSERT_TRUE(traffic.kernel_drops().contains("TCP_OLD_DATA")) << traffic.DebugString();
+    EXPECT_GE(traffic.kernel_drops().at("TCP_OLD_DATA"), 3u);
+    ASSERT_GT(traffic.events_size(), 0);
+    EXPECT_EQ(traffic.events(0).local_port(), kOpenPort);
+    Disarm();
+  }
+}
+
+TEST_F(DropsTest, ByThePacketFilterAreCountedOnTheWayInAndOut) {
+  int exit_code = 0;
+  const auto filter = [&](const std::string& netns, const std::string& hook) {
+    const std::string rules = fmt::format(
+        "table inet t {{ chain c {{ type filter hook {} priority 0; udp dport {} drop; }}; }}",
+        hook, kOpenPort);
+    RunAnyhow(Network::Inside(netns, {"nft", rules}), &exit_code);
+    return exit_code == 0;
+  };
+  if (!filter(network_->server_netns(), "input")) GTEST_SKIP() << "nft does not work here";
+  const Sink sink(*network_, kOpenPort);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kOpenPort);
+  SetTarget(ServerTarget({kOpenPort}));
+  (void)Sample();
+  for (uint64_t i = 0; i < kDatagrams; ++i) client.Send("anybody?");
+  EXPECT_EQ(Drops()["NETFILTER_DROP"], kDatagrams);
+  SetTarget(ClientTarget());
+  (void)Sample();
+  client.Send("anybody?");
+  EXPECT_TRUE(Drops().empty()) << "another namespace's";
+  ASSERT_TRUE(filter(network_->client_netns(), "output"));
+  // The sender is told; the packet is dropped all the same.
+  EXPECT_EQ(send(client.fd(), "anybody?", 8, 0), -1);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(Drops()["NETFILTER_DROP"], 1u);
+}
+
+// Whether the tracepoint names the socket that a packet had come to.
+bool NamesSocket() {
+  utsname name{};
+  int major = 0, minor = 0;
+  uname(&name);
+  EXPECT_EQ(sscanf(name.release, "%d.%d", &major, &minor), 2);
+  return std::pair(major, minor) >= std::pair(6, 11);
+}
+
+TEST_F(DropsTest, OfACgroupAreItsOwnSocketsOnly) {
+  const OwnCgroup cgroup;
+  if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
+  SendToNobody(Network::kServer4);  // the neighbour is known from here on
+  RunProgram({"tc", "-n", network_->client_netns(), "qdisc", "add", "dev", Network::kInterface,
+              "root", "bfifo", "limit", "1"});
+  chaos::v1::Target target = ClientTarget();
+  target.set_cgroup(cgroup.name());
+  SetTarget(target);
+  (void)Sample();
+  SendToNobody(Network::kServer4);
+  EXPECT_TRUE(Drops().empty()) << "another cgroup's";
+  cgroup.EnterInner();
+  SendToNobody(Network::kServer4);
+  cgroup.Leave();
+  uint64_t of_queue = 0;
+  for (const auto& [reason, count] : Drops()) {
+    if (reason.starts_with("QDISC")) of_queue += count;
+  }
+  EXPECT_EQ(of_queue, kDatagrams);
+}
+
+TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
+  const OwnCgroup cgroup;
+  if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
+  cgroup.EnterInner();
+  const Sink inside(*network_,
+                    kOpenPort);  // nobody reads: what its buffer does not hold is dropped
+  cgroup.Leave();
+  const Sink outside(*network_, kClosedPort);
+  chaos::v1::Target target = ServerTarget();
+  target.set_cgroup(cgroup.name());
+  SetTarget(target);
+  (void)Sample();
+  constexpr int kTooMany = 2'000;
+  for (const uint16_t port : {kClosedPort, kOpenPort}) {
+    Client client(*network_, Protocol::kUdp, Network::kServer4, port);
+    const std::string large(1'000, 'x');
+    for (int i = 0; i < kTooMany; ++i) client.Send(large);
+    const uint64_t full = Drops()["SOCKET_RCVBUFF"];
+    EXPECT_EQ(full > 0, port == kOpenPort && NamesSocket()) << port;
+  }
 }
 
 TEST_F(DropsTest, TheTracepointIsFreeWhileThereIsNoTarget) {

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "bpf/probe.h"
+#include "faults/network/events.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
