@@ -62,7 +62,7 @@ void Recorder::OnBatch(const MetricsBatch& batch) {
 void Recorder::AddSample(const TargetSample& sample, uint64_t interval_ns, uint64_t missing) {
   const std::string& target = sample.target_id();
   if (!baselines_.contains(target) && baselines_.size() >= kMaxBaselines) return;
-  Baseline& baseline = baselines_[target];
+  Baseline& baseline = baselines_.try_emplace(target, baseline_).first->second;
   Courses& courses = courses_[target];
   for (const auto& counters : sample.faults()) {
     const std::string& experiment = counters.experiment_id();

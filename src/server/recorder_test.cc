@@ -112,6 +112,18 @@ TEST(Recorder, TellsBeforeDuringAndAfterApart) {
   EXPECT_EQ(parts[0].events_size(), 0);  // the leader's to tell
 }
 
+TEST(Recorder, KeepsAsMuchOfTheTimeBeforeAsItIsTold) {
+  Recorder recorder(7, std::chrono::milliseconds(3'000));
+  Agent agent(&recorder);
+  agent.Measure(200, 1'000'000);
+  agent.Measure(50, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_GE(parts[0].targets(0).before().duration_ns(), 3 * kSecond);
+  EXPECT_LT(parts[0].targets(0).before().duration_ns(), 4 * kSecond);
+}
+
 TEST(Recorder, AddsUpAFaultThatWasArmedTwice) {
   Recorder recorder(1);
   Agent agent(&recorder);

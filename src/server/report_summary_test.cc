@@ -174,7 +174,7 @@ TEST(ReportSummary, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesEnd)
   Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
   const uint64_t seed = 11;
   std::mt19937_64 random(seed);
-  TargetCourse course{Baseline()};
+  TargetCourse course{Baseline(std::chrono::seconds(10))};
   uint64_t given_ns = 0, measured = 0;
   for (uint64_t batch = 0; batch < 300; ++batch) {
     chaos::v1::TargetSample sample;

@@ -1,4 +1,5 @@
 // Drops by the kernel's own reason.
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
@@ -172,25 +173,44 @@ TEST_F(DropsTest, OfACgroupAreItsOwnSocketsOnly) {
   EXPECT_EQ(of_queue, kDatagrams);
 }
 
+// A socket of the server that nobody reads from: what its buffer does not hold is dropped.
+bpf::UniqueFd Unread(const Network& network, uint16_t port) {
+  bpf::UniqueFd fd;
+  network.InServer([&] {
+    fd = bpf::UniqueFd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(port);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)), 0);
+  });
+  return fd;
+}
+
 TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
   const OwnCgroup cgroup;
   if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
   cgroup.EnterInner();
-  const Sink inside(*network_,
-                    kOpenPort);  // nobody reads: what its buffer does not hold is dropped
+  const bpf::UniqueFd inside = Unread(*network_, kOpenPort);
   cgroup.Leave();
-  const Sink outside(*network_, kClosedPort);
-  chaos::v1::Target target = ServerTarget();
-  target.set_cgroup(cgroup.name());
-  SetTarget(target);
-  (void)Sample();
-  constexpr int kTooMany = 2'000;
+  const bpf::UniqueFd outside = Unread(*network_, kClosedPort);
+  const std::string large(1'000, 'x');
+  chaos::v1::Target all = ServerTarget(), of_cgroup = all;
+  of_cgroup.set_cgroup(cgroup.name());
+  of_cgroup.set_target_id("cgroup");
+  for (const Status& status : driver_->SetTargets({all, of_cgroup})) ASSERT_TRUE(status.ok());
   for (const uint16_t port : {kClosedPort, kOpenPort}) {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);
-    const std::string large(1'000, 'x');
-    for (int i = 0; i < kTooMany; ++i) client.Send(large);
-    const uint64_t full = Drops()["SOCKET_RCVBUFF"];
-    EXPECT_EQ(full > 0, port == kOpenPort && NamesSocket()) << port;
+    for (int i = 0; i < 2'000; ++i) client.Send(large);
+    std::vector<chaos::v1::TargetSample> samples;
+    driver_->ReadSamples(&samples);
+    ASSERT_EQ(samples.size(), 2u);
+    std::map<std::string, uint64_t> full;
+    for (const auto& sample : samples) {
+      const auto& drops = sample.traffic().kernel_drops();
+      if (drops.contains("SOCKET_RCVBUFF")) full[sample.target_id()] = drops.at("SOCKET_RCVBUFF");
+    }
+    EXPECT_GT(full["t"], 0u);
+    EXPECT_EQ(full["cgroup"], port == kOpenPort && NamesSocket() ? full["t"] : 0) << port;
   }
 }
 
