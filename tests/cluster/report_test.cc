@@ -97,6 +97,36 @@ TEST(Reports, AreMadeWhileOneOfThreeNodesIsDeadWhoeverLed) {
   }
 }
 
+TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItEnds) {
+  Cluster cluster({.nodes = 3});
+  const int follower = cluster.Follower();
+  TestAgent agent({.controllers = {cluster.api_address(follower)}});
+  const std::string id = RunExperiment(cluster, agent, follower);
+  ASSERT_NE(id, "");
+  // At once: the report is not there yet, and waited for.
+  for (int node = 0; node < cluster.size(); ++node) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 2 * kPatience);
+    chaos::v1::SubscribeToMetricsRequest request;
+    request.set_experiment_id(id);
+    const auto stream = cluster.Stub(node)->SubscribeToMetrics(&context, request);
+    uint64_t requests = 0, sequence = 0;
+    int64_t drops = 0;
+    chaos::v1::MetricUpdate update;
+    while (stream->Read(&update)) {
+      EXPECT_EQ(update.experiment_id(), id);
+      EXPECT_EQ(update.target_id(), agent.target_id());
+      EXPECT_EQ(update.position().incarnation(), 0u);
+      EXPECT_EQ(update.position().sequence(), ++sequence);
+      requests += update.request_count();
+      drops = update.packet_drops();
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    EXPECT_EQ(requests, kBatches * kRequests) << "node " << node;
+    EXPECT_EQ(drops, static_cast<int64_t>(kBatches));
+  }
+}
+
 TEST(Reports, OfUnknownExperimentsAreNotFound) {
   Cluster cluster({});
   EXPECT_EQ(GetReport(cluster, 0, "exp-none").status().code(), StatusCode::kNotFound);
