@@ -54,8 +54,10 @@ std::function<bool(const std::string&)> Observes(const Parts& parts, const std::
 // Those of the named experiments whose course the stream begins with. Whoever goes on with live
 // updates has had them.
 Ids WithHistory(const Parts& parts, const SubscribeToMetricsRequest& request) {
-  const bool goes_on = std::ranges::any_of(
-      request.resume(), [](const auto& position) { return position.incarnation() != 0; });
+  const auto& positions = request.resume();
+  const bool goes_on = std::any_of(positions.begin(), positions.end(), [](const auto& position) {
+    return position.incarnation() != 0;
+  });
   Ids ended;
   if (goes_on) return ended;
   parts.plane->With([&](const control::State& state, const auto&) {
