@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* What only the kernel's own tracepoints show of a target: the packets that it drops, by its
  * reason, and the connections of the target's sockets that fail. */
-#include <linux/errno.h>
 #include <linux/bpf.h>
+#include <linux/errno.h>
 
 #include "faults/network/tell.bpf.h"
 #include "faults/network/whose.bpf.h"
