@@ -15,6 +15,7 @@ namespace {
 using chaos::v1::MetricUpdate;
 using chaos::v1::SubscribeToMetricsRequest;
 using Ids = std::set<std::string>;
+using Ticket = std::shared_ptr<Gate::Ticket>;
 // The courses of experiments that had ended: what their stream begins with.
 using History = std::deque<MetricUpdate>;
 

@@ -124,7 +124,7 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
 class SlowSyncs {
  public:
   explicit SlowSyncs(std::string file) : file_(std::move(file)) {
-    Set(0);
+    Set(std::chrono::seconds(0));
     setenv("LD_PRELOAD", FAULTLINE_SLOW_SYNC, 1);
     setenv("FAULTLINE_SYNC_DELAY_FILE", file_.c_str(), 1);
   }
