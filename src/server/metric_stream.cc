@@ -112,24 +112,26 @@ void EndWith(const Parts& parts, const Ids& ids, const std::weak_ptr<MetricStrea
   });
 }
 
+// `ended`: what is told of these is their history.
 void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
-          const SubscribeToMetricsRequest& request, const Ticket& ticket, History history) {
+          const SubscribeToMetricsRequest& request, const Ticket& ticket, const Ids& ended) {
+  const Ids ids = IdsOf(request);
   MetricsHub::Filter filter;
   filter.all = request.all();
-  filter.experiment_ids = IdsOf(request);
+  std::ranges::set_difference(ids, ended,
+                              std::inserter(filter.experiment_ids, filter.experiment_ids.end()));
   filter.observes = Observes(parts, request.target());
   if (request.rate_hz() > 0) filter.rate_hz = request.rate_hz();
   filter.include_histogram = request.include_histogram();
   for (const auto& position : request.resume()) {
     filter.resume[{position.agent_id(), position.incarnation()}] = position.sequence();
   }
-  const auto ids = filter.experiment_ids;
   const std::weak_ptr<MetricStream> weak = stream;
   std::shared_ptr<MetricsHub::Subscription> subscription =
       parts.metrics->Subscribe(std::move(filter), [weak] {
         if (const auto awake = weak.lock()) awake->Wake();
       });
-  const auto past = std::make_shared<History>(std::move(history));
+  const auto past = std::make_shared<History>(HistoryOfAll(parts, ended));
   stream->Feed([subscription, ticket, past]() -> std::optional<MetricUpdate> {
     if (!past->empty()) {
       MetricUpdate update = std::move(past->front());
@@ -170,7 +172,7 @@ void StreamMetrics(const Parts& parts, const std::shared_ptr<MetricStream>& stre
   };
   parts.plane->WaitUntil(decided, MonotonicNowNs() + kReportWithinNs,
                          [parts, stream, request, ticket, ended](const Status&) {
-                           Feed(parts, stream, request, ticket, HistoryOfAll(parts, ended));
+                           Feed(parts, stream, request, ticket, ended);
                          });
 }
 
