@@ -48,30 +48,42 @@ static __always_inline void fl_match_address(struct fl_tables* t, struct fl_pack
                     ~(covering ? covering->out.word[i] : 0);
 }
 
+/* Whether what names a cgroup is in `set`. */
+static __always_inline int fl_names_cgroup(struct fl_tables* t, struct fl_bits* set) {
+  __u64 filtered = 0;
+  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_cgroup.word[i];
+  return filtered != 0;
+}
+
+static __always_inline void fl_add_cgroup(__u64 id, struct fl_bits* inside) {
+  struct fl_bits* bits = id ? bpf_map_lookup_elem(&fl_cgroups, &id) : 0;
+  if (!bits) return;
+  for (int i = 0; i < FL_WORDS; i++) inside->word[i] |= bits->word[i];
+}
+
+/* Keeps of `set` what names no cgroup or one that is in `inside`. */
+static __always_inline void fl_keep_inside(struct fl_tables* t, struct fl_bits* inside,
+                                           struct fl_bits* set) {
+  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside->word[i];
+}
+
 /* A packet's cgroup is known only on its first way out: a reinjected one has lost its socket, and
  * on ingress the skb's cgroup is the sender's. There, what names a cgroup is dropped from `set`. */
 static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tables* t,
                                             __u8 cgroup_known, struct fl_bits* set) {
   struct fl_bits inside = {};
-  __u64 filtered = 0;
-  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_cgroup.word[i];
-  if (!filtered) return;
+  if (!fl_names_cgroup(t, set)) return;
   for (int level = 0; cgroup_known && level < FL_CGROUP_LEVELS; level++) {
-    struct fl_bits* bits;
-    __u64 id;
     if (!(t->cgroup_levels >> level & 1)) continue;
-    id = bpf_skb_ancestor_cgroup_id(skb, level);
-    bits = id ? bpf_map_lookup_elem(&fl_cgroups, &id) : 0;
-    if (!bits) continue;
-    for (int i = 0; i < FL_WORDS; i++) inside.word[i] |= bits->word[i];
+    fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), &inside);
   }
-  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside.word[i];
+  fl_keep_inside(t, &inside, set);
 }
 
-/* Fills `set`; returns 0 when it is empty. */
-static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* t,
-                                       struct fl_hook* hook, __u32 direction, struct fl_packet* p,
-                                       __u8 cgroup_known, struct fl_bits* set) {
+/* Fills `set` by what the packet itself says; returns 0 when it cannot but be empty. */
+static __always_inline int fl_match_packet(struct fl_tables* t, struct fl_hook* hook,
+                                           __u32 direction, struct fl_packet* p,
+                                           struct fl_bits* set) {
   __u32 words = hook->words[direction];
   __u64 found = 0;
   __u32 local = 0, peer = 0;
@@ -92,8 +104,16 @@ static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* 
   if (!found) return 0;
   fl_match_address(t, p, FL_LOCAL, set);
   fl_match_address(t, p, FL_PEER, set);
+  return 1;
+}
+
+/* Fills `set`; returns 0 when it is empty. */
+static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* t,
+                                       struct fl_hook* hook, __u32 direction, struct fl_packet* p,
+                                       __u8 cgroup_known, struct fl_bits* set) {
+  __u64 found = 0;
+  if (!fl_match_packet(t, hook, direction, p, set)) return 0;
   fl_match_cgroup(skb, t, cgroup_known, set);
-  found = 0;
   for (int i = 0; i < FL_WORDS; i++) found |= set->word[i];
   return found != 0;
 }

@@ -22,12 +22,43 @@ typedef struct {
 } possible_net_t;
 
 struct sock_common {
+  __be32 skc_daddr;
+  __be32 skc_rcv_saddr;
+  __be16 skc_dport;
   __u16 skc_num;
+  unsigned short skc_family;
+  volatile unsigned char skc_state;
   possible_net_t skc_net;
+  struct in6_addr skc_v6_daddr;
+  struct in6_addr skc_v6_rcv_saddr;
 };
+
+struct kernfs_node {
+  __u64 id;
+};
+
+struct cgroup {
+  int level;
+  struct kernfs_node* kn;
+  struct cgroup* ancestors[];
+};
+
+struct sock_cgroup_data {
+  struct cgroup* cgroup;
+};
+
+struct dst_entry;
 
 struct sock {
   struct sock_common __sk_common;
+  int sk_err;
+  __u16 sk_protocol;
+  struct dst_entry* sk_dst_cache;
+  struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct inet_sock {
+  __be16 inet_sport;
 };
 
 struct tcp_sock {
@@ -46,6 +77,7 @@ struct dst_entry {
 
 struct sk_buff {
   struct net_device* dev;
+  struct sock* sk;
   int skb_iif;
   unsigned char* head;
   __be16 protocol;

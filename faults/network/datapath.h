@@ -156,6 +156,7 @@ struct fl_target_stats {
   __u64 samples;
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
   __u64 events[FL_EVENTS];
+  __u64 told[FL_TELLS]; /* how many there were since user space last read, by type */
 };
 
 struct fl_lease {

@@ -278,7 +278,8 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
 StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::DriverContext& context,
                                                             const DriverOptions& options) {
   FL_RETURN_IF_ERROR(bpf::RequireRoot());
-  for (const char* feature : {"btf", "tc"}) FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
+  for (const char* feature : {"btf", "tc", "ringbuf"})
+    FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
   FL_ASSIGN_OR_RETURN(
       std::unique_ptr<Lane> lane,

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Packets that the kernel drops, by its own reason and by the targets that they belonged to. */
+/* What only the kernel's own tracepoints show of a target: the packets that it drops, by its
+ * reason, and the connections of the target's sockets that fail. */
 #include <linux/bpf.h>
+#include <linux/errno.h>
 
-#include "faults/network/classify.bpf.h"
-#include "faults/network/core_types.bpf.h"
-#include "faults/network/stats.bpf.h"
+#include "faults/network/tell.bpf.h"
+#include "faults/network/whose.bpf.h"
 
-/* Set before loading: what marks packets that a fault has lost. */
+/* Set before loading: what marks packets that a fault has lost, and whether the tracepoint names
+ * the socket that a packet had come to. */
 const volatile __u64 fl_magic = 0;
+const volatile __u32 fl_names_socket = 0;
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -24,9 +27,11 @@ struct fl_place {
   __u32 out; /* interface that it was at, or on its way to */
 };
 
-static __always_inline void fl_find_place(struct sk_buff* skb, struct fl_place* place) {
+static __always_inline void fl_find_place(struct sk_buff* skb, struct sock* receiver,
+                                          struct fl_place* place) {
   struct net_device* device = BPF_CORE_READ(skb, dev);
   struct net* net = BPF_CORE_READ(device, nd_net.net);
+  if (!net && receiver) net = BPF_CORE_READ(receiver, __sk_common.skc_net.net);
   if (!net) {
     /* The lowest bit says who counts the reference. */
     unsigned long route = BPF_CORE_READ(skb, _skb_refdst) & ~1ul;
@@ -38,30 +43,12 @@ static __always_inline void fl_find_place(struct sk_buff* skb, struct fl_place* 
   place->out = BPF_CORE_READ(device, ifindex);
 }
 
-/* The hook of an interface; FL_MAX_HOOKS: none. Global, as the functions below: verified once, by
- * itself. */
-__noinline __u32 fl_find_hook(__u32 netns, __u32 ifindex) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !netns || !ifindex) return FL_MAX_HOOKS;
-  for (__u32 i = 0; i < FL_MAX_HOOKS; i++)
-    if (t->hook[i].ifindex == ifindex && t->hook[i].netns == netns) return i;
-  return FL_MAX_HOOKS;
-}
-
 /* A packet that a fault has lost is that fault's. */
 static __always_inline int fl_lost_by_fault(struct sk_buff* skb) {
   const char* cb = (char*)skb + bpf_core_field_offset(struct sk_buff, cb);
   __u64 mark = 0;
   bpf_probe_read_kernel(&mark, sizeof(mark), cb + bpf_core_field_offset(struct qdisc_skb_cb, data));
   return mark == fl_magic;
-}
-
-/* Older verifiers do not know how large a number is whose bytes were swapped. */
-static __always_inline __u32 fl_port(__be16 port) {
-  __u32 number = bpf_ntohs(port);
-  asm volatile("%0 &= 0xffff" : "+r"(number));
-  return number;
 }
 
 static __always_inline void fl_read_ports(void* l4, __u32 direction, struct fl_packet* p) {
@@ -123,28 +110,82 @@ __noinline int fl_count_drop(__u64 targets, __u32 reason) {
   return 0;
 }
 
+/* A packet that came in has its sender's socket at most, if that is of this host. */
+static __always_inline struct sock* fl_sender(struct sk_buff* skb, __u32 netns) {
+  struct sock* sk = BPF_CORE_READ(skb, sk);
+  return sk && fl_netns_of(sk) == netns ? fl_whole_socket(sk) : 0;
+}
+
+/* The hook, and which way the packet went there; FL_MAX_HOOKS: none. Fills `p` then. */
+static __always_inline __u32 fl_find_packet(struct sk_buff* skb, struct fl_place* place,
+                                            __u32* direction, struct fl_packet* p) {
+  __u32 hook_id = fl_find_hook(place->netns, place->in);
+  *direction = FL_INGRESS;
+  /* TCP forgets the device and the route before it is done with a segment. */
+  if (!place->netns && place->in && fl_read_dropped(skb, FL_INGRESS, p))
+    return fl_find_connection(p, place->in);
+  if (hook_id >= FL_MAX_HOOKS) {
+    hook_id = fl_find_hook(place->netns, place->out);
+    *direction = FL_EGRESS;
+  }
+  if (hook_id >= FL_MAX_HOOKS || !fl_read_dropped(skb, *direction, p)) return FL_MAX_HOOKS;
+  return hook_id;
+}
+
 SEC("raw_tp/kfree_skb")
 int fl_drop(struct bpf_raw_tracepoint_args* context) {
   struct sk_buff* skb = (void*)context->args[0];
-  __u32 zero = 0, direction = FL_INGRESS, hook_id;
+  struct fl_news news = {.type = FL_TELL_DROP, .reason = context->args[2]};
+  __u32 zero = 0, direction, hook_id;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct sock* receiver = 0;
   struct fl_place place = {};
   struct fl_packet p = {};
   struct fl_bits set;
   if (!t) return 0;
-  fl_find_place(skb, &place);
-  hook_id = fl_find_hook(place.netns, place.in);
-  if (hook_id >= FL_MAX_HOOKS) {
-    direction = FL_EGRESS;
-    hook_id = fl_find_hook(place.netns, place.out);
-  }
+  if (fl_names_socket) receiver = (void*)context->args[3];
+  if (receiver) receiver = fl_whole_socket(receiver);
+  fl_find_place(skb, receiver, &place);
+  hook_id = fl_find_packet(skb, &place, &direction, &p);
   if (hook_id >= FL_MAX_HOOKS || fl_lost_by_fault(skb)) return 0;
-  if (!fl_read_dropped(skb, direction, &p)) return 0;
   /* Hidden from the compiler, which would drop the mask that the verifier wants to see. */
   asm volatile("" : "+r"(hook_id));
   hook_id &= FL_MAX_HOOKS - 1;
-  if (!fl_classify(0, t, &t->hook[hook_id], direction, &p, 0, &set)) return 0;
-  return fl_count_drop(set.word[FL_TARGET_WORD], context->args[2]);
+  if (!fl_match_packet(t, &t->hook[hook_id], direction, &p, &set)) return 0;
+  fl_match_socket(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &set);
+  news.direction = direction;
+  fl_count_drop(set.word[FL_TARGET_WORD], news.reason);
+  return fl_tell(set.word[FL_TARGET_WORD], &p, &news);
+}
+
+/* Whether a socket that closes has failed, otherwise than by a reset. So has one whose program
+ * gives up before it is accepted. */
+static __always_inline int fl_has_failed(int error, int before) {
+  if (!error) return before == FL_SYN_SENT;
+  return error != ECONNREFUSED && error != ECONNRESET && error != EPIPE && error != ECONNABORTED;
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int fl_failed(struct bpf_raw_tracepoint_args* context) {
+  struct sock* sk = (void*)context->args[0];
+  int before = context->args[1], now = context->args[2];
+  struct fl_news news = {.type = FL_TELL_FAILED, .direction = FL_EGRESS};
+  __u32 zero = 0, hook_id;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_packet p = {};
+  struct fl_bits set;
+  if (!t || now != FL_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
+  news.open = before != FL_SYN_SENT && before != FL_SYN_RECV;
+  news.reason = BPF_CORE_READ(sk, sk_err);
+  if (!fl_has_failed(news.reason, before) || !fl_read_socket(sk, &p)) return 0;
+  hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
+  if (hook_id >= FL_MAX_HOOKS) return 0;
+  asm volatile("" : "+r"(hook_id));
+  hook_id &= FL_MAX_HOOKS - 1;
+  if (!fl_match_packet(t, &t->hook[hook_id], FL_EGRESS, &p, &set)) return 0;
+  fl_match_socket(sk, t, &set);
+  fl_count_event(set.word[FL_TARGET_WORD], FL_EVENT_FAILED + news.open);
+  return fl_tell(set.word[FL_TARGET_WORD], &p, &news);
 }
 
 char fl_license[] SEC("license") = "Dual BSD/GPL";

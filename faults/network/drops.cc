@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -27,12 +28,22 @@ constexpr std::string_view kPrefix = "SKB_DROP_REASON_";
 // Reasons that are beyond our table: of wireless and of Open vSwitch, and those of later kernels.
 constexpr char kOther[] = "OTHER";
 
+using Btf = std::unique_ptr<btf, FreeBtf>;
+
+// Whether the tracepoint of drops names the socket that a packet had come to (since 6.11).
+bool NamesSocket(const Btf& types) {
+  constexpr int kArguments = 5;  // data, packet, place, reason, socket
+  const int id = btf__find_by_name_kind(types.get(), "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
+  if (id < 0) return false;
+  const btf_type* type = btf__type_by_id(types.get(), static_cast<unsigned>(id));
+  while (btf_is_typedef(type) || btf_is_ptr(type)) type = btf__type_by_id(types.get(), type->type);
+  return btf_is_func_proto(type) && btf_vlen(type) >= kArguments;
+}
+
 // By number, as this kernel has them. What has another prefix is no drop (SKB_CONSUMED).
-std::vector<std::string> ReasonNames() {
+std::vector<std::string> ReasonNames(const Btf& types) {
   std::vector<std::string> names(FL_DROP_REASONS);
   names[FL_DROP_REASONS - 1] = kOther;
-  const std::unique_ptr<btf, FreeBtf> types(btf__load_vmlinux_btf());
-  if (!types) return names;
   const int id = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
   if (id < 0) return names;
   const btf_type* type = btf__type_by_id(types.get(), static_cast<unsigned>(id));
@@ -46,15 +57,23 @@ std::vector<std::string> ReasonNames() {
   return names;
 }
 
+Status Open(const char* tracepoint, const bpf_program* program, bpf::UniqueFd* program_fd,
+            bpf::UniqueFd* link) {
+  *program_fd = bpf::UniqueFd(fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0));
+  *link = bpf::UniqueFd(bpf_raw_tracepoint_open(tracepoint, program_fd->get()));
+  if (link->valid()) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition, "attaching to {} failed: {}", tracepoint,
+                   ErrnoText(errno));
+}
+
 }  // namespace
 
 Status DropWatch::Watch(bool wanted) {
   if (!wanted) {
-    link_.Reset();
-    program_.Reset();
+    for (auto* held : {&failed_link_, &drop_link_, &failed_program_, &drop_program_}) held->Reset();
     return absl::OkStatus();
   }
-  return link_.valid() ? absl::OkStatus() : Attach();
+  return drop_link_.valid() ? absl::OkStatus() : Attach();
 }
 
 Status DropWatch::Attach() {
@@ -64,7 +83,13 @@ Status DropWatch::Attach() {
     return MakeError(StatusCode::kInternal, "opening the program on drops failed: {}",
                      ErrnoText(errno));
   }
+  const Btf types(btf__load_vmlinux_btf());
+  if (!types) {
+    return MakeError(StatusCode::kFailedPrecondition, "reading the kernel's types failed: {}",
+                     ErrnoText(errno));
+  }
   skeleton->rodata->fl_magic = kernel_->magic();
+  skeleton->rodata->fl_names_socket = NamesSocket(types) ? 1 : 0;
   FL_RETURN_IF_ERROR(kernel_->ShareMaps(skeleton->obj));
   const bpf::VerifierLog log(skeleton->obj);
   if (const int error = -drops__load(skeleton.get()); error != 0) {
@@ -73,18 +98,19 @@ Status DropWatch::Attach() {
   FL_ASSIGN_OR_RETURN(drops_,
                       bpf::MappedArray<__u64>::Map(bpf_map__fd(skeleton->maps.fl_drops),
                                                    size_t{FL_MAX_TARGETS} * FL_DROP_REASONS));
-  program_ = bpf::UniqueFd(fcntl(bpf_program__fd(skeleton->progs.fl_drop), F_DUPFD_CLOEXEC, 0));
-  link_ = bpf::UniqueFd(bpf_raw_tracepoint_open("kfree_skb", program_.get()));
-  if (!link_.valid()) {
-    return MakeError(StatusCode::kFailedPrecondition, "attaching to kfree_skb failed: {}",
-                     ErrnoText(errno));
-  }
-  if (names_.empty()) names_ = ReasonNames();
-  return absl::OkStatus();
+  if (names_.empty()) names_ = ReasonNames(types);
+  FL_RETURN_IF_ERROR(
+      Open("inet_sock_set_state", skeleton->progs.fl_failed, &failed_program_, &failed_link_));
+  return Open("kfree_skb", skeleton->progs.fl_drop, &drop_program_, &drop_link_);
+}
+
+std::string DropWatch::ReasonName(unsigned reason) const {
+  if (names_.empty()) return "";
+  return names_[std::min<size_t>(reason, FL_DROP_REASONS - 1)];
 }
 
 void DropWatch::Take(unsigned target, chaos::v1::TrafficDetail* traffic) {
-  if (!link_.valid()) return;
+  if (!drop_link_.valid()) return;
   __u64* const drops = drops_.data() + target * FL_DROP_REASONS;
   for (unsigned reason = 0; reason < FL_DROP_REASONS; ++reason) {
     if (__atomic_load_n(&drops[reason], __ATOMIC_RELAXED) == 0) continue;

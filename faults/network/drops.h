@@ -1,4 +1,5 @@
-// Drops by the kernel's own reason: a program on its tracepoint, there only while it is wanted.
+// What only the kernel's tracepoints show, drops by its own reason and failed connections: programs
+// on them, there only while they are wanted.
 #pragma once
 
 #include <string>
@@ -22,12 +23,15 @@ class DropWatch {
   Status Watch(bool wanted);
   // What was dropped of that target since the last call.
   void Take(unsigned target, chaos::v1::TrafficDetail* traffic);
+  // The kernel's name for that reason; empty: it is no drop.
+  std::string ReasonName(unsigned reason) const;
 
  private:
   Status Attach();
 
   Kernel* const kernel_;
-  bpf::UniqueFd program_, link_;  // the link first in, first out
+  // Links last in, first out.
+  bpf::UniqueFd drop_program_, failed_program_, drop_link_, failed_link_;
   bpf::MappedArray<__u64> drops_;
   std::vector<std::string> names_;  // of reasons; "": no drop
 };

@@ -3,6 +3,8 @@
 #ifndef FAULTLINE_NETWORK_EVENTS_H
 #define FAULTLINE_NETWORK_EVENTS_H
 
+#include <linux/types.h>
+
 /* Index of fl_target_stats.events. */
 #define FL_EVENT_NONE 0
 #define FL_EVENT_HANDSHAKE 1          /* times in its histogram */
@@ -11,9 +13,35 @@
 #define FL_EVENT_RESET 5              /* plus direction of any other RST */
 #define FL_EVENT_HTTP 7               /* plus the status class of an answer, from 0 (1xx) to 4 */
 #define FL_EVENT_RETRANSMIT 12
-#define FL_EVENT_RTT 13  /* round-trip times in their histogram */
-#define FL_EVENT_DROP 14 /* packets in fl_drops */
-#define FL_EVENTS 16     /* a power of two */
+#define FL_EVENT_RTT 13    /* round-trip times in their histogram */
+#define FL_EVENT_DROP 14   /* packets in fl_drops */
+#define FL_EVENT_FAILED 15 /* plus whether the connection had been open */
+#define FL_EVENT_LOST 17   /* of those told one by one: there was no room */
+#define FL_EVENTS 32       /* a power of two */
+
+/* Of these each one is told too, as long as there is room: struct fl_event. */
+#define FL_TELL_REFUSED 0
+#define FL_TELL_RESET 1
+#define FL_TELL_DROP 2
+#define FL_TELL_FAILED 3
+#define FL_TELLS 4 /* a power of two */
+/* Of each target and type between two readings; so a flood of one hides no other. */
+#define FL_TELL_MOST 8
+#define FL_EVENT_RING_BYTES (32 * 1024)
+
+struct fl_event {
+  __u64 targets;       /* bit by bit, those that it is told of */
+  __u64 at_ns;         /* CLOCK_BOOTTIME */
+  __u32 address[2][4]; /* as in fl_packet */
+  __u16 local_port;
+  __u16 peer_port;
+  __u8 protocol; /* FL_PROTO_ */
+  __u8 direction;
+  __u8 type;    /* FL_TELL_ */
+  __u8 open;    /* of a failed connection: it had been open */
+  __u32 reason; /* of a drop the kernel's number, of a failed connection the errno */
+  __u32 reserved;
+};
 
 /* A target's histograms. */
 #define FL_HIST_LATENCY 0

@@ -70,6 +70,7 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
   FL_ASSIGN_OR_RETURN(
       histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"), FL_HIST_AT(FL_HISTS, 0)));
+  FL_ASSIGN_OR_RETURN(events_, EventRing::Open(map_fd("fl_event_ring")));
   return absl::OkStatus();
 }
 

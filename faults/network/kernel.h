@@ -11,6 +11,7 @@
 #include "bpf/fd.h"
 #include "bpf/map.h"
 #include "faults/network/datapath.h"
+#include "faults/network/event_ring.h"
 
 struct bpf_object;
 
@@ -42,6 +43,7 @@ class Kernel {
   // FL_PARKED prefixes.
   const fl_lane_prefix* parked() const { return parked_.data(); }
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
+  EventRing& events() { return *events_; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
   // FL_HIST_BUCKETS counts; `histogram` is FL_HIST_LATENCY or another.
   __u64* histogram(unsigned histogram, unsigned target) {
@@ -61,6 +63,7 @@ class Kernel {
   bpf::MappedArray<fl_counters> counters_;
   bpf::MappedArray<fl_target_stats> stats_;
   bpf::MappedArray<__u64> histograms_;
+  std::unique_ptr<EventRing> events_;
 };
 
 }  // namespace faultline::network

@@ -5,15 +5,9 @@
 #define FAULTLINE_NETWORK_MEASURE_BPF_H
 
 #include "faults/network/classify.bpf.h"
+#include "faults/network/connections.bpf.h"
 
 #define FL_FIRST_EPHEMERAL_PORT 32768
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, FL_MAX_CONNECTIONS);
-  __type(key, struct fl_connection_key);
-  __type(value, struct fl_connection);
-} fl_connections SEC(".maps");
 
 /* What a packet told about its connection. */
 struct fl_turn {
@@ -128,15 +122,6 @@ static __always_inline struct fl_connection* fl_begin(struct fl_connection_key* 
   if (fresh.role == FL_ROLE_UNKNOWN) fresh.reason = FL_REASON_UNKNOWN_ROLE;
   bpf_map_update_elem(&fl_connections, key, &fresh, BPF_ANY);
   return bpf_map_lookup_elem(&fl_connections, key);
-}
-
-static __always_inline void fl_key_of(struct fl_packet* p, __u16 hook,
-                                      struct fl_connection_key* key) {
-  key->local_port = p->local_port;
-  key->peer_port = p->peer_port;
-  key->protocol = p->protocol;
-  key->hook = hook;
-  __builtin_memcpy(key->address, p->address, sizeof(key->address));
 }
 
 __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,

@@ -53,6 +53,12 @@ void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
   traffic.set_http_3xx(Take(&stats.events[FL_EVENT_HTTP + 2]));
   traffic.set_http_4xx(Take(&stats.events[FL_EVENT_HTTP + 3]));
   traffic.set_http_5xx(Take(&stats.events[FL_EVENT_HTTP + 4]));
+  traffic.set_failed_handshakes(Take(&stats.events[FL_EVENT_FAILED]));
+  traffic.set_failed_connections(Take(&stats.events[FL_EVENT_FAILED + 1]));
+  traffic.set_events_lost(Take(&stats.events[FL_EVENT_LOST]));
+  for (__u64& told : stats.told) Take(&told);
+  kernel->events().Take(
+      target, [drops](unsigned reason) { return drops->ReasonName(reason); }, &traffic);
   if (!IsEmpty(traffic)) *sample->mutable_traffic() = std::move(traffic);
 }
 

@@ -6,6 +6,16 @@
 #include "faults/network/count.bpf.h"
 #include "faults/network/http_status.bpf.h"
 #include "faults/network/socket.bpf.h"
+#include "faults/network/tell.bpf.h"
+
+static __always_inline void fl_tell_reset(struct fl_packet* p, struct fl_sight* sight,
+                                          struct fl_seen* seen, __u64 targets) {
+  int refused =
+      seen->event == FL_EVENT_REFUSED + FL_EGRESS || seen->event == FL_EVENT_REFUSED + FL_INGRESS;
+  struct fl_news news = {.type = refused ? FL_TELL_REFUSED : FL_TELL_RESET,
+                         .direction = sight->direction};
+  fl_tell(targets, p, &news);
+}
 
 /* Most packets tell nothing. Global: verified once, by itself, and not for each way to it. */
 __noinline int fl_see(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
@@ -19,6 +29,7 @@ __noinline int fl_see(struct __sk_buff* skb, struct fl_packet* p, struct fl_sigh
     fl_see_socket(skb, p, sight->netns, &seen);
   if (seen.event | seen.retransmits | seen.handshake_ns | seen.rtt_ns)
     fl_count_seen(targets, &seen);
+  if (seen.event && (p->tcp_flags & FL_TCP_RST)) fl_tell_reset(p, sight, &seen, targets);
   return 0;
 }
 

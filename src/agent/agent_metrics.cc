@@ -36,6 +36,14 @@ void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
   constexpr char kResetsHelp[] = "Resets (RST segments) that refused no connection.";
   counter(kResets, kResetsHelp, traffic.resets_sent(), {{"by", "target"}});
   counter(kResets, kResetsHelp, traffic.resets_received(), {{"by", "peer"}});
+  constexpr char kFailed[] = "faultline_target_connections_failed_total";
+  constexpr char kFailedHelp[] =
+      "Connections of the target's own that failed otherwise than by a reset.";
+  counter(kFailed, kFailedHelp, traffic.failed_handshakes(), {{"before", "accepted"}});
+  counter(kFailed, kFailedHelp, traffic.failed_connections(), {{"before", "closed"}});
+  counter("faultline_target_events_lost_total",
+          "Rare events (refusals, resets, drops, failures) counted, but not told one by one.",
+          traffic.events_lost());
   counter("faultline_target_retransmits_total",
           "TCP segments that the target's own sockets sent again.", traffic.retransmits());
   constexpr char kAnswers[] = "faultline_target_http_responses_total";

@@ -49,7 +49,7 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
     target.requests.Add(sample.latency());
     target.handshakes.Add(sample.traffic().handshake());
     target.round_trips.Add(sample.traffic().smoothed_rtt());
-    MergeTraffic(sample.traffic(), &target.traffic);
+    MergeCounts(sample.traffic(), &target.traffic);
     for (const auto& counters : sample.faults()) {
       Fault& fault =
           faults_[{counters.experiment_id(), counters.fault_index(), sample.target_id()}];

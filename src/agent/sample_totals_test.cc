@@ -40,10 +40,14 @@ TEST(SampleTotals, SumUpWhatWasSeenOfConnections) {
   SampleTotals totals;
   chaos::v1::TargetSample sample = Sample("a", "", 0);
   sample.mutable_traffic()->set_resets_sent(2);
+  for (int i = 0; i < 20; ++i) sample.mutable_traffic()->add_events();
+  sample.mutable_traffic()->set_events_lost(5);
   *sample.mutable_traffic()->mutable_handshake() = sample.latency();
   totals.Add({sample}, kSecond);
   totals.Add({sample}, 2 * kSecond);
   EXPECT_EQ(totals.targets().at("a").traffic.resets_sent(), 4u);
+  EXPECT_EQ(totals.targets().at("a").traffic.events_lost(), 10u);
+  EXPECT_EQ(totals.targets().at("a").traffic.events_size(), 0) << "they are no counter";
   EXPECT_EQ(totals.targets().at("a").handshakes.counts[5], 4u);
 }
 

@@ -1,5 +1,6 @@
 #include "base/traffic.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -9,7 +10,7 @@ namespace faultline {
 
 using chaos::v1::TrafficDetail;
 
-void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
+void MergeCounts(const TrafficDetail& from, TrafficDetail* into) {
   const auto* reflection = TrafficDetail::GetReflection();
   const auto* descriptor = TrafficDetail::descriptor();
   for (int i = 0; i < descriptor->field_count(); ++i) {
@@ -33,6 +34,25 @@ void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
     const bool room = drops.contains(reason) || drops.size() < kMaxDropReasons;
     drops[room ? reason : "OTHER"] += count;
   }
+}
+
+void MergeTraffic(const TrafficDetail& from, TrafficDetail* into) {
+  MergeCounts(from, into);
+  for (const auto& event : from.events()) {
+    const auto& told = into->events();
+    const auto of_type = static_cast<size_t>(std::count_if(
+        told.begin(), told.end(), [&](const auto& e) { return e.type() == event.type(); }));
+    if (of_type < kMaxEventsOfType) {
+      *into->add_events() = event;
+    } else {
+      into->set_events_lost(into->events_lost() + 1);
+    }
+  }
+}
+
+void LoseEvents(TrafficDetail* traffic) {
+  traffic->set_events_lost(traffic->events_lost() + static_cast<uint64_t>(traffic->events_size()));
+  traffic->clear_events();
 }
 
 void ClearHistograms(TrafficDetail* traffic) {

@@ -48,6 +48,33 @@ TEST(Traffic, TellsSoManyReasonsApartAndNoMore) {
   EXPECT_EQ(sum.kernel_drops().at("OTHER"), kMaxDropReasons);
 }
 
+TEST(Traffic, TellsTheFirstEventsOfEachTypeAndCountsTheOthers) {
+  using chaos::v1::TRAFFIC_EVENT_TYPE_KERNEL_DROP, chaos::v1::TRAFFIC_EVENT_TYPE_RESET;
+  chaos::v1::TrafficDetail sum;
+  for (int i = 0; i < 100; ++i) {
+    chaos::v1::TrafficDetail dropped;
+    for (const int64_t half : {0, 1}) {
+      auto* event = dropped.add_events();
+      event->set_type(TRAFFIC_EVENT_TYPE_KERNEL_DROP);
+      event->set_timestamp_ns(2 * i + half);
+    }
+    dropped.set_events_lost(3);
+    MergeTraffic(dropped, &sum);
+  }
+  chaos::v1::TrafficDetail reset;
+  reset.add_events()->set_type(TRAFFIC_EVENT_TYPE_RESET);
+  MergeTraffic(reset, &sum);
+  ASSERT_EQ(sum.events_size(), static_cast<int>(kMaxEventsOfType) + 1);
+  for (int i = 0; i < static_cast<int>(kMaxEventsOfType); ++i) {
+    EXPECT_EQ(sum.events(i).timestamp_ns(), i);
+  }
+  EXPECT_EQ(sum.events(kMaxEventsOfType).type(), TRAFFIC_EVENT_TYPE_RESET) << "hidden by a flood";
+  EXPECT_EQ(sum.events_lost(), 100u * (2 + 3) - kMaxEventsOfType);
+  LoseEvents(&sum);
+  EXPECT_EQ(sum.events_size(), 0);
+  EXPECT_EQ(sum.events_lost(), 100u * (2 + 3) + 1);
+}
+
 TEST(Traffic, LeavesOutAHistogramOfAnotherScheme) {
   chaos::v1::TrafficDetail strange = Seen(5'000'000, 2), sum = Seen(5'000'000, 1);
   strange.mutable_handshake()->set_scheme(chaos::v1::HISTOGRAM_SCHEME_UNSPECIFIED);

@@ -24,7 +24,7 @@ constexpr int kExitUsage = 2;
 
 struct Flags {
   std::string config, data_dir, api_listen, peer_listen, http_listen, members, join, lease,
-      log_level, log_format;
+      baseline, log_level, log_format;
   std::string tls_ca, tls_cert, tls_key, peer_name;
   uint64_t id = 0;
   uint32_t max_version = 0;
@@ -58,6 +58,8 @@ void AddFlags(CLI::App& app, Flags* flags) {
       "name that all controllers' certificates carry, and no others (default: each one's "
       "carries its own host)");
   app.add_option("--lease", flags->lease, "control-plane lease of faults (default 10s)");
+  app.add_option("--baseline", flags->baseline,
+                 "how much of the time before a fault is in its report (default 10s)");
   app.add_option("--max-version", flags->max_version,
                  "hold the cluster at this version of commands during an upgrade (default: newest)")
       ->check(CLI::Range(faultline::control::kFirstVersion, faultline::control::kNewestVersion));
@@ -102,6 +104,11 @@ faultline::StatusOr<Config> ToConfig(const Flags& flags) {
     const auto seconds = faultline::ParseQuantity(flags.lease, "s");
     if (!seconds.ok()) return faultline::FieldError("lease", flags.lease, "500 ms to 60 s");
     config.lease = std::chrono::milliseconds(static_cast<int64_t>(*seconds * 1'000));
+  }
+  if (!flags.baseline.empty()) {
+    const auto seconds = faultline::ParseQuantity(flags.baseline, "s");
+    if (!seconds.ok()) return faultline::FieldError("baseline", flags.baseline, "1 s to 60 s");
+    config.baseline = std::chrono::milliseconds(static_cast<int64_t>(*seconds * 1'000));
   }
   return config;
 }

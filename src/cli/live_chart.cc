@@ -72,7 +72,9 @@ void LiveChart::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
     column.latency.Merge(update.latency()).IgnoreError();  // of a newer scheme: not shown
     column.handshake.Merge(update.traffic().handshake()).IgnoreError();
     column.rtt.Merge(update.traffic().smoothed_rtt()).IgnoreError();
-    MergeTraffic(update.traffic(), &column.traffic);
+    MergeCounts(update.traffic(), &column.traffic);
+    column.merged += update.merged_batches();
+    column.missed += update.missed_batches();
   }
   auto [last, first] =
       last_drops_.try_emplace({update.experiment_id(), update.target_id()}, update.packet_drops());
@@ -99,6 +101,7 @@ std::string LiveChart::Summary(const std::string& name, const Column& column) co
   for (const auto& [count, what] : TrafficCounts(column.traffic)) {
     text += fmt::format("  {} {}/s", what, count);
   }
+  for (const auto& part : BatchTexts(column.merged, column.missed)) text += "  " + part;
   return text;
 }
 

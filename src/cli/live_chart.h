@@ -40,6 +40,7 @@ class LiveChart {
     Histogram latency, handshake, rtt;
     chaos::v1::TrafficDetail traffic;  // its counts
     uint64_t dropped = 0;
+    uint64_t merged = 0, missed = 0;  // batches of measurements
   };
   struct Series {
     std::deque<Column> columns;  // the last one is the present second's

@@ -52,11 +52,14 @@ TEST(LiveChart, TellsHandshakesAndWhatElseWasSeenInASecond) {
   auto update = Update("h/a", 5, 10);
   *update.mutable_traffic()->mutable_handshake() = Update("h/a", 2, 3).latency();
   update.mutable_traffic()->set_resets_sent(2);
+  update.set_missed_batches(3);
   chart.Add(update, kSecond);
   chart.Add(update, kSecond);
   const std::string lines = chart.LinesUntil(2 * kSecond);
   EXPECT_THAT(lines, HasSubstr("  handshake p50 2."));
   EXPECT_THAT(lines, HasSubstr("  reset by target 4/s"));
+  EXPECT_THAT(lines, HasSubstr("  6 measurements missed"));
+  EXPECT_THAT(lines, Not(HasSubstr("merged")));
 }
 
 TEST(LiveChart, DrawsWithinTheTerminal) {

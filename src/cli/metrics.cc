@@ -1,6 +1,7 @@
 // faultline metrics [ID...]
 #include "base/clock.h"
 #include "cli/command.h"
+#include "cli/describe.h"
 #include "cli/live_chart.h"
 #include "cli/metrics_view.h"
 
@@ -38,6 +39,20 @@ bool IsEnd(StatusCode code) {
   return code == StatusCode::kCancelled || code == StatusCode::kOutOfRange;
 }
 
+// How the experiments ended whose stream is over.
+void TellEnds(Session& session, client::Client& client, const std::vector<std::string>& ids) {
+  for (const auto& id : ids) {
+    chaos::v1::GetExperimentRequest request;
+    request.set_experiment_id(id);
+    const auto response = client.GetExperiment(request, session.call());
+    if (!response.ok()) continue;
+    const auto& experiment = response->experiment();
+    session.out.Note(fmt::format("{} has ended: {}, {}{}{}", id, StatusWord(experiment.status()),
+                                 experiment.phase(), experiment.reason().empty() ? "" : ": ",
+                                 experiment.reason()));
+  }
+}
+
 Status RunLive(Session& session, client::Client& client, const MetricsArguments& arguments) {
   constexpr uint64_t kRedrawNs = 200 * kNanosPerMilli;
   const bool draws = session.out.terminal().out;
@@ -48,10 +63,12 @@ Status RunLive(Session& session, client::Client& client, const MetricsArguments&
   };
   const auto stream = client.SubscribeToMetrics(MakeRequest(arguments), session.stream());
   uint64_t shown_ns = 0;
+  StatusCode end = StatusCode::kOk;
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
     if (!session.out.writable()) break;
     const auto update = stream->Next();
-    if (IsEnd(update.status().code())) break;
+    end = update.status().code();
+    if (IsEnd(end)) break;
     if (!update.ok()) return update.status();
     const uint64_t now_ns = MonotonicNowNs();
     chart.Add(*update, now_ns);
@@ -60,6 +77,7 @@ Status RunLive(Session& session, client::Client& client, const MetricsArguments&
     shown_ns = now_ns;
   }
   show();
+  if (end == StatusCode::kOutOfRange) TellEnds(session, client, arguments.ids);
   return absl::OkStatus();
 }
 
@@ -79,6 +97,7 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
     session.out.Text(view.Redraw(MonotonicNowNs()));
   };
   uint64_t drawn_ns = 0;
+  StatusCode end = StatusCode::kOk;
   client::StreamOptions options = session.stream();
   if (live) {
     redraw();
@@ -92,7 +111,8 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
     if (!session.out.writable()) break;
     const auto update = stream->Next();
-    if (IsEnd(update.status().code())) break;
+    end = update.status().code();
+    if (IsEnd(end)) break;
     if (!update.ok()) return update.status();
     if (!live) {
       session.out.JsonLine(*update);
@@ -105,6 +125,7 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
     drawn_ns = now_ns;
   }
   if (live) redraw();
+  if (end == StatusCode::kOutOfRange) TellEnds(session, *client, arguments.ids);
   return absl::OkStatus();
 }
 
@@ -112,18 +133,19 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
 
 void AddMetrics(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<MetricsArguments>();
-  CLI::App* command =
-      AddCommand(app, session,
-                 {"metrics",
-                  "Follow what the kernel measures",
-                  {"faultline metrics", "faultline metrics exp-42",
-                   "faultline metrics --target service:checkout --rate 1",
-                   "faultline metrics exp-42 --live --per-target",
-                   "faultline metrics --target service:checkout --count 10 | jq .p99_latency_ms"},
-                  "A live table in a terminal, a JSON document per line in a pipe. Ends with "
-                  "Ctrl-C (exit code "
-                  "0), or soon after the experiments named have ended."},
-                 [arguments](Session& s) { return RunMetrics(s, *arguments); });
+  CLI::App* command = AddCommand(
+      app, session,
+      {"metrics",
+       "Follow what the kernel measures",
+       {"faultline metrics", "faultline metrics exp-42",
+        "faultline metrics --target service:checkout --rate 1",
+        "faultline metrics exp-42 --live --per-target",
+        "faultline metrics --target service:checkout --count 10 | jq .p99_latency_ms"},
+       "A live table in a terminal, a JSON document per line in a pipe. Ends with "
+       "Ctrl-C (exit code "
+       "0), or soon after the experiments named have ended; of those that had ended before it "
+       "gives the course from their reports."},
+      [arguments](Session& s) { return RunMetrics(s, *arguments); });
   command->add_option("ID", arguments->ids, "Only these experiments; none: all of them")
       ->type_name("");
   command

@@ -39,7 +39,9 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   Row& row = rows_[{update.experiment_id(), update.target_id()}];
   row.last = update;
   row.heard_ns = now_ns;
-  MergeTraffic(update.traffic(), &row.traffic);
+  MergeCounts(update.traffic(), &row.traffic);
+  row.merged += update.merged_batches();
+  row.missed += update.missed_batches();
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
   notice_.clear();
@@ -104,6 +106,9 @@ std::vector<Cell> MetricsView::Notes() const {
   std::map<std::string, std::string> seen;  // a target in several experiments is told of once
   for (const auto& [key, row] : rows_) {
     std::string text = TrafficText(row.traffic);
+    for (const std::string& part : BatchTexts(row.merged, row.missed)) {
+      text += (text.empty() ? "" : ", ") + part;
+    }
     if (!text.empty()) seen.try_emplace(key.second, std::move(text));
   }
   for (const auto& [target, text] : seen) {

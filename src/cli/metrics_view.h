@@ -37,8 +37,10 @@ class MetricsView {
  private:
   struct Row {
     chaos::v1::MetricUpdate last;
-    std::deque<double> p99_ms;         // below 0: nothing measured
-    chaos::v1::TrafficDetail traffic;  // counts since the line is there
+    std::deque<double> p99_ms;  // below 0: nothing measured
+    // Since the line is there.
+    chaos::v1::TrafficDetail traffic;  // counts
+    uint64_t merged = 0, missed = 0;   // batches of measurements
     uint64_t heard_ns = 0;
   };
   using Key = std::pair<std::string, std::string>;  // experiment, target

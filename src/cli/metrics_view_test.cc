@@ -74,6 +74,18 @@ TEST(MetricsView, TellsBelowTheTableWhatWasSeenSinceItBegan) {
   EXPECT_EQ(picture.find("h/a: "), picture.rfind("h/a: ")) << picture;
 }
 
+TEST(MetricsView, TellsOfMeasurementsThatWereMergedOrMissed) {
+  MetricsView view(kTerminal);
+  auto update = Update("h/a", 10);
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(2), Not(HasSubstr("measurements")));
+  update.set_merged_batches(9);
+  view.Add(update, 3);
+  update.set_missed_batches(2);
+  view.Add(update, 4);
+  EXPECT_THAT(view.Picture(5), HasSubstr("\nh/a: 18 measurements merged, 2 measurements missed\n"));
+}
+
 TEST(MetricsView, StaysWithinANarrowAndLowTerminal) {
   MetricsView view({.out = true, .color = true, .columns = 40, .rows = 6});
   for (char name = 'a'; name < 'h'; ++name) view.Add(Update(std::string("h/") + name, 10), 1);

@@ -14,6 +14,10 @@ namespace faultline::cli {
 namespace {
 
 using chaos::v1::Measurements;
+
+// Of the time under a fault so much may be missing, beside a tenth, before it is worth a word: an
+// agent's last batch, and what a fault's arming takes.
+constexpr int64_t kUnmeasuredNs = 2'000'000'000;
 using chaos::v1::Report;
 
 // Four digits that count.
@@ -175,13 +179,35 @@ Section LostOf(const Report& report) {
 }
 
 Section EventsOf(const Report& report, int64_t now_unix_ns) {
-  Section section{
-      "What happened", "By the leader's clock.", {"TIME", "WHAT", "TARGET", "DETAIL"}, {}};
+  uint64_t lost = 0;
+  for (const auto* phase : {&report.before(), &report.during(), &report.after()}) {
+    lost += phase->traffic().events_lost();
+  }
+  Section section{"What happened",
+                  "By the leader's clock; to connections, by the clocks of their hosts.",
+                  {"TIME", "WHAT", "TARGET", "DETAIL"},
+                  {}};
+  if (lost > 0) {
+    section.note += fmt::format(
+        " {} more events of connections were counted, but there was no room to list them.", lost);
+  }
   for (const auto& event : report.events()) {
     section.rows.push_back({FormatTime(ToUnixNanos(event.time()), now_unix_ns), event.what(),
                             event.target_id(), event.detail()});
   }
   return section;
+}
+
+// For how long some fault was active on the target, by what happened.
+int64_t ActiveNs(const Report& report, const std::string& target_id) {
+  int64_t first_ns = 0, last_ns = 0;
+  for (const auto& event : report.events()) {
+    if (event.target_id() != target_id) continue;
+    const int64_t time_ns = ToUnixNanos(event.time());
+    if (event.what() == "active" && first_ns == 0) first_ns = time_ns;
+    if (event.what() == "reverted" || event.what() == "lost") last_ns = time_ns;
+  }
+  return first_ns == 0 ? 0 : std::max<int64_t>(last_ns - first_ns, 0);
 }
 
 std::string MarkdownCell(const std::string& text) {
@@ -232,6 +258,14 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
         fmt::format("no measurement came from {}", fmt::join(report.unmeasured_targets(), ", ")));
   }
   for (const auto& target : report.targets()) {
+    const int64_t active_ns = ActiveNs(report, target.target_id());
+    const auto measured_ns = static_cast<int64_t>(target.during().duration_ns());
+    if (measured_ns + kUnmeasuredNs < active_ns * 9 / 10) {
+      all.warnings.push_back(
+          fmt::format("{}: {} of {} under the fault were measured: nodes that it "
+                      "had been measured on have not reported",
+                      target.target_id(), FormatDuration(measured_ns), FormatDuration(active_ns)));
+    }
     if (target.missing_batches() == 0) continue;
     all.warnings.push_back(fmt::format("{}: {} of {} measurements never came", target.target_id(),
                                        target.missing_batches(),

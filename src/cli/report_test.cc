@@ -84,6 +84,30 @@ TEST(ReportText, TellsOfConnectionsWhereThereWereAny) {
                                                "102.0) | - | 3 refused by peer |\n"));
 }
 
+TEST(ReportText, SaysHowManyEventsItDoesNotList) {
+  auto report = Example();
+  report.add_events()->set_what("completed");
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("no room to list")));
+  report.mutable_before()->mutable_traffic()->set_events_lost(1);
+  report.mutable_during()->mutable_traffic()->set_events_lost(4'990);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr(" 4991 more events of connections were counted"));
+}
+
+TEST(ReportText, SaysWhatOfTheTimeUnderTheFaultIsMissing) {
+  auto report = Example();
+  const auto add = [&report](const char* what, int64_t seconds) {
+    auto* event = report.add_events();
+    event->set_what(what);
+    event->set_target_id("a/x");
+    event->mutable_time()->set_seconds(seconds);
+  };
+  add("active", 100);
+  add("reverted", 112);
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("under the fault")));
+  report.mutable_targets(0)->mutable_during()->set_duration_ns(6'000'000'000);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("a/x: 6s of 12s under the fault were measured"));
+}
+
 TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
   auto report = Example();
   auto* counters = report.mutable_targets(0)->add_faults()->mutable_counters();

@@ -16,6 +16,8 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
   add(traffic.refused_received(), "refused by peer");
   add(traffic.resets_sent(), "reset by target");
   add(traffic.resets_received(), "reset by peer");
+  add(traffic.failed_handshakes(), "never accepted");
+  add(traffic.failed_connections(), "broken off");
   add(traffic.retransmits(), "retransmitted");
   add(traffic.http_1xx(), "HTTP 1xx");
   add(traffic.http_2xx(), "HTTP 2xx");
@@ -26,6 +28,7 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
                                               traffic.kernel_drops().end());
   for (const auto& [reason, count] : drops) add(count, "dropped by kernel: " + reason);
   add(traffic.unpaired_handshakes(), "handshakes not measured");
+  add(traffic.events_lost(), "events not listed");
   return counts;
 }
 
@@ -35,6 +38,13 @@ std::string TrafficText(const chaos::v1::TrafficDetail& traffic) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, what);
   }
   return text;
+}
+
+std::vector<std::string> BatchTexts(uint64_t merged, uint64_t missed) {
+  std::vector<std::string> texts;
+  if (merged > 0) texts.push_back(fmt::format("{} measurements merged", merged));
+  if (missed > 0) texts.push_back(fmt::format("{} measurements missed", missed));
+  return texts;
 }
 
 }  // namespace faultline::cli

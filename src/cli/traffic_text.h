@@ -17,4 +17,8 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
 // The same in one line; empty when there is nothing.
 std::string TrafficText(const chaos::v1::TrafficDetail& traffic);
 
+// "3 measurements merged", "5 measurements missed"; nothing of what is 0. Of an update's
+// merged_batches and missed_batches.
+std::vector<std::string> BatchTexts(uint64_t merged, uint64_t missed);
+
 }  // namespace faultline::cli

@@ -1,6 +1,7 @@
 #include "control/report_parts.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/histogram.h"
 #include "base/traffic.h"
@@ -47,11 +48,17 @@ void MergeTarget(const TargetReport& from, TargetReport* into) {
   into->mutable_node_ids()->MergeFrom(from.node_ids());
 }
 
+std::array<chaos::v1::Measurements*, 3> PhasesOf(TargetReport* target) {
+  return {target->mutable_before(), target->mutable_during(), target->mutable_after()};
+}
+
 void AddTarget(TargetReport part, chaos::v1::Report* report) {
   if (report->ByteSizeLong() + part.ByteSizeLong() > kMaxReportBytes) {
-    for (auto* phase : {part.mutable_before(), part.mutable_during(), part.mutable_after()}) {
+    for (auto* phase : PhasesOf(&part)) {
       phase->clear_latency();
-      if (phase->has_traffic()) ClearHistograms(phase->mutable_traffic());
+      if (!phase->has_traffic()) continue;
+      ClearHistograms(phase->mutable_traffic());
+      LoseEvents(phase->mutable_traffic());
     }
     part.clear_points();
   }
@@ -63,6 +70,18 @@ void AddTarget(TargetReport part, chaos::v1::Report* report) {
   const auto place = static_cast<int>(at - targets->begin());
   *targets->Add() = std::move(part);
   for (int i = targets->size() - 1; i > place; --i) targets->SwapElements(i, i - 1);
+}
+
+bool TellsOfEvents(const chaos::v1::TrafficDetail& traffic) {
+  return traffic.events_size() > 0 || traffic.events_lost() > 0 ||
+         traffic.failed_handshakes() > 0 || traffic.failed_connections() > 0;
+}
+
+void ForgetEvents(chaos::v1::TrafficDetail* traffic) {
+  traffic->clear_events();
+  traffic->clear_events_lost();
+  traffic->clear_failed_handshakes();
+  traffic->clear_failed_connections();
 }
 
 bool IsSame(const ReportEvent& a, const ReportEvent& b) {
@@ -95,19 +114,24 @@ void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurement
 }
 
 uint32_t VersionOf(const ::control::v1::RecordReport& part) {
-  const bool traffic =
-      std::any_of(part.targets().begin(), part.targets().end(), [](const auto& target) {
-        return target.before().has_traffic() || target.during().has_traffic() ||
-               target.after().has_traffic();
-      });
-  return traffic ? kTrafficVersion : kReportVersion;
+  uint32_t version = kReportVersion;
+  for (const TargetReport& target : part.targets()) {
+    for (const auto* phase : {&target.before(), &target.during(), &target.after()}) {
+      if (!phase->has_traffic()) continue;
+      version =
+          std::max(version, TellsOfEvents(phase->traffic()) ? kEventsVersion : kTrafficVersion);
+    }
+  }
+  return version;
 }
 
-void ClearTraffic(::control::v1::RecordReport* part) {
+void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
+  if (version >= kEventsVersion) return;
   for (TargetReport& target : *part->mutable_targets()) {
-    target.mutable_before()->clear_traffic();
-    target.mutable_during()->clear_traffic();
-    target.mutable_after()->clear_traffic();
+    for (auto* phase : PhasesOf(&target)) {
+      if (version < kTrafficVersion) phase->clear_traffic();
+      if (phase->has_traffic()) ForgetEvents(phase->mutable_traffic());
+    }
   }
 }
 

@@ -12,11 +12,13 @@ inline constexpr size_t kMaxReportBytes = 256 << 10;
 inline constexpr int kMaxReportEvents = 500;
 
 // Lowest version (control/version.h) that knows the part; from kTrafficVersion on it may tell of
-// traffic.
+// traffic, from kEventsVersion on of rare events.
 inline constexpr uint32_t kReportVersion = 3;
 inline constexpr uint32_t kTrafficVersion = 5;
+inline constexpr uint32_t kEventsVersion = 6;
 uint32_t VersionOf(const ::control::v1::RecordReport& part);
-void ClearTraffic(::control::v1::RecordReport* part);
+// Takes out what that version does not know; it knows reports.
+void FitVersion(uint32_t version, ::control::v1::RecordReport* part);
 
 // Adds `from` to `into`: sums, and exactly merged histograms.
 void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into);

@@ -85,6 +85,26 @@ TEST(ReportParts, WhatIsNoHistogramIsNotCounted) {
   EXPECT_EQ(sum.latency().index_size(), 1);
 }
 
+TEST(ReportParts, GiveUpEventsForThoseWhoComeWhenThereIsNoMoreRoom) {
+  chaos::v1::Report report;
+  constexpr int kTargets = 200;
+  for (int i = 0; i < kTargets; ++i) {
+    auto part = Part(fmt::format("a/{}", i), 1, 5'000'000, 10);
+    auto* traffic = part.mutable_targets(0)->mutable_during()->mutable_traffic();
+    for (int event = 0; event < 32; ++event) {
+      traffic->add_events()->set_peer_address(std::string(100, 'x'));
+    }
+    AddToReport(part, &report);
+  }
+  EXPECT_LT(report.ByteSizeLong(), 2 * kMaxReportBytes);
+  uint64_t told_or_lost = 0;
+  for (const auto& target : report.targets()) {
+    const auto& traffic = target.during().traffic();
+    told_or_lost += static_cast<uint64_t>(traffic.events_size()) + traffic.events_lost();
+  }
+  EXPECT_EQ(told_or_lost, 32u * kTargets);
+}
+
 TEST(Report, IsKeptOfAnEndedExperimentOnly) {
   testing::Driver driver;
   driver.Register("a", 1, {"x"});
@@ -103,8 +123,12 @@ TEST(Report, IsKeptOfAnEndedExperimentOnly) {
   auto* target = command.mutable_record_report()->mutable_targets(0);
   target->mutable_during()->mutable_traffic()->set_retransmits(1);
   EXPECT_EQ(VersionOf(command), 5u) << "an earlier program would not merge it";
-  ClearTraffic(command.mutable_record_report());
-  EXPECT_EQ(VersionOf(command), 3u);
+  target->mutable_during()->mutable_traffic()->set_events_lost(1);
+  EXPECT_EQ(VersionOf(command), 6u);
+  for (const uint32_t version : {6u, 5u, 3u}) {
+    FitVersion(version, command.mutable_record_report());
+    EXPECT_EQ(VersionOf(command), version);
+  }
   command.mutable_record_report()->set_experiment_id("unknown");
   driver.Apply(command);
 }

@@ -6,6 +6,7 @@
 //   3  RecordReport: an ended experiment's report
 //   4  MoveWebhooks, and the notices in experiments' records that webhooks are made from
 //   5  a RecordReport's measurements tell of traffic
+//   6  and of rare events in it
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -20,7 +21,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 5;
+inline constexpr uint32_t kNewestVersion = 6;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);

@@ -18,6 +18,11 @@ TEST(CatchingUp, SaysHowFarANodeIsThatIsBehindOrHasNoProof) {
   const Status behind =
       MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND", "this node lags behind");
   EXPECT_EQ(WhyBehind(behind, Follower(2)), expected);
+  // What the leader has committed need not have come yet.
+  const Status far_behind = MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND",
+                                              "this node lags behind", {{"revision", "93"}});
+  EXPECT_EQ(WhyBehind(far_behind, Follower(2)),
+            "catching up with leader 2: applied 45 of at least 93");
   const Status no_leader = MakeDetailedError(StatusCode::kUnavailable, "NO_LEADER", "no leader");
   EXPECT_EQ(WhyBehind(no_leader, Follower(2)), expected);
   EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), Follower(2)), expected);

@@ -13,6 +13,8 @@ constexpr std::string_view kMemberForm =
     "id=host:port, such as 1=127.0.0.1:7401, several separated by commas";
 constexpr std::chrono::milliseconds kMinLease{500};
 constexpr std::chrono::milliseconds kMaxLease{60'000};
+constexpr std::chrono::milliseconds kMinBaseline{1'000};
+constexpr std::chrono::milliseconds kMaxBaseline{60'000};
 
 bool IsHostPort(std::string_view text) {
   const size_t colon = text.rfind(':');
@@ -48,6 +50,13 @@ Status ReadTls(const YamlMap& yaml, rpc::TlsFiles* tls) {
   return absl::OkStatus();
 }
 
+StatusOr<std::chrono::milliseconds> ReadDuration(const YamlMap& yaml, const std::string& key,
+                                                 std::chrono::milliseconds fallback) {
+  const auto fallback_ns = static_cast<uint64_t>(std::chrono::nanoseconds(fallback).count());
+  FL_ASSIGN_OR_RETURN(const uint64_t value_ns, yaml.DurationNs(key, fallback_ns));
+  return std::chrono::milliseconds(value_ns / kNanosPerMilli);
+}
+
 }  // namespace
 
 StatusOr<std::vector<raft::Member>> ParseMembers(const std::string& text) {
@@ -81,9 +90,9 @@ StatusOr<std::vector<std::string>> ParseJoin(const std::string& text) {
 
 StatusOr<Config> ReadConfig(const std::string& path) {
   FL_ASSIGN_OR_RETURN(const YamlMap yaml, YamlMap::ReadFile(path));
-  FL_RETURN_IF_ERROR(
-      yaml.AllowOnly({"id", "data_dir", "api_listen", "peer_listen", "members", "http_listen",
-                      "join", "tls", "peer_name", "lease", "log_level", "log_format", "webhooks"}));
+  FL_RETURN_IF_ERROR(yaml.AllowOnly({"id", "data_dir", "api_listen", "peer_listen", "members",
+                                     "http_listen", "join", "tls", "peer_name", "lease", "baseline",
+                                     "log_level", "log_format", "webhooks"}));
   Config config;
   FL_ASSIGN_OR_RETURN(const int64_t id, yaml.Integer("id", 1, 1, INT64_MAX));
   config.node_id = static_cast<uint64_t>(id);
@@ -103,10 +112,8 @@ StatusOr<Config> ReadConfig(const std::string& path) {
   }
   FL_RETURN_IF_ERROR(ReadTls(yaml, &config.tls));
   FL_ASSIGN_OR_RETURN(config.peer_name, yaml.Text("peer_name"));
-  const auto default_lease_ns =
-      static_cast<uint64_t>(std::chrono::nanoseconds(config.lease).count());
-  FL_ASSIGN_OR_RETURN(const uint64_t lease_ns, yaml.DurationNs("lease", default_lease_ns));
-  config.lease = std::chrono::milliseconds(lease_ns / kNanosPerMilli);
+  FL_ASSIGN_OR_RETURN(config.lease, ReadDuration(yaml, "lease", config.lease));
+  FL_ASSIGN_OR_RETURN(config.baseline, ReadDuration(yaml, "baseline", config.baseline));
   FL_ASSIGN_OR_RETURN(config.log_level, yaml.Text("log_level", config.log_level));
   FL_ASSIGN_OR_RETURN(config.log_format, yaml.Text("log_format", config.log_format));
   FL_ASSIGN_OR_RETURN(config.webhooks, ReadWebhooks(yaml));
@@ -147,6 +154,9 @@ Status Complete(Config* config) {
   if (config->data_dir.empty()) return FieldError("data_dir", "", "a directory");
   if (config->lease < kMinLease || config->lease > kMaxLease) {
     return FieldError("lease", fmt::format("{}ms", config->lease.count()), "500 ms to 60 s");
+  }
+  if (config->baseline < kMinBaseline || config->baseline > kMaxBaseline) {
+    return FieldError("baseline", fmt::format("{}ms", config->baseline.count()), "1 s to 60 s");
   }
   if (!config->join.empty()) {
     if (config->members.empty()) return absl::OkStatus();

@@ -36,6 +36,8 @@ struct Config {
   // carries the host of its member address.
   std::string peer_name;
   std::chrono::milliseconds lease{10'000};
+  // How much of a target's time before a fault is in its report.
+  std::chrono::milliseconds baseline{10'000};
   std::string log_level = "info";
   std::string log_format = "text";  // or "json": base/log.h
   std::vector<WebhookConfig> webhooks;
@@ -45,8 +47,8 @@ struct Config {
 };
 
 // Keys: id, data_dir, api_listen, peer_listen, members (list of "1=host:port"), join (list of
-// "host:port"), http_listen, tls (ca_file, cert_file, key_file), peer_name, lease, log_level,
-// log_format, webhooks (server/webhook_config.h). Errors name file, line and key.
+// "host:port"), http_listen, tls (ca_file, cert_file, key_file), peer_name, lease, baseline,
+// log_level, log_format, webhooks (server/webhook_config.h). Errors name file, line and key.
 StatusOr<Config> ReadConfig(const std::string& path);
 
 // "1=127.0.0.1:7401,2=127.0.0.1:8401".

@@ -59,11 +59,12 @@ TEST_F(ConfigFile, IsReadWhole) {
 }
 
 TEST_F(ConfigFile, IsRefusedWithFileLineAndKey) {
-  EXPECT_EQ(ErrorOf("id: 1\nleese: 5s\n"),
-            path +
-                ":2: unknown key 'leese': allowed are id, data_dir, api_listen, peer_listen, "
-                "members, http_listen, join, tls, peer_name, lease, log_level, log_format, "
-                "webhooks");
+  EXPECT_EQ(
+      ErrorOf("id: 1\nleese: 5s\n"),
+      path +
+          ":2: unknown key 'leese': allowed are id, data_dir, api_listen, peer_listen, "
+          "members, http_listen, join, tls, peer_name, lease, baseline, log_level, log_format, "
+          "webhooks");
   EXPECT_EQ(ErrorOf("id: none\n"),
             path + ":1: id: 'none' is not allowed: a whole number from 1 to 9223372036854775807");
 }
@@ -83,6 +84,8 @@ TEST_F(ConfigFile, IsRefusedWhenItsMembersMakeNoCluster) {
 
 TEST_F(ConfigFile, IsRefusedWhenAValueIsOutOfRange) {
   EXPECT_EQ(ErrorOf("lease: 100ms\n"), "lease: '100ms' is not allowed: 500 ms to 60 s");
+  EXPECT_EQ(ErrorOf("baseline: 500ms\n"), "baseline: '500ms' is not allowed: 1 s to 60 s");
+  EXPECT_EQ(ErrorOf("baseline: 61s\n"), "baseline: '61000ms' is not allowed: 1 s to 60 s");
   EXPECT_EQ(ErrorOf("api_listen: '7400'\n"), "api_listen: '7400' is not allowed: host:port");
 }
 

@@ -262,7 +262,7 @@ class Node final : public Controller {
   ControlPlane plane_;
   WatchHub watches_;
   MetricsHub metrics_;
-  Recorder recorder_{config_.node_id};
+  Recorder recorder_{config_.node_id, config_.baseline};
   raft::Identity identity_;
   std::optional<PeerGate> gate_;
   std::unique_ptr<ClusterPeers> cluster_peers_;

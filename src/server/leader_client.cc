@@ -31,9 +31,11 @@ Status Unavailable(uint64_t node_id) {
                            fmt::format("node {} has stopped or is ending", node_id));
 }
 
-Status Behind() {
+// `revision`: what this node would have to have applied.
+Status Behind(uint64_t revision) {
   return MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND",
-                           "this node lags behind the leader; ask another one");
+                           "this node lags behind the leader; ask another one",
+                           {{"revision", std::to_string(revision)}});
 }
 
 // The caller's deadline, less what the answer needs for its way back.
@@ -167,9 +169,10 @@ void LeaderClient::Propose(const CallContext& context, control::v1::Command comm
 void LeaderClient::CatchUp(const CallContext& context, std::function<void(Status)> done) {
   FindPoint(context, /*agents=*/false, [this, context, done = std::move(done)](const auto& point) {
     if (!point.ok()) return done(point.status());
+    const uint64_t revision = point->revision();
     plane_->WaitForRevision(
-        point->revision(), LatestAnswerNs(context.deadline_ns),
-        [done](const Status& status) { done(status.ok() ? status : Behind()); });
+        revision, LatestAnswerNs(context.deadline_ns),
+        [done, revision](const Status& status) { done(status.ok() ? status : Behind(revision)); });
   });
 }
 
@@ -178,9 +181,10 @@ void LeaderClient::CatchUpWithAgents(const CallContext& context,
   FindPoint(context, /*agents=*/true, [this, context, done = std::move(done)](const auto& point) {
     if (!point.ok()) return done(point.status());
     const std::vector<v1::AgentSession> agents(point->agents().begin(), point->agents().end());
-    plane_->WaitForRevision(point->revision(), LatestAnswerNs(context.deadline_ns),
-                            [done, agents](const Status& status) {
-                              if (!status.ok()) return done(Behind());
+    const uint64_t revision = point->revision();
+    plane_->WaitForRevision(revision, LatestAnswerNs(context.deadline_ns),
+                            [done, agents, revision](const Status& status) {
+                              if (!status.ok()) return done(Behind(revision));
                               done(agents);
                             });
   });

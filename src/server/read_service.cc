@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "control/report_parts.h"
 #include "control/selector.h"
 #include "faults/registry.h"
 #include "server/report_summary.h"
@@ -124,6 +125,15 @@ void ReadService::GetReport(const CallContext& context, const chaos::v1::GetRepo
         if (!control::IsFinished(record->experiment())) {
           return MakeDetailedError(StatusCode::kFailedPrecondition, "NOT_ENDED",
                                    fmt::format("experiment {} has not ended yet", id));
+        }
+        if (!record->has_report() && state.version < control::kReportVersion) {
+          return MakeDetailedError(
+              StatusCode::kFailedPrecondition, "NO_REPORT",
+              fmt::format(
+                  "there is no report of experiment {}: the cluster is at version {}, which "
+                  "knows none, until every member has said that it knows a later one "
+                  "(faultline cluster status)",
+                  id, state.version));
         }
         if (!record->has_report()) {
           return MakeDetailedError(

@@ -62,7 +62,7 @@ void Recorder::OnBatch(const MetricsBatch& batch) {
 void Recorder::AddSample(const TargetSample& sample, uint64_t interval_ns, uint64_t missing) {
   const std::string& target = sample.target_id();
   if (!baselines_.contains(target) && baselines_.size() >= kMaxBaselines) return;
-  Baseline& baseline = baselines_[target];
+  Baseline& baseline = baselines_.try_emplace(target, baseline_).first->second;
   Courses& courses = courses_[target];
   for (const auto& counters : sample.faults()) {
     const std::string& experiment = counters.experiment_id();
@@ -154,11 +154,12 @@ std::vector<control::v1::RecordReport> Recorder::Due(uint64_t now_ns, bool leads
   std::vector<std::string> old;
   for (auto& [id, experiment] : experiments_) {
     if (experiment.ended_ns == 0) continue;
-    if (now_ns > experiment.ended_ns + kForgetNs) old.push_back(id);
     const bool measured = HasCourses(id) && !experiment.measured_done;
     const bool told = leads && !experiment.events_done;
+    const bool waits = measured || told;
+    if (now_ns > experiment.ended_ns + (waits ? kGiveUpNs : kForgetNs)) old.push_back(id);
     const bool late = now_ns >= experiment.ended_ns + kPatienceNs;
-    if (!(measured || told) || !(late || MeasuredEnough(id))) continue;
+    if (!waits || !(late || MeasuredEnough(id))) continue;
     control::v1::RecordReport part;
     part.set_experiment_id(id);
     if (measured) {

@@ -6,6 +6,7 @@
 // otherwise.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
@@ -28,11 +29,16 @@ class Recorder {
   static constexpr size_t kMaxExperiments = 10'000;
   static constexpr int kMaxEvents = 200;
   // A part is made once the targets were measured long enough after the end, at the latest so much
-  // later; and an experiment that nobody reports is forgotten after the longer time.
+  // later. An experiment that this node has nothing to report of is forgotten after the longer
+  // time, one whose part cannot be recorded (no leader, no majority) after the longest.
   static constexpr uint64_t kPatienceNs = 15'000'000'000;
   static constexpr uint64_t kForgetNs = 120'000'000'000;
+  static constexpr uint64_t kGiveUpNs = 3'600'000'000'000;
+  static constexpr std::chrono::milliseconds kDefaultBaseline{10'000};
 
-  explicit Recorder(uint64_t node_id) : node_id_(node_id) {}
+  // `baseline`: how much of each target is kept from before a fault.
+  explicit Recorder(uint64_t node_id, std::chrono::milliseconds baseline = kDefaultBaseline)
+      : node_id_(node_id), baseline_(baseline) {}
 
   // An agent has connected to this node: its batches up to that sequence are sent again, and may
   // have reached another node.
@@ -70,6 +76,7 @@ class Recorder {
   void Forget(const std::string& experiment_id);
 
   const uint64_t node_id_;
+  const std::chrono::milliseconds baseline_;
   std::mutex mutex_;
   std::map<std::pair<std::string, uint64_t>, Source> sources_;  // by agent and incarnation
   std::map<std::string, Baseline> baselines_;                   // by target

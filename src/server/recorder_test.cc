@@ -112,6 +112,18 @@ TEST(Recorder, TellsBeforeDuringAndAfterApart) {
   EXPECT_EQ(parts[0].events_size(), 0);  // the leader's to tell
 }
 
+TEST(Recorder, KeepsAsMuchOfTheTimeBeforeAsItIsTold) {
+  Recorder recorder(7, std::chrono::milliseconds(3'000));
+  Agent agent(&recorder);
+  agent.Measure(200, 1'000'000);
+  agent.Measure(50, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_GE(parts[0].targets(0).before().duration_ns(), 3 * kSecond);
+  EXPECT_LT(parts[0].targets(0).before().duration_ns(), 4 * kSecond);
+}
+
 TEST(Recorder, AddsUpAFaultThatWasArmedTwice) {
   Recorder recorder(1);
   Agent agent(&recorder);
@@ -200,12 +212,24 @@ TEST(Recorder, KeepsNothingOfExperimentsThatItNeverHearsOf) {
   EXPECT_TRUE(recorder.Due(kSecond + Recorder::kPatienceNs, false).empty());
 }
 
-TEST(Recorder, ForgetsWhatNobodyReports) {
+TEST(Recorder, KeepsWhatCannotBeRecordedForLongAndNotForEver) {
   Recorder recorder(1);
   Agent agent(&recorder);
   agent.Measure(10, 11'000'000, "e1");
   TellCompleted(&recorder, kSecond);
-  EXPECT_EQ(recorder.Due(kSecond + Recorder::kForgetNs, false).size(), 1u);
+  recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
+  EXPECT_EQ(recorder.Due(kSecond + Recorder::kGiveUpNs, false).size(), 1u);
+  recorder.Due(kSecond + Recorder::kGiveUpNs + 1, false);
+  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kGiveUpNs + 2, true).empty());
+}
+
+TEST(Recorder, ForgetsWhatIsReported) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(10, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  EXPECT_EQ(recorder.Due(kSecond + Recorder::kPatienceNs, false).size(), 1u);
+  recorder.Done("e1", /*with_events=*/false);
   recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
   EXPECT_TRUE(recorder.Due(kSecond + Recorder::kForgetNs + 2, true).empty());
 }

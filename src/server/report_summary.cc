@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/clock.h"
 #include "base/histogram.h"
 #include "base/traffic.h"
 #include "control/report_parts.h"
@@ -17,6 +18,8 @@ using chaos::v1::FaultEffect;
 using chaos::v1::Measurements;
 using chaos::v1::ParameterResult;
 using chaos::v1::Report;
+using chaos::v1::ReportEvent;
+using chaos::v1::TrafficEvent;
 
 // Two-sided 95 % of the normal distribution.
 constexpr double kZ = 1.959964;
@@ -169,6 +172,60 @@ void AddParameters(Report* report) {
   }
 }
 
+std::string WordOf(chaos::v1::TrafficEventType type) {
+  switch (type) {
+    case chaos::v1::TRAFFIC_EVENT_TYPE_REFUSED:
+      return "connection refused";
+    case chaos::v1::TRAFFIC_EVENT_TYPE_RESET:
+      return "connection reset";
+    case chaos::v1::TRAFFIC_EVENT_TYPE_KERNEL_DROP:
+      return "kernel drop";
+    case chaos::v1::TRAFFIC_EVENT_TYPE_FAILED:
+      return "connection failed";
+    default:
+      return "event";  // of a newer program
+  }
+}
+
+std::string EndText(const std::string& address, uint32_t port) {
+  if (port == 0) return address;
+  const bool ipv6 = address.find(':') != std::string::npos;
+  return ipv6 ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
+}
+
+ReportEvent ToReportEvent(const std::string& target_id, const TrafficEvent& event) {
+  ReportEvent out;
+  out.mutable_time()->set_seconds(event.timestamp_ns() / static_cast<int64_t>(kNanosPerSecond));
+  out.mutable_time()->set_nanos(
+      static_cast<int32_t>(event.timestamp_ns() % static_cast<int64_t>(kNanosPerSecond)));
+  out.set_what(WordOf(event.type()));
+  out.set_target_id(target_id);
+  std::string from = EndText(event.local_address(), event.local_port());
+  std::string to = EndText(event.peer_address(), event.peer_port());
+  if (!event.sent()) from.swap(to);
+  out.set_detail(fmt::format("{} {} to {}{}{}", event.protocol(), from, to,
+                             event.reason().empty() ? "" : ": ", event.reason()));
+  return out;
+}
+
+// What happened to targets' connections takes its place among what happened to the faults.
+void AddTrafficEvents(Report* report) {
+  for (auto& target : *report->mutable_targets()) {
+    for (auto* phase : {target.mutable_before(), target.mutable_during(), target.mutable_after()}) {
+      if (!phase->has_traffic()) continue;
+      for (const TrafficEvent& event : phase->traffic().events()) {
+        *report->add_events() = ToReportEvent(target.target_id(), event);
+      }
+      phase->mutable_traffic()->clear_events();
+    }
+  }
+  std::stable_sort(report->mutable_events()->begin(), report->mutable_events()->end(),
+                   [](const ReportEvent& a, const ReportEvent& b) {
+                     return std::pair(a.time().seconds(), a.time().nanos()) <
+                            std::pair(b.time().seconds(), b.time().nanos());
+                   });
+}
+
 void AddUnmeasured(Report* report) {
   std::set<std::string> measured, active;
   for (const auto& target : report->targets()) measured.insert(target.target_id());
@@ -183,6 +240,7 @@ void AddUnmeasured(Report* report) {
 }  // namespace
 
 void Summarize(bool keep_histograms, Report* report) {
+  AddTrafficEvents(report);
   for (auto& target : *report->mutable_targets()) {
     control::AddMeasurements(target.before(), report->mutable_before());
     control::AddMeasurements(target.during(), report->mutable_during());

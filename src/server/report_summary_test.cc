@@ -58,6 +58,35 @@ TEST(ReportSummary, SumsUpWhatWasSeenOfConnectionsOverTargets) {
   EXPECT_FALSE(report.targets(0).during().traffic().has_handshake());
 }
 
+TEST(ReportSummary, PutsWhatHappenedToConnectionsAmongTheEvents) {
+  Report report = TwoTargets(1'000, 100'000'000);
+  for (const int seconds : {1, 9}) {
+    auto* event = report.add_events();
+    event->set_what(seconds == 1 ? "created" : "completed");
+    event->mutable_time()->set_seconds(seconds);
+  }
+  auto* traffic = report.mutable_targets(0)->mutable_during()->mutable_traffic();
+  auto* event = traffic->add_events();
+  event->set_timestamp_ns(5'000'000'007);
+  event->set_type(chaos::v1::TRAFFIC_EVENT_TYPE_KERNEL_DROP);
+  event->set_protocol("udp");
+  event->set_local_address("fd00::2");
+  event->set_local_port(7001);
+  event->set_peer_address("fd00::1");
+  event->set_peer_port(4242);
+  event->set_reason("NO_SOCKET");
+  traffic->set_events_lost(3);
+  Summarize(false, &report);
+  ASSERT_EQ(report.events_size(), 3);
+  EXPECT_EQ(report.events(1).what(), "kernel drop");
+  EXPECT_EQ(report.events(1).target_id(), "a/fast");
+  EXPECT_EQ(report.events(1).detail(), "udp [fd00::1]:4242 to [fd00::2]:7001: NO_SOCKET");
+  EXPECT_EQ(report.events(1).time().seconds(), 5);
+  EXPECT_EQ(report.events(1).time().nanos(), 7);
+  EXPECT_EQ(report.targets(0).during().traffic().events_size(), 0) << "told twice";
+  EXPECT_EQ(report.during().traffic().events_lost(), 3u);
+}
+
 TEST(ReportSummary, PercentilesLieInTheirIntervalsNineteenTimesOfTwenty) {
   const uint64_t seed = 42;
   std::mt19937_64 random(seed);
@@ -145,7 +174,7 @@ TEST(ReportSummary, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesEnd)
   Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
   const uint64_t seed = 11;
   std::mt19937_64 random(seed);
-  TargetCourse course{Baseline()};
+  TargetCourse course{Baseline(std::chrono::seconds(10))};
   uint64_t given_ns = 0, measured = 0;
   for (uint64_t batch = 0; batch < 300; ++batch) {
     chaos::v1::TargetSample sample;

@@ -27,7 +27,7 @@ void Reporter::Tick() {
   for (auto& part : recorder_->Due(MonotonicNowNs(), leads)) {
     if (under_way_.size() >= kMaxUnderWay) return;
     if (under_way_.contains(part.experiment_id())) continue;
-    if (version < control::kTrafficVersion) control::ClearTraffic(&part);
+    control::FitVersion(version, &part);
     Record(std::move(part));
   }
 }

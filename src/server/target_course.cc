@@ -46,7 +46,7 @@ void Baseline::Add(const TargetSample& sample, uint64_t interval_ns) {
   if (slots_.empty() || slots_.back().duration_ns() >= kSlotNs) slots_.emplace_back();
   AddMeasurements(ToMeasurements(sample, interval_ns), &slots_.back());
   length_ns_ += interval_ns;
-  while (slots_.size() > 1 && length_ns_ - slots_.front().duration_ns() >= kBeforeNs) {
+  while (slots_.size() > 1 && length_ns_ - slots_.front().duration_ns() >= kept_ns_) {
     length_ns_ -= slots_.front().duration_ns();
     slots_.pop_front();
   }
@@ -103,6 +103,7 @@ void TargetCourse::AddPoint(chaos::v1::ReportPhase phase, const Measurements& me
     points_.push_back({phase, {}, 0});
   }
   AddMeasurements(measured, &points_.back().measured);
+  points_.back().measured.clear_traffic();  // no point tells of it
   points_.back().dropped += dropped;
 }
 

@@ -3,6 +3,7 @@
 // counters are in them; no clock is compared. Not thread-safe.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <vector>
@@ -12,17 +13,20 @@
 
 namespace faultline::server {
 
-// The last seconds of a target, always kept.
+// The last time of a target without any fault, always kept.
 class Baseline {
  public:
-  static constexpr uint64_t kBeforeNs = 10'000'000'000;
   static constexpr uint64_t kSlotNs = 1'000'000'000;
+
+  explicit Baseline(std::chrono::nanoseconds kept)
+      : kept_ns_(static_cast<uint64_t>(kept.count())) {}
 
   void Add(const chaos::v1::TargetSample& sample, uint64_t interval_ns);
   // Slots without any fault, oldest first.
   const std::deque<chaos::v1::Measurements>& slots() const { return slots_; }
 
  private:
+  const uint64_t kept_ns_;
   std::deque<chaos::v1::Measurements> slots_;
   uint64_t length_ns_ = 0;
 };

@@ -50,10 +50,11 @@ void VersionSwitch::Tick() {
   const auto [version, ready] = plane_->With([](const control::State& state, const auto&) {
     return std::pair(state.version, !state.cluster_id.empty());
   });
-  if (!ready || CommonVersion(now_ns) <= version) return;
-  FL_LOG(info, "every member can apply version {}: the cluster switches to it", version + 1);
+  const uint32_t common = CommonVersion(now_ns);
+  if (!ready || common <= version) return;
+  FL_LOG(info, "every member can apply version {}: the cluster switches to it", common);
   control::v1::Command command;
-  command.mutable_raise_version()->set_version(version + 1);
+  command.mutable_raise_version()->set_version(common);
   proposing_ = true;
   plane_->Propose(std::move(command), now_ns + kBelievedNs, [this](const auto& proposed) {
     if (!proposed.ok()) {

@@ -1,5 +1,5 @@
-// The leader's part that raises the cluster's version (control/version.h): one step, once every
-// member of the newest configuration has said that it can apply it. Runs on every node, and does
+// The leader's part that raises the cluster's version (control/version.h) to the highest that every
+// member of the newest configuration has said that it can apply. Runs on every node, and does
 // nothing where the node does not lead.
 //
 // Threads: every method may be called from any thread; the work is done on the strand.

@@ -1,15 +1,19 @@
-// What /readyz and /healthz say of a node whose disk is full.
+// What /readyz and /healthz say of a node whose disk is full, and of one that is behind.
+#include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "chaos/v1/agent.grpc.pb.h"
+#include "client/client.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
+#include "tests/cluster/sites.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
@@ -114,6 +118,72 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   fs::remove(filler);
   EXPECT_TRUE(BecomesReady(kSick));
   cluster_->process(kSick).Kill();
+}
+
+// A learner, which stands for no election: without its leader's entries it waits.
+class Learner : public Readiness {
+ protected:
+  static constexpr int kId = kNodes + 1;
+
+  Learner() {
+    const auto ports = FreePorts(3);
+    peer_ = ports[0];
+    http_ = ports[1];
+    api_ = ports[2];
+  }
+  void Add() {
+    const auto at = [](int port) { return fmt::format("127.0.0.1:{}", port); };
+    learner_ = std::make_unique<Process>(
+        std::vector<std::string>{Cluster::DefaultProgram(), "--id", std::to_string(kId),
+                                 "--data-dir", directory_.path() + "/learner", "--api-listen",
+                                 at(api_), "--peer-listen", at(peer_), "--http-listen", at(http_),
+                                 "--join", cluster_->peer_address(0)},
+        directory_.path() + "/learner.log");
+    client::Options options;
+    options.addresses = fmt::format("{}", fmt::join(cluster_->api_addresses(), ","));
+    options.timeout = kPatience;
+    chaos::v1::AddMemberRequest add;
+    add.set_node_id(kId);
+    add.set_address(at(peer_));
+    const auto added = (*client::Client::Create(options))->AddMember(add);
+    ASSERT_TRUE(added.ok()) << added.status();
+  }
+  Answer Ready() const { return Get(http_, "/readyz"); }
+
+  int peer_ = 0, http_ = 0, api_ = 0;
+  std::unique_ptr<Process> learner_;
+};
+
+TEST_F(Learner, ThatIsBehindIsNotReadyAndSaysHowFarItIsUntilItHasCaughtUp) {
+  const std::string why = Sites::EnterOwnNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  StartAll();
+  Add();
+  ASSERT_TRUE(Eventually([&] { return Ready().status == "200"; })) << learner_->log();
+
+  // Nothing that begins at another node comes to it any more; what it asks for is answered.
+  const Ended cut =
+      Shell(fmt::format("nft 'table inet cut {{ chain c {{ type filter hook output priority 0; tcp "
+                        "dport {} drop; }}; }}'",
+                        peer_));
+  if (cut.code != 0) GTEST_SKIP() << "nft does not work here: " << cut.text;
+  WriteMuch(1);
+  Answer ready;
+  unsigned leader = 0, applied = 0, committed = 0;
+  EXPECT_TRUE(Eventually([&] {
+    ready = Ready();
+    return ready.status == "503" &&
+           std::sscanf(ready.body.c_str(), "catching up with leader %u: applied %u of at least %u",
+                       &leader, &applied, &committed) == 3;
+  })) << ready.body;
+  EXPECT_THAT(leader, testing::AllOf(testing::Ge(1u), testing::Le(unsigned{kNodes})));
+  EXPECT_GT(applied, 0u);
+  EXPECT_LT(applied, committed);
+  EXPECT_EQ(Get(http_, "/healthz").status, "200") << "starting it again would not help";
+  for (int node = 0; node < kNodes; ++node) EXPECT_TRUE(BecomesReady(node)) << "the others go on";
+
+  EXPECT_EQ(Shell("nft delete table inet cut").code, 0);
+  EXPECT_TRUE(Eventually([&] { return Ready().status == "200"; })) << learner_->log();
 }
 
 }  // namespace

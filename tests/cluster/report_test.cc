@@ -73,6 +73,60 @@ TEST(Reports, AreTheSameOnEveryNodeAndOutliveRestarts) {
   EXPECT_EQ(report->targets(0).SerializeAsString(), before);
 }
 
+TEST(Reports, AreMadeWhileOneOfThreeNodesIsDeadWhoeverLed) {
+  for (const bool leader_dies : {true, false}) {
+    Cluster cluster({.nodes = 3});
+    const int dies = leader_dies ? cluster.WaitForLeader() : cluster.Follower();
+    TestAgent agent({.controllers = {cluster.api_address((dies + 1) % 3)}});
+    // Every member must have been heard once.
+    ASSERT_TRUE(Eventually([&] {
+      for (int node = 0; node < 3; ++node) {
+        if (cluster.process(node).log().find(": the cluster switches to it") != std::string::npos)
+          return true;
+      }
+      return false;
+    }));
+    cluster.process(dies).Kill();
+    const std::string id = RunExperiment(cluster, agent, (dies + 1) % 3);
+    ASSERT_NE(id, "");
+    StatusOr<chaos::v1::Report> report;
+    EXPECT_TRUE(Eventually([&] {
+      report = GetReport(cluster, (dies + 2) % 3, id);
+      return report.ok() && report->targets_size() == 1 && report->events_size() > 0;
+    })) << report.status();
+  }
+}
+
+TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItEnds) {
+  Cluster cluster({.nodes = 3});
+  const int follower = cluster.Follower();
+  TestAgent agent({.controllers = {cluster.api_address(follower)}});
+  const std::string id = RunExperiment(cluster, agent, follower);
+  ASSERT_NE(id, "");
+  // At once: the report is not there yet, and waited for.
+  for (int node = 0; node < cluster.size(); ++node) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 2 * kPatience);
+    chaos::v1::SubscribeToMetricsRequest request;
+    request.set_experiment_id(id);
+    const auto stream = cluster.Stub(node)->SubscribeToMetrics(&context, request);
+    uint64_t requests = 0, sequence = 0;
+    int64_t drops = 0;
+    chaos::v1::MetricUpdate update;
+    while (stream->Read(&update)) {
+      EXPECT_EQ(update.experiment_id(), id);
+      EXPECT_EQ(update.target_id(), agent.target_id());
+      EXPECT_EQ(update.position().incarnation(), 0u);
+      EXPECT_EQ(update.position().sequence(), ++sequence);
+      requests += update.request_count();
+      drops = update.packet_drops();
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    EXPECT_EQ(requests, kBatches * kRequests) << "node " << node;
+    EXPECT_EQ(drops, static_cast<int64_t>(kBatches));
+  }
+}
+
 TEST(Reports, OfUnknownExperimentsAreNotFound) {
   Cluster cluster({});
   EXPECT_EQ(GetReport(cluster, 0, "exp-none").status().code(), StatusCode::kNotFound);

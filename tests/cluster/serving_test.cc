@@ -210,8 +210,8 @@ TEST(StaleReads, NeedNoQuorumAndSayHowOldTheyMayBe) {
   EXPECT_GE(age_ns + kNanosPerSecond / 10, std::min(alone_ns, 2 * kNanosPerSecond));
 }
 
-TEST(Versions, SwitchWhenEveryMemberKnowsTheNextOneAndStopWhoDoesNot) {
-  constexpr char kSwitched[] = "every member can apply version 2: the cluster switches to it";
+TEST(Versions, SwitchWhenEveryMemberKnowsALaterOneAndStopWhoDoesNot) {
+  constexpr char kSwitched[] = ": the cluster switches to it";
   Cluster cluster({.nodes = 3, .flags = {{2, {"--max-version", "1"}}}});
   TestAgent agent({.controllers = cluster.api_addresses()});
   ASSERT_TRUE(WaitForAgent(cluster));

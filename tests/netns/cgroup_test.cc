@@ -1,8 +1,5 @@
 // Targets that are cgroups.
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
+#include "netns/cgroup.h"
 
 #include "netns/traffic.h"
 
@@ -23,49 +20,28 @@ class CgroupTest : public DriverTest {
   void SetUp() override {
     DriverTest::SetUp();
     if (!network_) return;
-    for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
-      if (std::filesystem::exists(std::string(root) + "/cgroup.procs")) root_ = root;
-      if (!root_.empty()) break;
-    }
-    if (root_.empty()) GTEST_SKIP() << "cgroup v2 is not mounted";
-    std::ifstream own("/proc/self/cgroup");
-    for (std::string line; std::getline(own, line);) {
-      if (line.starts_with("0::")) home_ = line.substr(3);
-    }
-    name_ = "fl-test-" + std::to_string(getpid());
-    std::filesystem::create_directory(root_ + "/" + name_);
-    std::filesystem::create_directory(root_ + "/" + name_ + "/inner");
+    if (!cgroup_.why().empty()) GTEST_SKIP() << cgroup_.why();
     outside_ = std::make_unique<EchoServer>(*network_, kOutsidePort);
-    // A socket belongs to the cgroup that its process was in when it was made.
-    MoveTo("/" + name_ + "/inner");
+    cgroup_.EnterInner();
     inside_ = std::make_unique<EchoServer>(*network_, kInsidePort);
-    MoveTo(home_);
+    cgroup_.Leave();
   }
   void TearDown() override {
     inside_.reset();
     outside_.reset();
-    if (name_.empty()) return;
-    rmdir((root_ + "/" + name_ + "/inner").c_str());
-    rmdir((root_ + "/" + name_).c_str());
-  }
-
-  void MoveTo(const std::string& cgroup) {
-    std::ofstream procs(root_ + cgroup + "/cgroup.procs");
-    procs << getpid() << std::flush;
-    ASSERT_TRUE(procs.good()) << cgroup;
   }
   bool Answers(uint16_t port, std::chrono::milliseconds patience = kPatience) {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);
     return client.RoundTrip(patience).has_value();
   }
 
-  std::string root_, home_, name_;
+  const OwnCgroup cgroup_;
   std::unique_ptr<EchoServer> inside_, outside_;
 };
 
 TEST_F(CgroupTest, OnlyWhatTheCgroupAndThoseBelowItSendIsTouched) {
   chaos::v1::Target target = ServerTarget();
-  target.set_cgroup(name_);
+  target.set_cgroup(cgroup_.name());
   SetTarget(target);
   Arm(Loss(100));
   EXPECT_FALSE(Answers(kInsidePort, kLost));
@@ -76,7 +52,7 @@ TEST_F(CgroupTest, OnlyWhatTheCgroupAndThoseBelowItSendIsTouched) {
 
 TEST_F(CgroupTest, IngressIsRefusedWithASentence) {
   chaos::v1::Target target = ServerTarget();
-  target.set_cgroup(name_);
+  target.set_cgroup(cgroup_.name());
   SetTarget(target);
   const Status status = TryArm(Loss(100, pb::DIRECTION_BOTH));
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);

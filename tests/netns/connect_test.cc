@@ -71,6 +71,22 @@ INSTANTIATE_TEST_SUITE_P(Ways, EveryWay,
                          testing::Combine(testing::Bool(), testing::ValuesIn(kFailures),
                                           testing::Values(Network::kServer4, Network::kServer6)));
 
+TEST_F(ConnectTest, ItsRefusalsCountAmongTheRefusalsOfTheTarget) {
+  constexpr uint64_t kAttempts = 3;
+  for (const bool server_is_target : {true, false}) {
+    SetTarget(server_is_target ? ServerTarget({kPort}) : ClientTarget());
+    ArmKind("CONNECT_FAIL", {{"direction", server_is_target ? "ingress" : "egress"}});
+    (void)Sample();
+    for (uint64_t i = 0; i < kAttempts; ++i) EXPECT_EQ(Connect(), ECONNREFUSED);
+    const auto traffic = SettledTraffic();
+    EXPECT_EQ(traffic.refused_sent(), server_is_target ? kAttempts : 0);
+    EXPECT_EQ(traffic.refused_received(), server_is_target ? 0 : kAttempts);
+    EXPECT_EQ(traffic.resets_sent() + traffic.resets_received(), 0u);
+    EXPECT_EQ(Counters().connects_failed(), kAttempts);
+    Disarm();
+  }
+}
+
 TEST_F(ConnectTest, CurlSaysWhyItCannotConnect) {
   SetTarget(ClientTarget());
   for (const Failure& failure : kFailures) {

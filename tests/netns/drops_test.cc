@@ -1,9 +1,14 @@
 // Drops by the kernel's own reason.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "bpf/probe.h"
+#include "netns/cgroup.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -86,6 +91,127 @@ TEST_F(DropsTest, WhatAFaultLosesIsTheFaults) {
   SendToNobody(Network::kServer4);
   EXPECT_TRUE(Drops().empty());
   EXPECT_EQ(Counters().dropped(), kDatagrams);
+}
+
+TEST_F(DropsTest, InsideTcpAreCountedToo) {
+  Acceptor acceptor(*network_, kOpenPort);
+  for (const char* address : {Network::kServer4, Network::kServer6}) {
+    SetTarget(ServerTarget({kOpenPort}));
+    Client client(*network_, Protocol::kTcp, address, kOpenPort);
+    const bpf::UniqueFd server = acceptor.Accept();
+    // Each segment comes twice, and TCP throws the second one away once it has found the socket.
+    ArmKind("NETWORK_DUPLICATE", {{"duplicate_percent", "100"}, {"direction", "ingress"}});
+    (void)Sample();
+    for (int i = 0; i < 3; ++i) {
+      client.Send("x");
+      EXPECT_EQ(ErrorOf(server.get()), 0);
+    }
+    const auto traffic = SettledTraffic();
+    ASSERT_TRUE(traffic.kernel_drops().contains("TCP_OLD_DATA")) << traffic.DebugString();
+    EXPECT_GE(traffic.kernel_drops().at("TCP_OLD_DATA"), 3u);
+    ASSERT_GT(traffic.events_size(), 0);
+    EXPECT_EQ(traffic.events(0).local_port(), kOpenPort);
+    Disarm();
+  }
+}
+
+TEST_F(DropsTest, ByThePacketFilterAreCountedOnTheWayInAndOut) {
+  int exit_code = 0;
+  const auto filter = [&](const std::string& netns, const std::string& hook) {
+    const std::string rules = fmt::format(
+        "table inet t {{ chain c {{ type filter hook {} priority 0; udp dport {} drop; }}; }}",
+        hook, kOpenPort);
+    RunAnyhow(Network::Inside(netns, {"nft", rules}), &exit_code);
+    return exit_code == 0;
+  };
+  if (!filter(network_->server_netns(), "input")) GTEST_SKIP() << "nft does not work here";
+  const Sink sink(*network_, kOpenPort);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kOpenPort);
+  SetTarget(ServerTarget({kOpenPort}));
+  (void)Sample();
+  for (uint64_t i = 0; i < kDatagrams; ++i) client.Send("anybody?");
+  EXPECT_EQ(Drops()["NETFILTER_DROP"], kDatagrams);
+  SetTarget(ClientTarget());
+  (void)Sample();
+  client.Send("anybody?");
+  EXPECT_TRUE(Drops().empty()) << "another namespace's";
+  ASSERT_TRUE(filter(network_->client_netns(), "output"));
+  // The sender is told; the packet is dropped all the same.
+  EXPECT_EQ(send(client.fd(), "anybody?", 8, 0), -1);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(Drops()["NETFILTER_DROP"], 1u);
+}
+
+// Whether the tracepoint names the socket that a packet had come to.
+bool NamesSocket() {
+  utsname name{};
+  int major = 0, minor = 0;
+  uname(&name);
+  EXPECT_EQ(sscanf(name.release, "%d.%d", &major, &minor), 2);
+  return std::pair(major, minor) >= std::pair(6, 11);
+}
+
+TEST_F(DropsTest, OfACgroupAreItsOwnSocketsOnly) {
+  const OwnCgroup cgroup;
+  if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
+  SendToNobody(Network::kServer4);  // the neighbour is known from here on
+  RunProgram({"tc", "-n", network_->client_netns(), "qdisc", "add", "dev", Network::kInterface,
+              "root", "bfifo", "limit", "1"});
+  chaos::v1::Target target = ClientTarget();
+  target.set_cgroup(cgroup.name());
+  SetTarget(target);
+  (void)Sample();
+  SendToNobody(Network::kServer4);
+  EXPECT_TRUE(Drops().empty()) << "another cgroup's";
+  cgroup.EnterInner();
+  SendToNobody(Network::kServer4);
+  cgroup.Leave();
+  uint64_t of_queue = 0;
+  for (const auto& [reason, count] : Drops()) {
+    if (reason.starts_with("QDISC")) of_queue += count;
+  }
+  EXPECT_EQ(of_queue, kDatagrams);
+}
+
+// A socket of the server that nobody reads from: what its buffer does not hold is dropped.
+bpf::UniqueFd Unread(const Network& network, uint16_t port) {
+  bpf::UniqueFd fd;
+  network.InServer([&] {
+    fd = bpf::UniqueFd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(port);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)), 0);
+  });
+  return fd;
+}
+
+TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
+  const OwnCgroup cgroup;
+  if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
+  cgroup.EnterInner();
+  const bpf::UniqueFd inside = Unread(*network_, kOpenPort);
+  cgroup.Leave();
+  const bpf::UniqueFd outside = Unread(*network_, kClosedPort);
+  const std::string large(1'000, 'x');
+  chaos::v1::Target all = ServerTarget(), of_cgroup = all;
+  of_cgroup.set_cgroup(cgroup.name());
+  of_cgroup.set_target_id("cgroup");
+  for (const Status& status : driver_->SetTargets({all, of_cgroup})) ASSERT_TRUE(status.ok());
+  for (const uint16_t port : {kClosedPort, kOpenPort}) {
+    Client client(*network_, Protocol::kUdp, Network::kServer4, port);
+    for (int i = 0; i < 2'000; ++i) client.Send(large);
+    std::vector<chaos::v1::TargetSample> samples;
+    driver_->ReadSamples(&samples);
+    ASSERT_EQ(samples.size(), 2u);
+    std::map<std::string, uint64_t> full;
+    for (const auto& sample : samples) {
+      const auto& drops = sample.traffic().kernel_drops();
+      if (drops.contains("SOCKET_RCVBUFF")) full[sample.target_id()] = drops.at("SOCKET_RCVBUFF");
+    }
+    EXPECT_GT(full["t"], 0u);
+    EXPECT_EQ(full["cgroup"], port == kOpenPort && NamesSocket() ? full["t"] : 0) << port;
+  }
 }
 
 TEST_F(DropsTest, TheTracepointIsFreeWhileThereIsNoTarget) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/traffic.h"
 #include "bpf/probe.h"
 #include "faults/registry.h"
 
@@ -246,6 +247,18 @@ chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {
     if (same && again.delays_measured() + again.lane_dropped() >= again.delayed()) break;
   }
   return counters;
+}
+
+chaos::v1::TrafficDetail DriverTest::SettledTraffic() {
+  constexpr int kAttempts = 40;
+  chaos::v1::TrafficDetail sum;
+  for (int i = 0; i < kAttempts; ++i) {
+    const auto sample = Sample();
+    MergeTraffic(sample.traffic(), &sum);
+    if (!sample.has_traffic() && !IsEmpty(sum)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return sum;
 }
 
 }  // namespace faultline::netns_test

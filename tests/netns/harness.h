@@ -118,6 +118,9 @@ class DriverTest : public testing::Test {
   // The same once no packet is on its way through the programs: they count one thing after another.
   chaos::v1::FaultCounters SettledCounters(unsigned index = 0);
 
+  // What has been seen of the target's connections, once nothing more is.
+  chaos::v1::TrafficDetail SettledTraffic();
+
   Status TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed);
 
   std::unique_ptr<Network> network_;

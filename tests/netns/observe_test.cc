@@ -1,4 +1,7 @@
 // What is seen of connections beside request-to-response times, on real connections.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "base/histogram.h"
@@ -86,6 +89,34 @@ TEST_F(ObserveTest, ARequestThatIsSentAgainIsTimedFromTheFirst) {
   ASSERT_TRUE(histogram.Merge(traffic.handshake()).ok());
   EXPECT_EQ(histogram.count(), 1u);
   EXPECT_GE(histogram.PercentileNs(50), 1480e6);
+}
+
+TEST_F(ObserveTest, AnAcceptanceWhoseRequestWasNotSeenIsNotMeasuredAndCounted) {
+  SetTarget(ClientTarget());
+  (void)Sample();
+  // From a server that nobody has asked.
+  network_->InServer([] {
+    const bpf::UniqueFd raw(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP));
+    tcphdr acceptance{};
+    acceptance.source = htons(kPort);
+    acceptance.dest = htons(4242);
+    acceptance.doff = sizeof(acceptance) / 4;
+    acceptance.syn = acceptance.ack = 1;
+    sockaddr_in client{};
+    client.sin_family = AF_INET;
+    ASSERT_EQ(inet_pton(AF_INET, Network::kClient4, &client.sin_addr), 1);
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_EQ(sendto(raw.get(), &acceptance, sizeof(acceptance), 0,
+                       reinterpret_cast<const sockaddr*>(&client), sizeof(client)),
+                ssize_t{sizeof(acceptance)});
+    }
+  });
+  EXPECT_EQ(Connect(Network::kServer4, kPort), 0);
+  const auto traffic = Traffic();
+  EXPECT_EQ(traffic.unpaired_handshakes(), 3u);
+  Histogram histogram;
+  ASSERT_TRUE(histogram.Merge(traffic.handshake()).ok());
+  EXPECT_EQ(histogram.count(), 1u) << "the one that was asked for";
 }
 
 TEST_F(ObserveTest, ARefusedConnectionIsCountedByWhoRefused) {

@@ -76,6 +76,23 @@ INSTANTIATE_TEST_SUITE_P(Ways, EveryWay,
                          testing::Combine(testing::Bool(), testing::Values("egress", "ingress"),
                                           testing::Values(Network::kServer4, Network::kServer6)));
 
+TEST_F(ResetTest, ItsResetsCountAmongTheResetsOfTheTarget) {
+  SetTarget(ServerTarget({kPort}));
+  const Connection hit = Connect();
+  ArmKind("TCP_RESET", {{"direction", "egress"}});
+  (void)Sample();
+  ASSERT_EQ(send(hit.server.get(), "data", 4, MSG_NOSIGNAL), 4);
+  EXPECT_EQ(ErrorOf(hit.client.fd()), ECONNRESET);
+  EXPECT_EQ(ErrorOf(hit.server.get()), ECONNRESET);
+  const auto traffic = SettledTraffic();
+  // One to each end; which of them a fault has made, its own counter says.
+  EXPECT_EQ(traffic.resets_sent(), 1u);
+  EXPECT_EQ(traffic.resets_received(), 1u);
+  EXPECT_EQ(traffic.refused_sent() + traffic.refused_received(), 0u);
+  EXPECT_EQ(traffic.events_size(), 2) << traffic.DebugString();
+  EXPECT_EQ(Counters().resets(), 1u);
+}
+
 TEST_F(ResetTest, AConnectionThatIsBusyBothWaysIsResetOnBothEnds) {
   SetTarget(ServerTarget({kPort}));
   const Connection busy = Connect();

@@ -1,0 +1,79 @@
+#include "server/metric_history.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace faultline::server {
+namespace {
+
+using chaos::v1::MetricUpdate;
+using chaos::v1::Report;
+using chaos::v1::TargetReport;
+
+int64_t ToNs(const google::protobuf::Timestamp& time) {
+  return time.seconds() * static_cast<int64_t>(kNanosPerSecond) + time.nanos();
+}
+
+// When the target's first fault became active.
+int64_t ActiveNs(const chaos::v1::Experiment& experiment, const Report& report,
+                 const std::string& target_id) {
+  const auto& events = report.events();
+  const auto active = std::find_if(events.begin(), events.end(), [&](const auto& event) {
+    return event.what() == "active" && event.target_id() == target_id;
+  });
+  return ToNs(active == events.end() ? experiment.created_at() : active->time());
+}
+
+// Where the fault began, on the axis of the points.
+uint64_t FaultOffsetMs(const TargetReport& target) {
+  const auto& points = target.points();
+  const auto first = std::find_if(points.begin(), points.end(), [](const auto& point) {
+    return point.phase() == chaos::v1::REPORT_PHASE_DURING;
+  });
+  return first == points.end() ? 0 : first->offset_ms();
+}
+
+void SetPoint(const chaos::v1::ReportPoint& point, MetricUpdate* update) {
+  update->set_p50_latency_ms(point.p50_ms());
+  update->set_p99_latency_ms(point.p99_ms());
+  update->set_request_count(point.requests());
+  update->set_packets(point.packets());
+  update->set_measurable(true);
+  update->set_interval_ns(point.length_ms() * kNanosPerMilli);
+  if (point.length_ms() == 0) return;
+  const double seconds = static_cast<double>(point.length_ms()) / 1e3;
+  update->set_requests_per_second(static_cast<double>(point.requests()) / seconds);
+  update->set_packets_per_second(static_cast<double>(point.packets()) / seconds);
+  update->set_drops_per_second(static_cast<double>(point.dropped()) / seconds);
+}
+
+}  // namespace
+
+std::vector<MetricUpdate> HistoryOf(const chaos::v1::Experiment& experiment, const Report& report) {
+  std::vector<MetricUpdate> history;
+  for (const TargetReport& target : report.targets()) {
+    const int64_t active_ns = ActiveNs(experiment, report, target.target_id());
+    const auto fault_ms = static_cast<int64_t>(FaultOffsetMs(target));
+    uint64_t number = 0, dropped = 0;
+    for (const auto& point : target.points()) {
+      MetricUpdate& update = history.emplace_back();
+      update.set_experiment_id(experiment.experiment_id());
+      update.set_target_id(target.target_id());
+      update.mutable_position()->set_agent_id(target.agent_id());
+      update.mutable_position()->set_sequence(++number);
+      SetPoint(point, &update);
+      const auto end_ms = static_cast<int64_t>(point.offset_ms() + point.length_ms());
+      update.set_timestamp_ns(active_ns +
+                              (end_ms - fault_ms) * static_cast<int64_t>(kNanosPerMilli));
+      dropped += point.dropped();
+      update.set_packet_drops(static_cast<int64_t>(dropped));
+    }
+  }
+  std::stable_sort(history.begin(), history.end(), [](const auto& a, const auto& b) {
+    return a.timestamp_ns() < b.timestamp_ns();
+  });
+  return history;
+}
+
+}  // namespace faultline::server

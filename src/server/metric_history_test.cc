@@ -1,0 +1,61 @@
+#include "server/metric_history.h"
+
+#include <gtest/gtest.h>
+
+namespace faultline::server {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+void AddPoint(chaos::v1::ReportPhase phase, uint64_t offset_ms, uint64_t dropped,
+              chaos::v1::TargetReport* target) {
+  auto* point = target->add_points();
+  point->set_phase(phase);
+  point->set_offset_ms(offset_ms);
+  point->set_length_ms(500);
+  point->set_p99_ms(static_cast<double>(offset_ms));
+  point->set_requests(40);
+  point->set_dropped(dropped);
+}
+
+TEST(MetricHistory, HasEachPointOfEachTargetAtItsTime) {
+  chaos::v1::Experiment experiment;
+  experiment.set_experiment_id("e1");
+  experiment.mutable_created_at()->set_seconds(90);
+  chaos::v1::Report report;
+  for (const char* id : {"a/x", "b/x"}) {
+    auto* target = report.add_targets();
+    target->set_target_id(id);
+    target->set_agent_id(std::string(id).substr(0, 1));
+    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, 0, 0, target);
+    AddPoint(chaos::v1::REPORT_PHASE_DURING, 500, 3, target);
+    AddPoint(chaos::v1::REPORT_PHASE_DURING, 1'000, 4, target);
+  }
+  auto* active = report.add_events();
+  active->set_what("active");
+  active->set_target_id("b/x");
+  active->mutable_time()->set_seconds(100);
+  const auto history = HistoryOf(experiment, report);
+  ASSERT_EQ(history.size(), 6u);
+  EXPECT_TRUE(std::is_sorted(history.begin(), history.end(), [](const auto& a, const auto& b) {
+    return a.timestamp_ns() < b.timestamp_ns();
+  }));
+  // Of the first target nobody has seen the fault become active.
+  EXPECT_EQ(history[0].target_id(), "a/x");
+  EXPECT_EQ(history[0].timestamp_ns(), 90 * kSecond);
+  EXPECT_EQ(history[2].target_id(), "a/x");
+  EXPECT_EQ(history[2].timestamp_ns(), 91 * kSecond);
+  EXPECT_EQ(history[5].target_id(), "b/x");
+  EXPECT_EQ(history[5].timestamp_ns(), 101 * kSecond);
+  EXPECT_EQ(history[5].experiment_id(), "e1");
+  EXPECT_EQ(history[5].packet_drops(), 7);
+  EXPECT_EQ(history[5].p99_latency_ms(), 1'000);
+  EXPECT_EQ(history[5].requests_per_second(), 80);
+  EXPECT_EQ(history[5].drops_per_second(), 8);
+  EXPECT_EQ(history[5].position().agent_id(), "b");
+  EXPECT_EQ(history[5].position().incarnation(), 0u);
+  EXPECT_EQ(history[5].position().sequence(), 3u);
+}
+
+}  // namespace
+}  // namespace faultline::server
