@@ -73,7 +73,8 @@ bool NamesNothing(const pb::TrafficFilter& wanted) {
       wanted.protocol() == pb::PROTOCOL_ANY || wanted.protocol() == pb::PROTOCOL_UNSPECIFIED;
   return any_protocol && wanted.peer_cidr().empty() && wanted.peer_host().empty() &&
          wanted.local_port().empty() && wanted.peer_port().empty() && wanted.tcp_flags().empty() &&
-         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent();
+         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent() &&
+         !wanted.has_payload_prefix();
 }
 
 // The share that is left out, in 2^-32.
@@ -150,6 +151,11 @@ fl_narrow ToNarrow(const pb::TrafficFilter& wanted) {
   for (const std::string& text : wanted.tcp_flags()) (void)AddTcpFlag(text, &flags);
   narrow.tcp_flags_mask = flags.mask;
   narrow.tcp_flags = flags.value;
+  if (const auto prefix = ParsePayloadPrefix(wanted.payload_prefix()); prefix.ok()) {
+    narrow.min_payload = static_cast<uint32_t>(prefix->size());
+    narrow.first_bytes = narrow.min_payload;
+    std::ranges::copy(*prefix, narrow.first);
+  }
   narrow.packets_out = LeftOut(wanted.has_packet_percent(), wanted.packet_percent());
   narrow.flows_out = LeftOut(wanted.has_flow_percent(), wanted.flow_percent());
   narrow.peers_out = LeftOut(wanted.has_peer_percent(), wanted.peer_percent());

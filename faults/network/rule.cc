@@ -44,6 +44,7 @@ void Narrow(const Concern& only, RulePlan* plan) {
   if (plan->filter.protocols.empty()) plan->filter.protocols = only.protocols;
   plan->narrow.tcp_flags_mask |= only.flags.mask;
   plan->narrow.tcp_flags |= only.flags.value;
+  plan->narrow.min_payload |= only.payload ? 1 : 0;
 }
 
 // Fills `plan` when the message is of that kind.
@@ -62,7 +63,7 @@ constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
     PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
     PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,   PlanAs<pb::TcpReset>,
-    PlanAs<pb::ConnectFail>,      PlanAs<pb::DnsFault>,
+    PlanAs<pb::ConnectFail>,      PlanAs<pb::DnsFault>,         PlanAs<pb::HttpFault>,
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "control/selector.h"
 #include "faults/registry.h"
+#include "server/effective.h"
 #include "server/report_summary.h"
 #include "server/validation.h"
 
@@ -103,6 +104,7 @@ void ReadService::GetExperiment(const CallContext& context,
          const auto* record = state.Find(id);
          if (record == nullptr) return UnknownExperiment(id);
          *response->mutable_experiment() = record->experiment();
+         *response->mutable_effective() = EffectiveOn(state, *record);
          return absl::OkStatus();
        });
 }
