@@ -3,32 +3,7 @@
 #ifndef FAULTLINE_NETWORK_CLASSIFY_BPF_H
 #define FAULTLINE_NETWORK_CLASSIFY_BPF_H
 
-#include "faults/network/packet.bpf.h"
-
-#define FL_CGROUP_LEVELS 16
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_tables);
-} fl_tables SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(max_entries, FL_MAX_PREFIXES);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct fl_prefix_key);
-  __type(value, struct fl_covering);
-} fl_prefixes SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, FL_MAX_TARGETS);
-  __type(key, __u64);
-  __type(value, struct fl_bits);
-} fl_cgroups SEC(".maps");
+#include "faults/network/receiver.bpf.h"
 
 /* Keeps of `set` what has no address filter on that side or one that covers the address, and does
  * not leave it out. */
@@ -48,15 +23,18 @@ static __always_inline void fl_match_address(struct fl_tables* t, struct fl_pack
                     ~(covering ? covering->out.word[i] : 0);
 }
 
-/* A packet's cgroup is known only on its first way out: a reinjected one has lost its socket, and
- * on ingress the skb's cgroup is the sender's. There, what names a cgroup is dropped from `set`. */
+/* A packet's cgroup is known only when it is met first: a reinjected one has lost its socket. Then
+ * what names a cgroup is dropped from `set`. On its way in it is the receiver's, and told of for
+ * rules only: what a target sends is all that is measured by cgroup. */
 static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tables* t,
-                                            __u8 cgroup_known, struct fl_bits* set) {
+                                            __u32 direction, struct fl_packet* p, __u8 first,
+                                            struct fl_bits* set) {
   struct fl_bits inside = {};
   __u64 filtered = 0;
   for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_cgroup.word[i];
   if (!filtered) return;
-  for (int level = 0; cgroup_known && level < FL_CGROUP_LEVELS; level++) {
+  if (first && direction == FL_INGRESS) fl_add_receiver(skb, p, &inside);
+  for (int level = 0; first && direction == FL_EGRESS && level < FL_CGROUP_LEVELS; level++) {
     struct fl_bits* bits;
     __u64 id;
     if (!(t->cgroup_levels >> level & 1)) continue;
@@ -71,7 +49,7 @@ static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tab
 /* Fills `set`; returns 0 when it is empty. */
 static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* t,
                                        struct fl_hook* hook, __u32 direction, struct fl_packet* p,
-                                       __u8 cgroup_known, struct fl_bits* set) {
+                                       __u8 first, struct fl_bits* set) {
   __u32 words = hook->words[direction];
   __u64 found = 0;
   __u32 local = 0, peer = 0;
@@ -92,7 +70,7 @@ static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* 
   if (!found) return 0;
   fl_match_address(t, p, FL_LOCAL, set);
   fl_match_address(t, p, FL_PEER, set);
-  fl_match_cgroup(skb, t, cgroup_known, set);
+  fl_match_cgroup(skb, t, direction, p, first, set);
   found = 0;
   for (int i = 0; i < FL_WORDS; i++) found |= set->word[i];
   return found != 0;

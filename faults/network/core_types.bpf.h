@@ -26,8 +26,23 @@ struct sock_common {
   possible_net_t skc_net;
 };
 
+struct kernfs_node {
+  __u64 id;
+};
+
+struct cgroup {
+  int level;
+  struct kernfs_node* kn;
+  struct cgroup* ancestors[];
+};
+
+struct sock_cgroup_data {
+  struct cgroup* cgroup;
+};
+
 struct sock {
   struct sock_common __sk_common;
+  struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct tcp_sock {

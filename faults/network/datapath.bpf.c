@@ -71,8 +71,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (!hook->words[direction]) return FL_PASS;
   again = fl_reinjected(skb, direction);
   if (fl_read(skb, direction, &p)) return FL_PASS;
-  if (!fl_classify(skb, t, hook, direction, &p, direction == FL_EGRESS && !again, &set))
-    return FL_PASS;
+  if (!fl_classify(skb, t, hook, direction, &p, !again, &set)) return FL_PASS;
   prefix.t0_ns = bpf_ktime_get_boot_ns();
   targets = set.word[FL_TARGET_WORD];
   p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;

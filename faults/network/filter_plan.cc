@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "bpf/probe.h"
 #include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
 
@@ -77,6 +78,21 @@ bool NamesNothing(const pb::TrafficFilter& wanted) {
          !wanted.has_payload_prefix();
 }
 
+// On its way in a packet's cgroup is that of the socket it is for.
+Status CheckCgroupIn(const pb::TrafficFilter& wanted, const chaos::v1::Target& target) {
+  const char* reason = nullptr;
+  if (wanted.protocol() == pb::PROTOCOL_ICMP) {
+    reason = "ICMP on its way in belongs to no socket: direction=egress";
+  } else if (wanted.protocol() != pb::PROTOCOL_TCP && !bpf::HasFeature("udp_cgroup_in")) {
+    reason =
+        "this kernel tells only of TCP for which of them a packet on its way in is: protocol=tcp, "
+        "or direction=egress";
+  }
+  if (reason == nullptr) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition, "target {} is a cgroup, and {}",
+                   target.target_id(), reason);
+}
+
 // The share that is left out, in 2^-32.
 uint64_t LeftOut(bool given, double percent) { return given ? OfTwoTo32(100 - percent) : 0; }
 
@@ -111,11 +127,7 @@ Status NarrowToFilter(const pb::TrafficFilter& wanted, const chaos::v1::Target& 
   filter->egress = wanted.direction() != pb::DIRECTION_INGRESS;
   filter->ingress =
       wanted.direction() == pb::DIRECTION_INGRESS || wanted.direction() == pb::DIRECTION_BOTH;
-  if (filter->cgroup && filter->ingress) {
-    return MakeError(StatusCode::kFailedPrecondition,
-                     "target {} is a cgroup, whose packets can be told apart on egress only",
-                     target.target_id());
-  }
+  if (filter->cgroup && filter->ingress) FL_RETURN_IF_ERROR(CheckCgroupIn(wanted, target));
   if (IsWholeHost(target) && NamesNothing(wanted) && !wanted.whole_host()) {
     return MakeError(
         StatusCode::kFailedPrecondition,

@@ -1,5 +1,7 @@
 #include "faults/network/rule.h"
 
+#include <algorithm>
+
 #include "faults/network/filter_plan.h"
 #include "faults/network/partition.h"
 
@@ -44,7 +46,7 @@ void Narrow(const Concern& only, RulePlan* plan) {
   if (plan->filter.protocols.empty()) plan->filter.protocols = only.protocols;
   plan->narrow.tcp_flags_mask |= only.flags.mask;
   plan->narrow.tcp_flags |= only.flags.value;
-  plan->narrow.min_payload |= only.payload ? 1 : 0;
+  if (only.payload) plan->narrow.min_payload = std::max(plan->narrow.min_payload, 1u);
 }
 
 // Fills `plan` when the message is of that kind.
