@@ -71,7 +71,17 @@ std::vector<chaos::v1::FaultKindInfo> DescribeAll() {
 std::vector<std::string> Occupies(const google::protobuf::Any& config) {
   const auto message = Unpack(config);
   if (!message) return {};
-  return FindKindOf(message->GetDescriptor())->occupies(*message);
+  const auto occupies = FindKindOf(message->GetDescriptor())->stacking.occupies;
+  return occupies == nullptr ? std::vector<std::string>{} : occupies(*message);
+}
+
+std::optional<StackedFault> StackingOf(const google::protobuf::Any& config) {
+  const auto message = Unpack(config);
+  if (!message) return std::nullopt;
+  const Stacking& stacking = FindKindOf(message->GetDescriptor())->stacking;
+  StackedFault fault{.place = stacking.place, .acts_on = stacking.acts_on(*message)};
+  if (stacking.effects != nullptr) fault.effects = stacking.effects(*message);
+  return fault;
 }
 
 }  // namespace faultline::faults

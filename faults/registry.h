@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,34 @@
 
 namespace faultline::faults {
 
+// What a fault adds to what its target's faults come to together.
+struct Effect {
+  enum class Sum {
+    kAdd,     // delays
+    kShares,  // shares in percent of what the others leave: losses multiply
+    kLeast,   // rates
+  };
+  std::string_view name;  // such as "delay_ms"
+  std::string_view unit;
+  Sum sum = Sum::kAdd;
+  double value = 0;
+};
+
+// How the faults of a kind go together with others on one target. Functions of a message of the
+// kind's descriptor.
+struct Stacking {
+  // Faults that act on the same do so in the order of this number; those with the same number in
+  // the order in which they were armed.
+  int place = 0;
+  // What it acts on, such as "network/egress". Sorted.
+  std::vector<std::string> (*acts_on)(const google::protobuf::Message& message);
+  // What a fault takes for itself, such as "network/egress/connects": two faults with a name in
+  // common may not be on one target. Sorted; nullptr: nothing.
+  std::vector<std::string> (*occupies)(const google::protobuf::Message& message) = nullptr;
+  // nullptr: nothing that adds up.
+  std::vector<Effect> (*effects)(const google::protobuf::Message& message) = nullptr;
+};
+
 // One row of a group's table.
 struct Kind {
   // Descriptor of the kind's parameter message; name, summary and needs are its options.
@@ -27,9 +56,7 @@ struct Kind {
   // `message` is of that descriptor, with defaults filled in. Errors by FieldError, the field
   // named "<prefix><parameter>".
   Status (*validate)(const google::protobuf::Message& message, std::string_view field_prefix);
-  // What a fault of this message takes for itself on a target, such as "network/egress": two faults
-  // of different experiments with a name in common may not be on one target. Sorted.
-  std::vector<std::string> (*occupies)(const google::protobuf::Message& message);
+  Stacking stacking;
 };
 
 struct Group {
@@ -67,8 +94,17 @@ std::vector<std::string> CapabilitiesOf(const Kind& kind);
 chaos::v1::FaultKindInfo Describe(const Kind& kind);
 std::vector<chaos::v1::FaultKindInfo> DescribeAll();
 
-// What a fault of this configuration takes for itself on its target (Kind::occupies); empty when
-// the type is not a kind's.
+// What a fault of this configuration takes for itself on its target (Stacking::occupies); empty
+// when the type is not a kind's.
 std::vector<std::string> Occupies(const google::protobuf::Any& config);
+
+// How a fault of this configuration goes together with others (Stacking); none when the type is not
+// a kind's.
+struct StackedFault {
+  int place = 0;
+  std::vector<std::string> acts_on{};
+  std::vector<Effect> effects{};
+};
+std::optional<StackedFault> StackingOf(const google::protobuf::Any& config);
 
 }  // namespace faultline::faults

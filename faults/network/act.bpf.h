@@ -49,6 +49,11 @@ __noinline __u32 fl_take_rule(struct fl_bits* set) {
   return FL_MAX_RULES;
 }
 
+/* Whether the rule may touch what is protected. */
+static __always_inline int fl_exposes(struct fl_tables* t, __u32 id) {
+  return t->exposing.word[(id >> 6) & (FL_RULE_WORDS - 1)] >> (id & 63) & 1;
+}
+
 /* Asks one rule. Returns 1 when it loses the packet; one of the lane is added to `prefix`. */
 __noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_hold,
                            struct fl_packet* p) {
@@ -61,6 +66,10 @@ __noinline int fl_ask_rule(struct fl_lane_prefix* prefix, __u32 id, int leases_h
   count = p->count;
   if (!leases_hold || prefix->t0_ns >= rule->deadline_ns) {
     __sync_fetch_and_add(&counters->lease_expired, count);
+    return 0;
+  }
+  if (p->shielded && !fl_exposes(t, id)) {
+    __sync_fetch_and_add(&counters->left_alone, count);
     return 0;
   }
   if (!fl_chooses(rule, __sync_fetch_and_add(&counters->matched, count), count)) return 0;

@@ -182,4 +182,21 @@ Answer MakeTcp(const Original& original, Way way, const TcpSegment& segment) {
   return original.Carry(way, IPPROTO_TCP, std::move(bytes), kChecksumAt);
 }
 
+std::vector<Answer> LastWords(const Original& original, std::vector<uint8_t> answer) {
+  const TcpSegment request = ReadTcp(original);
+  std::vector<Answer> answers;
+  answers.push_back(MakeTcp(original, Way::kBack,
+                            {.sequence = request.acknowledged,
+                             .acknowledged = request.sequence + SequenceLength(original),
+                             .flags = kTcpAck | kTcpPsh | kTcpFin,
+                             .window = request.window,
+                             .options = TimestampsBack(original),
+                             .payload = std::move(answer)}));
+  answers.push_back(MakeTcp(original, Way::kOnward,
+                            {.sequence = request.sequence,
+                             .acknowledged = request.acknowledged,
+                             .flags = kTcpRst | kTcpAck}));
+  return answers;
+}
+
 }  // namespace faultline::network

@@ -69,6 +69,9 @@ std::vector<uint8_t> TimestampsBack(const Original& original);
 // Sequence numbers that the segment takes.
 uint32_t SequenceLength(const Original& original);
 Answer MakeTcp(const Original& original, Way way, const TcpSegment& segment);
+// An answer to the request in a segment that its receiver does not get, and so the end of the
+// connection: behind the answer for the sender, and by a reset for the receiver.
+std::vector<Answer> LastWords(const Original& original, std::vector<uint8_t> answer);
 
 void Put16(std::vector<uint8_t>* bytes, size_t at, size_t value);
 void Put32(std::vector<uint8_t>* bytes, size_t at, uint32_t value);

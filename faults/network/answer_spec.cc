@@ -30,6 +30,18 @@ std::string Joined(const List& texts) {
   return fmt::format("{}", fmt::join(texts, ","));
 }
 
+// `what` a target sends or gets, and not both.
+Status ValidateOneWay(const v1::TrafficFilter& filter, std::string_view prefix,
+                      std::string_view what) {
+  if (filter.direction() == v1::DIRECTION_BOTH) {
+    return Refuse(
+        prefix, "direction", "both",
+        fmt::format("egress ({0} that the target sends) or ingress ({0} that it gets)", what));
+  }
+  if (filter.tcp_flags().empty()) return absl::OkStatus();
+  return Refuse(prefix, "tcp_flags", Joined(filter.tcp_flags()), "no flags");
+}
+
 Status ValidateNames(const v1::DnsFault& fault, std::string_view prefix) {
   if (fault.names().empty() || fault.names_size() > kMaxFilterItems) {
     return Refuse(prefix, "names", Joined(fault.names()),
@@ -75,9 +87,13 @@ Status ValidateTcpReset(const Message& message, std::string_view prefix) {
 Status ValidateConnectFail(const Message& message, std::string_view prefix) {
   const auto& filter = static_cast<const v1::ConnectFail&>(message).filter();
   FL_RETURN_IF_ERROR(ValidateTcpFilter(filter, prefix));
-  if (filter.tcp_flags().empty()) return absl::OkStatus();
-  return Refuse(prefix, "tcp_flags", Joined(filter.tcp_flags()),
-                "no flags: what opens a connection has syn and no ack");
+  if (!filter.tcp_flags().empty()) {
+    return Refuse(prefix, "tcp_flags", Joined(filter.tcp_flags()),
+                  "no flags: what opens a connection has syn and no ack");
+  }
+  if (!filter.has_payload_prefix()) return absl::OkStatus();
+  return Refuse(prefix, "payload_prefix", filter.payload_prefix(),
+                "nothing: what opens a connection carries no payload");
 }
 
 Status ValidateDnsFault(const Message& message, std::string_view prefix) {
@@ -88,14 +104,13 @@ Status ValidateDnsFault(const Message& message, std::string_view prefix) {
   if (filter.protocol() == v1::PROTOCOL_ICMP) {
     return Refuse(prefix, "protocol", "icmp", "any, udp or tcp: what carries DNS");
   }
-  if (filter.direction() == v1::DIRECTION_BOTH) {
-    return Refuse(prefix, "direction", "both",
-                  "egress (queries that the target sends) or ingress (queries that it gets)");
-  }
-  if (!filter.tcp_flags().empty()) {
-    return Refuse(prefix, "tcp_flags", Joined(filter.tcp_flags()), "no flags");
-  }
+  FL_RETURN_IF_ERROR(ValidateOneWay(filter, prefix, "queries"));
   return ValidateFilter(filter, prefix);
+}
+
+Status ValidateRequestFilter(const v1::TrafficFilter& filter, std::string_view prefix) {
+  FL_RETURN_IF_ERROR(ValidateOneWay(filter, prefix, "requests"));
+  return ValidateTcpFilter(filter, prefix);
 }
 
 }  // namespace faultline::network

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "network/v1/filter.pb.h"
 
 namespace faultline::network {
 
@@ -14,5 +15,8 @@ namespace faultline::network {
 Status ValidateTcpReset(const google::protobuf::Message& message, std::string_view prefix);
 Status ValidateConnectFail(const google::protobuf::Message& message, std::string_view prefix);
 Status ValidateDnsFault(const google::protobuf::Message& message, std::string_view prefix);
+
+// The filter of a kind that answers requests on TCP connections: of one direction.
+Status ValidateRequestFilter(const ::network::v1::TrafficFilter& filter, std::string_view prefix);
 
 }  // namespace faultline::network

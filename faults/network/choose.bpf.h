@@ -20,7 +20,7 @@ static __always_inline __u64 fl_mix(__u64 x) {
  * shares stay, not which. */
 static __always_inline int fl_chooses(struct fl_rule* rule, __u64 turn, __u32 count) {
   struct fl_choice* choice = &rule->choice;
-  __u64 drawn = fl_mix(rule->seed ^ fl_mix(turn)), bad = choice->in_bad;
+  __u64 drawn = fl_mix(rule->choice_seed ^ fl_mix(turn)), bad = choice->in_bad;
   if (choice->every) return (turn + count) / choice->every != turn / choice->every;
   if (drawn >> 32 < (bad ? choice->to_good_of_2_32 : choice->to_bad_of_2_32)) {
     bad = !bad;

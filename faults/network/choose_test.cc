@@ -17,7 +17,7 @@ constexpr int kPackets = 200'000;
 
 std::vector<bool> Fates(const pb::NetworkLoss& loss, uint64_t seed = 42) {
   fl_rule rule{};
-  rule.seed = seed;
+  rule.choice_seed = seed;
   rule.choice = Plan(loss, seed).choice;
   std::vector<bool> lost(kPackets);
   for (int turn = 0; turn < kPackets; ++turn) {

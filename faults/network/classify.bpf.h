@@ -3,32 +3,7 @@
 #ifndef FAULTLINE_NETWORK_CLASSIFY_BPF_H
 #define FAULTLINE_NETWORK_CLASSIFY_BPF_H
 
-#include "faults/network/packet.bpf.h"
-
-#define FL_CGROUP_LEVELS 16
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_tables);
-} fl_tables SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(max_entries, FL_MAX_PREFIXES);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, struct fl_prefix_key);
-  __type(value, struct fl_covering);
-} fl_prefixes SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, FL_MAX_TARGETS);
-  __type(key, __u64);
-  __type(value, struct fl_bits);
-} fl_cgroups SEC(".maps");
+#include "faults/network/receiver.bpf.h"
 
 /* Keeps of `set` what has no address filter on that side or one that covers the address, and does
  * not leave it out. */
@@ -67,13 +42,16 @@ static __always_inline void fl_keep_inside(struct fl_tables* t, struct fl_bits* 
   for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside->word[i];
 }
 
-/* A packet's cgroup is known only on its first way out: a reinjected one has lost its socket, and
- * on ingress the skb's cgroup is the sender's. There, what names a cgroup is dropped from `set`. */
+/* A packet's cgroup is known only when it is met first: a reinjected one has lost its socket. Then
+ * what names a cgroup is dropped from `set`. On its way in it is the receiver's, and told of for
+ * rules only: what a target sends is all that is measured by cgroup. */
 static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tables* t,
-                                            __u8 cgroup_known, struct fl_bits* set) {
+                                            __u32 direction, struct fl_packet* p, __u8 first,
+                                            struct fl_bits* set) {
   struct fl_bits inside = {};
   if (!fl_names_cgroup(t, set)) return;
-  for (int level = 0; cgroup_known && level < FL_CGROUP_LEVELS; level++) {
+  if (first && direction == FL_INGRESS) fl_add_receiver(skb, p, &inside);
+  for (int level = 0; first && direction == FL_EGRESS && level < FL_CGROUP_LEVELS; level++) {
     if (!(t->cgroup_levels >> level & 1)) continue;
     fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), &inside);
   }
@@ -110,10 +88,10 @@ static __always_inline int fl_match_packet(struct fl_tables* t, struct fl_hook* 
 /* Fills `set`; returns 0 when it is empty. */
 static __always_inline int fl_classify(struct __sk_buff* skb, struct fl_tables* t,
                                        struct fl_hook* hook, __u32 direction, struct fl_packet* p,
-                                       __u8 cgroup_known, struct fl_bits* set) {
+                                       __u8 first, struct fl_bits* set) {
   __u64 found = 0;
   if (!fl_match_packet(t, hook, direction, p, set)) return 0;
-  fl_match_cgroup(skb, t, cgroup_known, set);
+  fl_match_cgroup(skb, t, direction, p, first, set);
   for (int i = 0; i < FL_WORDS; i++) found |= set->word[i];
   return found != 0;
 }

@@ -36,13 +36,17 @@ static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struc
   return fl_parse(skb, direction, p);
 }
 
-/* Takes out of `set` the rules that may not touch this packet. */
-static __always_inline void fl_protect(struct fl_tables* t, __u32 hook_id, struct fl_packet* p,
-                                       struct fl_bits* set) {
-  __u64 rules = 0;
-  for (int i = 0; i < FL_RULE_WORDS; i++) rules |= set->word[i];
-  if (!rules || !fl_is_protected(hook_id, p)) return;
-  for (int i = 0; i < FL_RULE_WORDS; i++) set->word[i] &= t->exposing.word[i];
+/* Finds out what the rules in `set` want to know beside the packet's classes. */
+static __always_inline void fl_inspect(struct __sk_buff* skb, struct fl_tables* t, __u32 hook_id,
+                                       struct fl_packet* p, struct fl_bits* set) {
+  __u64 rules = 0, looking = 0;
+  for (int i = 0; i < FL_RULE_WORDS; i++) {
+    rules |= set->word[i];
+    looking |= set->word[i] & t->looking_inside.word[i];
+  }
+  if (!rules) return;
+  p->shielded = fl_is_protected(hook_id, p);
+  if (looking) fl_look_inside(skb, p);
 }
 
 /* The mark tells the program on drops that it is no drop of the kernel's. */
@@ -67,13 +71,12 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (!hook->words[direction]) return FL_PASS;
   again = fl_reinjected(skb, direction);
   if (fl_read(skb, direction, &p)) return FL_PASS;
-  if (!fl_classify(skb, t, hook, direction, &p, direction == FL_EGRESS && !again, &set))
-    return FL_PASS;
+  if (!fl_classify(skb, t, hook, direction, &p, !again, &set)) return FL_PASS;
   prefix.t0_ns = bpf_ktime_get_boot_ns();
   targets = set.word[FL_TARGET_WORD];
   p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
   if (!again) {
-    fl_protect(t, hook_id, &p, &set);
+    fl_inspect(skb, t, hook_id, &p, &set);
     lost = fl_ask(&set, &p, &prefix);
   }
   if (!hook->lane_ifindex) prefix.rule_count = 0;

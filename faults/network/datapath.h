@@ -22,6 +22,7 @@
 #define FL_MAX_PREFIXES 8192
 #define FL_MAX_CONNECTIONS 16384
 #define FL_OWN_PORTS 16
+#define FL_FIRST_BYTES 32 /* of a payload that rules may name */
 
 #define FL_RULE_WORDS (FL_MAX_RULES / 64)
 #define FL_TARGET_WORD FL_RULE_WORDS
@@ -84,12 +85,16 @@ struct fl_narrow {
   __u64 packets_out;
   __u64 flows_out;
   __u64 peers_out;
+  __u32 min_payload; /* behind the header of TCP or UDP; 0: any packet */
+  __u32 first_bytes; /* so many of `first` are the payload's beginning */
+  __u8 first[FL_FIRST_BYTES];
 };
 
 struct fl_rule {
   __u64 deadline_ns; /* CLOCK_BOOTTIME */
-  __u64 seed;
-  __u64 action; /* FL_ACT_ */
+  __u64 seed;        /* of shares of flows and peers */
+  __u64 choice_seed; /* of shares of packets, and of its choice among them */
+  __u64 action;      /* FL_ACT_ */
   struct fl_choice choice;
   struct fl_narrow narrow;
 };
@@ -111,6 +116,7 @@ struct fl_tables {
   __u16 own_port[FL_OWN_PORTS];      /* TCP ports of Faultline's own connections; 0: none */
   __u64 cgroup_levels;               /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                      /* prefixes parked so far; the programs' own */
+  struct fl_bits looking_inside;     /* rules that name the first bytes of a payload */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
 };
 
@@ -139,6 +145,9 @@ struct fl_counters {
   __u64 delay_asked_ns;
   __u64 delays_measured; /* packets whose delay is in these two */
   __u64 lane_acted;      /* packets that the lane chose by itself and did the rule's part to */
+  __u64 left_alone;      /* packets of the filter's that are protected */
+  __u64 link_bytes;      /* let out by a slower link while more was waiting, */
+  __u64 link_busy_ns;    /* and how long that took */
   __u64 offered;         /* packets that a share of packets was taken of: numbers them */
 };
 

@@ -69,20 +69,10 @@ Answer OverUdp(const Original& original, const Bytes& reply) {
 }
 
 std::vector<Answer> OverTcp(const Original& original, const Bytes& reply) {
-  const TcpSegment query = ReadTcp(original);
-  TcpSegment answer{.sequence = query.acknowledged,
-                    .acknowledged = query.sequence + SequenceLength(original),
-                    .flags = kTcpAck | kTcpPsh | kTcpFin,
-                    .window = query.window,
-                    .options = TimestampsBack(original)};
-  Append16(&answer.payload, reply.size());
-  answer.payload.insert(answer.payload.end(), reply.begin(), reply.end());
-  const TcpSegment reset{
-      .sequence = query.sequence, .acknowledged = query.acknowledged, .flags = kTcpRst | kTcpAck};
-  std::vector<Answer> answers;
-  answers.push_back(MakeTcp(original, Way::kBack, answer));
-  answers.push_back(MakeTcp(original, Way::kOnward, reset));
-  return answers;
+  Bytes message;
+  Append16(&message, reply.size());
+  message.insert(message.end(), reply.begin(), reply.end());
+  return LastWords(original, std::move(message));
 }
 
 // The DNS message in a packet, if it is one and nothing else.

@@ -13,6 +13,7 @@
 #include "faults/network/hooks.h"
 #include "faults/network/kernel.h"
 #include "faults/network/lane.h"
+#include "faults/network/plan_units.h"
 #include "faults/network/rule.h"
 #include "faults/network/rule_numbers.h"
 #include "faults/network/samples.h"
@@ -75,7 +76,7 @@ class NetworkDriver : public faults::Driver {
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
   std::map<std::string, TargetState> targets_;  // by id
-  std::map<FaultKey, RuleState> rules_;
+  RuleStates rules_;
   // Last counters of disarmed faults, told once more.
   std::map<std::string, std::vector<chaos::v1::FaultCounters>> retired_;
   RuleNumbers numbers_;
@@ -191,14 +192,10 @@ Status NetworkDriver::Arm(const ArmRequest& request) {
 
 Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& target,
                                RuleState* rule) {
-  const auto mine = std::count_if(rules_.begin(), rules_.end(), [&](const auto& entry) {
-    return entry.first.target_id == request.key.target_id;
-  });
-  if (mine >= FL_MAX_RULES_PER_TARGET) {
-    return MakeError(StatusCode::kFailedPrecondition, "target {} already carries {} network faults",
-                     request.key.target_id, FL_MAX_RULES_PER_TARGET);
-  }
-  FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, target.target, request.seed));
+  rule->seed = request.seed;
+  FL_ASSIGN_OR_RETURN(rule->nth, FindRoom(rules_, request));
+  const uint64_t seed = ChoiceSeed(request.seed, rule->nth);
+  FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, target.target, seed));
   Filter filter = plan.filter;
   filter.hook = target.hook;
   rule->peers = NamedPeers(filter, plan.hosts);
@@ -214,6 +211,7 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   tables_.SetRule(rule->index,
                   {.deadline_ns = request.deadline_boottime_ns,
                    .seed = request.seed,
+                   .choice_seed = seed,
                    .action = action.action,
                    .choice = action.choice,
                    .narrow = plan.narrow},

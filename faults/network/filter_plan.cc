@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "bpf/probe.h"
 #include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
 
@@ -73,7 +74,23 @@ bool NamesNothing(const pb::TrafficFilter& wanted) {
       wanted.protocol() == pb::PROTOCOL_ANY || wanted.protocol() == pb::PROTOCOL_UNSPECIFIED;
   return any_protocol && wanted.peer_cidr().empty() && wanted.peer_host().empty() &&
          wanted.local_port().empty() && wanted.peer_port().empty() && wanted.tcp_flags().empty() &&
-         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent();
+         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent() &&
+         !wanted.has_payload_prefix();
+}
+
+// On its way in a packet's cgroup is that of the socket it is for.
+Status CheckCgroupIn(const pb::TrafficFilter& wanted, const chaos::v1::Target& target) {
+  const char* reason = nullptr;
+  if (wanted.protocol() == pb::PROTOCOL_ICMP) {
+    reason = "ICMP on its way in belongs to no socket: direction=egress";
+  } else if (wanted.protocol() != pb::PROTOCOL_TCP && !bpf::HasFeature("udp_cgroup_in")) {
+    reason =
+        "this kernel tells only of TCP for which of them a packet on its way in is: protocol=tcp, "
+        "or direction=egress";
+  }
+  if (reason == nullptr) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition, "target {} is a cgroup, and {}",
+                   target.target_id(), reason);
 }
 
 // The share that is left out, in 2^-32.
@@ -110,11 +127,7 @@ Status NarrowToFilter(const pb::TrafficFilter& wanted, const chaos::v1::Target& 
   filter->egress = wanted.direction() != pb::DIRECTION_INGRESS;
   filter->ingress =
       wanted.direction() == pb::DIRECTION_INGRESS || wanted.direction() == pb::DIRECTION_BOTH;
-  if (filter->cgroup && filter->ingress) {
-    return MakeError(StatusCode::kFailedPrecondition,
-                     "target {} is a cgroup, whose packets can be told apart on egress only",
-                     target.target_id());
-  }
+  if (filter->cgroup && filter->ingress) FL_RETURN_IF_ERROR(CheckCgroupIn(wanted, target));
   if (IsWholeHost(target) && NamesNothing(wanted) && !wanted.whole_host()) {
     return MakeError(
         StatusCode::kFailedPrecondition,
@@ -150,6 +163,11 @@ fl_narrow ToNarrow(const pb::TrafficFilter& wanted) {
   for (const std::string& text : wanted.tcp_flags()) (void)AddTcpFlag(text, &flags);
   narrow.tcp_flags_mask = flags.mask;
   narrow.tcp_flags = flags.value;
+  if (const auto prefix = ParsePayloadPrefix(wanted.payload_prefix()); prefix.ok()) {
+    narrow.min_payload = static_cast<uint32_t>(prefix->size());
+    narrow.first_bytes = narrow.min_payload;
+    std::ranges::copy(*prefix, narrow.first);
+  }
   narrow.packets_out = LeftOut(wanted.has_packet_percent(), wanted.packet_percent());
   narrow.flows_out = LeftOut(wanted.has_flow_percent(), wanted.flow_percent());
   narrow.peers_out = LeftOut(wanted.has_peer_percent(), wanted.peer_percent());

@@ -36,7 +36,8 @@ class Checker {
     FL_RETURN_IF_ERROR(Ports("peer_port", filter_.peer_port()));
     FL_RETURN_IF_ERROR(Flags());
     FL_RETURN_IF_ERROR(AtMost("dscp", filter_.dscp(), "code points"));
-    return Sizes();
+    FL_RETURN_IF_ERROR(Sizes());
+    return Payload();
   }
 
  private:
@@ -119,6 +120,16 @@ class Checker {
                   fmt::format("at least min_packet_bytes, {}", filter_.min_packet_bytes()));
   }
 
+  Status Payload() const {
+    if (!filter_.has_payload_prefix()) return absl::OkStatus();
+    if (filter_.protocol() == v1::PROTOCOL_ICMP) {
+      return Refuse("payload_prefix", filter_.payload_prefix(), "nothing with protocol icmp");
+    }
+    if (ParsePayloadPrefix(filter_.payload_prefix()).ok()) return absl::OkStatus();
+    return Refuse("payload_prefix", filter_.payload_prefix(),
+                  fmt::format("1 to {} bytes, such as GET /api or \\x16\\x03", kMaxPrefixBytes));
+  }
+
   const v1::TrafficFilter& filter_;
   const std::string_view prefix_;
 };
@@ -155,6 +166,34 @@ Status AddTcpFlag(std::string_view text, TcpFlags* flags) {
   flags->mask |= found->bit;
   if (set) flags->value |= found->bit;
   return absl::OkStatus();
+}
+
+StatusOr<std::string> ParsePayloadPrefix(std::string_view text) {
+  const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is no payload prefix", text);
+  std::string bytes;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '\\') {
+      bytes += text[at];
+      continue;
+    }
+    constexpr size_t kDigits = 2;
+    constexpr int kHexadecimal = 16;
+    const std::string_view rest = text.substr(at + 1);
+    uint8_t byte = '\\';
+    if (rest.starts_with('x')) {
+      const std::string_view digits = rest.substr(1, kDigits);
+      const auto [end, error] =
+          std::from_chars(digits.data(), digits.data() + digits.size(), byte, kHexadecimal);
+      if (error != std::errc() || end != digits.data() + kDigits) return wrong;
+      at += kDigits;
+    } else if (!rest.starts_with('\\')) {
+      return wrong;
+    }
+    bytes += static_cast<char>(byte);
+    ++at;
+  }
+  if (bytes.empty() || bytes.size() > kMaxPrefixBytes) return wrong;
+  return bytes;
 }
 
 Status ValidateFilter(const v1::TrafficFilter& filter, std::string_view prefix) {

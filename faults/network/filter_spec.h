@@ -13,6 +13,9 @@ namespace faultline::network {
 // Most items that each list of one filter may have.
 inline constexpr int kMaxFilterItems = 16;
 
+// Most bytes of a payload that a filter looks at.
+inline constexpr size_t kMaxPrefixBytes = 32;
+
 // Both ends belong to it.
 struct PortRange {
   uint16_t first = 0;
@@ -32,6 +35,10 @@ struct TcpFlags {
 // Adds "syn" or "!ack" to `flags`. INVALID_ARGUMENT for another word, and for a flag that is to be
 // both.
 Status AddTcpFlag(std::string_view text, TcpFlags* flags);
+
+// The bytes that a payload_prefix means: \xNN and \\ are one byte each. INVALID_ARGUMENT unless
+// these are 1 to kMaxPrefixBytes.
+StatusOr<std::string> ParsePayloadPrefix(std::string_view text);
 
 // INVALID_ARGUMENT with the field "<prefix><parameter>": texts that mean nothing, filters that
 // contradict each other, and one that names nothing but what is protected.

@@ -121,6 +121,29 @@ TEST(TcpFlags, AreMaskAndValue) {
   EXPECT_EQ(flags.value, 0x02);
 }
 
+TEST(PayloadPrefix, IsTextWithBytesByTheirNumbers) {
+  EXPECT_EQ(*ParsePayloadPrefix("GET /api"), "GET /api");
+  EXPECT_EQ(*ParsePayloadPrefix("\\x16\\x03a\\\\"),
+            "\x16\x03"
+            "a\\");
+  EXPECT_EQ(*ParsePayloadPrefix("\\x00"), std::string(1, '\0'));
+  EXPECT_EQ(ParsePayloadPrefix(std::string(32, 'a'))->size(), 32u);
+  for (const std::string& wrong :
+       {std::string(), std::string("\\"), std::string("\\x"), std::string("\\x1"),
+        std::string("\\x1g"), std::string("\\n"), std::string(33, 'a')}) {
+    EXPECT_FALSE(ParsePayloadPrefix(wrong).ok()) << wrong;
+  }
+}
+
+TEST(TrafficFilter, APayloadIsOfTcpOrUdpAndItsPrefixShort) {
+  EXPECT_TRUE(Allows({{"payload_prefix", "GET /"}, {"protocol", "tcp"}}));
+  EXPECT_EQ(ErrorOf({{"payload_prefix", "a"}, {"protocol", "icmp"}}),
+            "parameters.payload_prefix: 'a' is not allowed: nothing with protocol icmp");
+  EXPECT_EQ(ErrorOf({{"payload_prefix", "\\q"}}),
+            "parameters.payload_prefix: '\\q' is not allowed: 1 to 32 bytes, such as GET /api or "
+            "\\x16\\x03");
+}
+
 TEST(ParseCidr, ClearsTheBitsBeyondThePrefix) {
   const auto v4 = ParseCidr("10.1.2.3/12");
   ASSERT_TRUE(v4.ok());

@@ -26,6 +26,10 @@ struct FlowKey {
 struct HeldRule {
   unsigned rule = 0;
   uint64_t delay_ns = 0;
+  // Of a slower link: what it sends, which way, and whether it had others to send before.
+  uint32_t link_bytes = 0;
+  uint8_t direction = 0;
+  bool waited = false;
 };
 
 struct Frame {

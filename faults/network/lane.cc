@@ -89,7 +89,8 @@ void Lane::DropDevice(unsigned device) {
 void Lane::SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns) {
   {
     const std::lock_guard lock(mutex_);
-    rules_[rule] = Rule{.active = true, .what = what, .deadline_ns = deadline_ns};
+    rules_[rule] =
+        Rule{.active = true, .what = what, .armed = ++rules_armed_, .deadline_ns = deadline_ns};
   }
   TellDevices();
 }

@@ -60,10 +60,12 @@ class Lane {
   struct Rule {
     bool active = false;
     LaneRule what;
+    uint64_t armed = 0;  // the how-manieth of this lane
     uint64_t deadline_ns = 0;
     uint64_t frames_read = 0;
-    uint64_t missing = 0;  // at the previous CountLosses
-    uint64_t losses = 0;   // counted so far
+    uint64_t missing = 0;                    // at the previous CountLosses
+    uint64_t losses = 0;                     // counted so far
+    std::array<uint64_t, 2> last_sent_ns{};  // by direction, of a slower link
   };
 
   Lane(fl_counters* counters, const fl_lane_prefix* parked, __u64* cuts)
@@ -86,6 +88,7 @@ class Lane {
   void Schedule(std::unique_ptr<Frame> frame, unsigned copies);
   void ReleaseDue();
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
+  void CountSent(const HeldRule& held, uint64_t now_ns);
   void CountDropped(const Frame& frame);
 
   fl_counters* const counters_;
@@ -97,6 +100,7 @@ class Lane {
   std::map<unsigned, int> devices_;
   unsigned next_device_ = 1;
   std::array<Rule, FL_MAX_RULES> rules_{};
+  uint64_t rules_armed_ = 0;
   HoldQueue queue_;
   std::vector<uint8_t> scratch_;
   std::thread thread_;

@@ -56,7 +56,7 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
     Rule& rule = rules_[prefix.rule[i]];
     if (!rule.active) continue;
     ++rule.frames_read;
-    frame->rules[frame->rule_count++] = {prefix.rule[i], 0};
+    frame->rules[frame->rule_count++] = {.rule = prefix.rule[i]};
   }
   if (queue_.held_bytes() + size > kMaxHeldBytes) {
     CountDropped(*frame);
@@ -79,8 +79,9 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
 Lane::Verdict Lane::Obey(Frame* frame) {
   Verdict verdict;
   const std::span rules(frame->rules.data(), frame->rule_count);
-  std::ranges::stable_sort(rules, {},
-                           [&](const HeldRule& held) { return rules_[held.rule].what.index(); });
+  std::ranges::sort(rules, {}, [&](const HeldRule& held) {
+    return std::pair(rules_[held.rule].what.index(), rules_[held.rule].armed);
+  });
   for (HeldRule& held : rules) {
     const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
                           .direction = frame->flow.direction,
@@ -88,12 +89,17 @@ Lane::Verdict Lane::Obey(Frame* frame) {
     Treatment treatment = Treat(&rules_[held.rule].what, passing);
     if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
     verdict.drop = treatment.drop;
-    verdict.answers = std::move(treatment.answers);
-    if (verdict.drop || !verdict.answers.empty()) break;
+    if (verdict.drop) break;
     verdict.copies += treatment.twice ? 1 : 0;
     frame->flow.overtaken |= treatment.overtaken;
-    held.delay_ns = treatment.delay_ns;
+    held = {.rule = held.rule,
+            .delay_ns = treatment.delay_ns,
+            .link_bytes = static_cast<uint32_t>(treatment.link_bytes),
+            .direction = passing.direction == FL_EGRESS ? uint8_t{FL_EGRESS} : uint8_t{FL_INGRESS},
+            .waited = treatment.waited};
     frame->asked_ns += treatment.delay_ns;
+    verdict.answers = std::move(treatment.answers);
+    if (!verdict.answers.empty()) break;
   }
   return verdict;
 }
@@ -124,12 +130,24 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
   // How much later than asked is the lane's doing, whichever rule asked.
   const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
   for (unsigned i = 0; i < frame->rule_count; ++i) {
-    const auto [rule, asked_ns] = frame->rules[i];
-    const int64_t given_ns = static_cast<int64_t>(asked_ns) + late_ns;
-    Add(&counters_[rule].delay_asked_ns, asked_ns);
-    Add(&counters_[rule].delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
-    Add(&counters_[rule].delays_measured, 1);
+    const HeldRule& held = frame->rules[i];
+    const int64_t given_ns = static_cast<int64_t>(held.delay_ns) + late_ns;
+    fl_counters& counters = counters_[held.rule];
+    Add(&counters.delay_asked_ns, held.delay_ns);
+    Add(&counters.delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
+    Add(&counters.delays_measured, 1);
+    if (held.link_bytes > 0) CountSent(held, now_ns);
   }
+}
+
+// From one frame to the next of a link that always had some: its rate, as the frames really left.
+void Lane::CountSent(const HeldRule& held, uint64_t now_ns) {
+  uint64_t& last_ns = rules_[held.rule].last_sent_ns[held.direction];
+  if (held.waited && last_ns != 0) {
+    Add(&counters_[held.rule].link_bytes, held.link_bytes);
+    Add(&counters_[held.rule].link_busy_ns, now_ns - last_ns);
+  }
+  last_ns = now_ns;
 }
 
 void Lane::CountDropped(const Frame& frame) {

@@ -7,9 +7,10 @@ namespace faultline::network {
 namespace {
 
 Treatment TreatBy(RateLimit& limit, const Passing& frame) {
-  const auto delay_ns = limit.Pass(frame.direction, frame.at_ns, WireBytes(frame.bytes));
-  if (!delay_ns) return {.acted = true, .drop = true};
-  return {.delay_ns = *delay_ns};
+  const size_t bytes = WireBytes(frame.bytes);
+  const auto passage = limit.Pass(frame.direction, frame.at_ns, bytes);
+  if (!passage) return {.acted = true, .drop = true};
+  return {.delay_ns = passage->delay_ns, .link_bytes = bytes, .waited = passage->waited};
 }
 
 Treatment TreatBy(Duplicator& duplicator, const Passing&) {
@@ -38,6 +39,14 @@ Treatment TreatBy(const Resetter&, const Passing& frame) {
 
 Treatment TreatBy(const Refuser& refuser, const Passing& frame) {
   return AnsweredBy(RefusalOf(refuser.how, frame.bytes, frame.direction));
+}
+
+Treatment TreatBy(const HttpAnswerer& answerer, const Passing& frame) {
+  auto verdict = answerer.Ask(frame.bytes, frame.direction);
+  return {.delay_ns = verdict.delay_ns,
+          .acted = verdict.hit,
+          .overtaken = verdict.delay_ns > 0,
+          .answers = std::move(verdict.answers)};
 }
 
 Treatment TreatBy(const DnsAnswerer& answerer, const Passing& frame) {

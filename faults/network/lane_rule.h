@@ -12,6 +12,7 @@
 #include "faults/network/corrupt.h"
 #include "faults/network/delay.h"
 #include "faults/network/dns.h"
+#include "faults/network/http.h"
 #include "faults/network/rate_limit.h"
 #include "faults/network/refuse.h"
 
@@ -36,10 +37,10 @@ struct Refuser {
 };
 
 // One alternative for each thing that the lane can do to a frame, in the order in which a frame
-// meets them, whatever its rules' own numbers. What answers comes last: so an answer comes as late
-// as the frame would have gone on, and is copied with it.
+// meets them, whatever its rules' own numbers (Place says the same to people). What answers comes
+// last: so an answer comes as late as the frame would have gone on, and is copied with it.
 using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayModel, Resetter,
-                              Refuser, DnsAnswerer>;
+                              Refuser, HttpAnswerer, DnsAnswerer>;
 
 // A frame on its way past its rules.
 struct Passing {
@@ -51,10 +52,12 @@ struct Passing {
 // What one rule makes of it.
 struct Treatment {
   uint64_t delay_ns = 0;
-  bool acted = false;  // the lane chose this frame by itself: counts as lane_acted
+  size_t link_bytes = 0;  // of a slower link: what it sends for this frame
+  bool waited = false;    // the link had others to send before it
+  bool acted = false;     // the lane chose this frame by itself: counts as lane_acted
   bool drop = false;
   bool twice = false;
-  bool overtaken = false;         // the frame is in no order with its flow
+  bool overtaken = false;  // the frame, or what goes out instead, is in no order with its flow
   std::vector<Answer> answers{};  // these go out instead of it, and it meets no further rule
 };
 

@@ -14,17 +14,17 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 
 TEST(RateLimitTest, EachFrameTakesItsTimeAndWaitsForThoseBefore) {
   RateLimit limit(8'000'000, 0, 1'000'000);  // a byte a microsecond
-  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000), 1'000'000u);
-  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000), 2'000'000u);
-  EXPECT_EQ(limit.Pass(0, kSecondNs + 500'000, 500), 2'000'000u);
-  EXPECT_EQ(limit.Pass(0, 2 * kSecondNs, 100), 100'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000)->delay_ns, 1'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 1000)->delay_ns, 2'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs + 500'000, 500)->delay_ns, 2'000'000u);
+  EXPECT_EQ(limit.Pass(0, 2 * kSecondNs, 100)->delay_ns, 100'000u);
 }
 
 TEST(RateLimitTest, ABurstPassesAtOnceAndItsCreditComesBackWithTime) {
   RateLimit limit(8'000'000, 3000, 1'000'000);
   for (const uint64_t at_ns : {kSecondNs, 2 * kSecondNs}) {
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(limit.Pass(0, at_ns, 1000), 0u);
-    EXPECT_EQ(limit.Pass(0, at_ns, 1000), 1'000'000u);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(limit.Pass(0, at_ns, 1000)->delay_ns, 0u);
+    EXPECT_EQ(limit.Pass(0, at_ns, 1000)->delay_ns, 1'000'000u);
   }
 }
 
@@ -33,7 +33,7 @@ TEST(RateLimitTest, AFullQueueTakesNothingUntilItHasRoom) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(limit.Pass(0, kSecondNs, 1000));
   EXPECT_FALSE(limit.Pass(0, kSecondNs, 1000));
   EXPECT_FALSE(limit.Pass(0, kSecondNs + 999'999, 1000));
-  EXPECT_EQ(limit.Pass(0, kSecondNs + 1'000'000, 1000), 3'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs + 1'000'000, 1000)->delay_ns, 3'000'000u);
 }
 
 TEST(RateLimitTest, AnIdleLinkTakesAFrameThatIsLargerThanTheQueue) {
@@ -44,8 +44,8 @@ TEST(RateLimitTest, AnIdleLinkTakesAFrameThatIsLargerThanTheQueue) {
 
 TEST(RateLimitTest, TheDirectionsAreTwoLinks) {
   RateLimit limit(8'000'000, 0, 2000);
-  EXPECT_EQ(limit.Pass(0, kSecondNs, 2000), 2'000'000u);
-  EXPECT_EQ(limit.Pass(1, kSecondNs, 1000), 1'000'000u);
+  EXPECT_EQ(limit.Pass(0, kSecondNs, 2000)->delay_ns, 2'000'000u);
+  EXPECT_EQ(limit.Pass(1, kSecondNs, 1000)->delay_ns, 1'000'000u);
 }
 
 TEST(RateLimitTest, HoldsTheRateToAThousandthWhateverTheSizes) {
@@ -54,9 +54,9 @@ TEST(RateLimitTest, HoldsTheRateToAThousandthWhateverTheSizes) {
     uint64_t last_ns = 0;
     double bytes = 0;
     for (size_t size = 60; size <= 1514; ++size) {
-      const auto wait_ns = limit.Pass(0, kSecondNs, size);
-      if (!wait_ns) break;
-      last_ns = *wait_ns;
+      const auto wait = limit.Pass(0, kSecondNs, size);
+      if (!wait) break;
+      last_ns = wait->delay_ns;
       bytes += static_cast<double>(size);
     }
     const double got_bps = bytes * 8 * 1e9 / static_cast<double>(last_ns);

@@ -34,8 +34,31 @@ static __always_inline __u32 fl_peer_hash(struct fl_packet* p) {
 }
 
 /* Whether what is called `name` belongs to the share that is left out. */
-static __always_inline int fl_left_out(struct fl_rule* rule, __u64 salt, __u64 name, __u64 out) {
-  return (__u32)fl_mix(rule->seed ^ salt ^ fl_mix(name)) < out;
+static __always_inline int fl_left_out(__u64 seed, __u64 salt, __u64 name, __u64 out) {
+  return (__u32)fl_mix(seed ^ salt ^ fl_mix(name)) < out;
+}
+
+/* Reads the first bytes of the payload, for fl_begins. */
+__noinline int fl_look_inside(struct __sk_buff* skb, struct fl_packet* p) {
+  __u32 bytes;
+  if (!p || !p->payload_bytes) return 0;
+  bytes = p->payload_bytes < FL_FIRST_BYTES ? p->payload_bytes : FL_FIRST_BYTES;
+  /* Hidden from the compiler, which would drop the checks that older verifiers want to see. */
+  asm volatile("" : "+r"(bytes));
+  if (bytes < 1 || bytes > FL_FIRST_BYTES) return 0;
+  return bpf_skb_load_bytes(skb, p->payload_offset, p->first, bytes);
+}
+
+/* Whether the payload begins with the rule's bytes. Global, as the one below: verified once. */
+__noinline int fl_begins(__u32 id, struct fl_packet* p) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_narrow* n;
+  if (!t || !p) return 0;
+  n = &t->rule[id & (FL_MAX_RULES - 1)].narrow;
+  for (__u32 i = 0; i < FL_FIRST_BYTES; i++)
+    if (i < n->first_bytes && n->first[i] != p->first[i]) return 0;
+  return 1;
 }
 
 /* Global: verified once, by itself. */
@@ -55,11 +78,15 @@ __noinline int fl_admits(__u32 id, struct fl_packet* p) {
     if (p->protocol != FL_PROTO_TCP || !p->has_ports) return 0;
     if ((p->tcp_flags & n->tcp_flags_mask) != n->tcp_flags) return 0;
   }
-  if (n->peers_out && fl_left_out(rule, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out)) return 0;
-  if (n->flows_out && fl_left_out(rule, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out)) return 0;
+  if (p->payload_bytes < n->min_payload) return 0;
+  if (n->first_bytes && !fl_begins(id, p)) return 0;
+  if (n->peers_out && fl_left_out(rule->seed, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out))
+    return 0;
+  if (n->flows_out && fl_left_out(rule->seed, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out))
+    return 0;
   if (!n->packets_out) return 1;
-  return !fl_left_out(rule, FL_SALT_PACKETS, __sync_fetch_and_add(&counters->offered, 1),
-                      n->packets_out);
+  return !fl_left_out(rule->choice_seed, FL_SALT_PACKETS,
+                      __sync_fetch_and_add(&counters->offered, 1), n->packets_out);
 }
 
 #endif

@@ -23,8 +23,9 @@ struct ActedAs {
 
 // What the kind concerns at all, beside the fault's own filter.
 struct Concern {
-  std::set<unsigned> protocols;  // FL_PROTO_; empty is any
-  TcpFlags flags;
+  std::set<unsigned> protocols{};  // FL_PROTO_; empty is any
+  TcpFlags flags{};
+  bool payload = false;  // only packets that carry some
 };
 
 // What a kind does to the packets that its filter matches.
@@ -47,5 +48,6 @@ ActionPlan Plan(const ::network::v1::NetworkReorder& reorder, uint64_t seed);
 ActionPlan Plan(const ::network::v1::TcpReset& reset, uint64_t seed);
 ActionPlan Plan(const ::network::v1::ConnectFail& fail, uint64_t seed);
 ActionPlan Plan(const ::network::v1::DnsFault& fault, uint64_t seed);
+ActionPlan Plan(const ::network::v1::HttpFault& fault, uint64_t seed);
 
 }  // namespace faultline::network

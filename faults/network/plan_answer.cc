@@ -3,6 +3,7 @@
 
 #include "faults/network/dns_name_spec.h"
 #include "faults/network/plan.h"
+#include "faults/network/plan_units.h"
 
 namespace faultline::network {
 namespace {
@@ -52,6 +53,24 @@ DnsReply ReplyOf(const pb::DnsFault& fault) {
   return reply;
 }
 
+HttpOutcome OutcomeOf(const pb::HttpFault& fault) {
+  using Kind = HttpOutcome::Kind;
+  return {.kind = fault.failure() == pb::HTTP_FAILURE_RESET   ? Kind::kReset
+                  : fault.failure() == pb::HTTP_FAILURE_DELAY ? Kind::kPass
+                                                              : Kind::kStatus,
+          .status = fault.status(),
+          .delay_ns = MillisToNanos(fault.delay_ms())};
+}
+
+std::vector<std::string> ToPatterns(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  std::vector<std::string> patterns;
+  for (const std::string& name : names) {
+    if (auto pattern = ParseNamePattern(name); pattern.ok())
+      patterns.push_back(std::move(*pattern));
+  }
+  return patterns;
+}
+
 }  // namespace
 
 // An opening is no connection yet, and a reset ends one already.
@@ -77,14 +96,23 @@ ActionPlan Plan(const pb::ConnectFail& fail, uint64_t /*seed*/) {
 
 // The lane gets all that goes to the port and looks for the names: in one flow, order stays.
 ActionPlan Plan(const pb::DnsFault& fault, uint64_t /*seed*/) {
-  std::vector<std::string> patterns;
-  for (const std::string& name : fault.names()) {
-    if (auto pattern = ParseNamePattern(name); pattern.ok())
-      patterns.push_back(std::move(*pattern));
-  }
-  ActionPlan plan = AnswerAll(DnsAnswerer(std::move(patterns), ReplyOf(fault)));
+  ActionPlan plan = AnswerAll(DnsAnswerer(ToPatterns(fault.names()), ReplyOf(fault)));
   plan.only.protocols = {FL_PROTO_UDP, FL_PROTO_TCP};
   plan.acted.in_lane = &chaos::v1::FaultCounters::set_queries_failed;
+  return plan;
+}
+
+// As with DNS: all that carries data, so that requests and their bodies keep their order.
+ActionPlan Plan(const pb::HttpFault& fault, uint64_t /*seed*/) {
+  HttpMatch match{.methods = {fault.method().begin(), fault.method().end()},
+                  .path_prefixes = {fault.path_prefix().begin(), fault.path_prefix().end()},
+                  .hosts = ToPatterns(fault.host())};
+  for (const std::string& text : fault.header()) {
+    if (auto term = ParseHeaderTerm(text); term.ok()) match.headers.push_back(std::move(*term));
+  }
+  ActionPlan plan = AnswerAll(HttpAnswerer(std::move(match), OutcomeOf(fault)));
+  plan.only = {.protocols = {FL_PROTO_TCP}, .payload = true};
+  plan.acted.in_lane = &chaos::v1::FaultCounters::set_requests_failed;
   return plan;
 }
 

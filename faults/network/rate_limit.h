@@ -20,8 +20,12 @@ class RateLimit {
   RateLimit(uint64_t rate_bps, uint64_t burst_bytes, uint64_t queue_bytes)
       : rate_bps_(rate_bps), burst_ns_(TimeOf(burst_bytes)), queue_ns_(TimeOf(queue_bytes)) {}
 
-  // How long a frame of `bytes` that comes at `at_ns` waits and takes; none when the queue is full.
-  std::optional<uint64_t> Pass(unsigned direction, uint64_t at_ns, size_t bytes);
+  struct Passage {
+    uint64_t delay_ns = 0;  // how long it waits and takes
+    bool waited = false;    // for others before it
+  };
+  // Of a frame of `bytes` that comes at `at_ns`; none when the queue is full.
+  std::optional<Passage> Pass(unsigned direction, uint64_t at_ns, size_t bytes);
 
   bool takes_trains() const {
     return rate_bps_ >= kTrainsFromBps && queue_ns_ >= TimeOf(kTrainsFromQueueBytes);

@@ -1,5 +1,7 @@
 #include "faults/network/rule.h"
 
+#include <algorithm>
+
 #include "faults/network/filter_plan.h"
 #include "faults/network/partition.h"
 
@@ -44,6 +46,7 @@ void Narrow(const Concern& only, RulePlan* plan) {
   if (plan->filter.protocols.empty()) plan->filter.protocols = only.protocols;
   plan->narrow.tcp_flags_mask |= only.flags.mask;
   plan->narrow.tcp_flags |= only.flags.value;
+  if (only.payload) plan->narrow.min_payload = std::max(plan->narrow.min_payload, 1u);
 }
 
 // Fills `plan` when the message is of that kind.
@@ -62,7 +65,7 @@ constexpr auto kPlans = {
     PlanAs<pb::NetworkLatency>,   PlanAs<pb::NetworkLoss>,      PlanAs<pb::NetworkBandwidth>,
     PlanAs<pb::NetworkBlackhole>, PlanAs<pb::NetworkPartition>, PlanAs<pb::NetworkDuplicate>,
     PlanAs<pb::NetworkCorrupt>,   PlanAs<pb::NetworkReorder>,   PlanAs<pb::TcpReset>,
-    PlanAs<pb::ConnectFail>,      PlanAs<pb::DnsFault>,
+    PlanAs<pb::ConnectFail>,      PlanAs<pb::DnsFault>,         PlanAs<pb::HttpFault>,
 };
 
 }  // namespace

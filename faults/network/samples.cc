@@ -101,6 +101,9 @@ chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counte
   out.set_delay_given_ns(Read(counters.delay_given_ns));
   out.set_delay_asked_ns(Read(counters.delay_asked_ns));
   out.set_delays_measured(Read(counters.delays_measured));
+  out.set_left_alone(Read(counters.left_alone));
+  out.set_link_bytes(Read(counters.link_bytes));
+  out.set_link_busy_ns(Read(counters.link_busy_ns));
   return out;
 }
 

@@ -6,6 +6,8 @@
 
 #include "faults/network/answer_spec.h"
 #include "faults/network/filter_spec.h"
+#include "faults/network/http_spec.h"
+#include "faults/network/stacking_spec.h"
 #include "network/v1/answers.pb.h"
 #include "network/v1/parameters.pb.h"
 
@@ -117,38 +119,41 @@ Status ValidateFilterOf(const Message& message, std::string_view prefix) {
   return ValidateFilter(static_cast<const Parameters&>(message).filter(), prefix);
 }
 
-std::vector<std::string> OccupiesBoth(const Message&) {
-  return {"network/egress", "network/ingress"};
-}
-
-template <typename Parameters>
-std::vector<std::string> Occupies(const Message& message) {
-  switch (static_cast<const Parameters&>(message).filter().direction()) {
-    case v1::DIRECTION_INGRESS:
-      return {"network/ingress"};
-    case v1::DIRECTION_BOTH:
-      return {"network/egress", "network/ingress"};
-    default:
-      return {"network/egress"};
-  }
-}
-
 constexpr faults::Kind kKinds[] = {
-    {&v1::NetworkLatency::descriptor, ValidateLatency, Occupies<v1::NetworkLatency>},
-    {&v1::NetworkLoss::descriptor, ValidateLoss, Occupies<v1::NetworkLoss>},
-    {&v1::NetworkBandwidth::descriptor, ValidateBandwidth, Occupies<v1::NetworkBandwidth>},
-    {&v1::NetworkBlackhole::descriptor, ValidateFilterOf<v1::NetworkBlackhole>,
-     Occupies<v1::NetworkBlackhole>},
-    {&v1::NetworkPartition::descriptor, ValidatePartition, OccupiesBoth},
-    {&v1::NetworkDuplicate::descriptor, ValidateFilterOf<v1::NetworkDuplicate>,
-     Occupies<v1::NetworkDuplicate>},
-    {&v1::NetworkCorrupt::descriptor, ValidateFilterOf<v1::NetworkCorrupt>,
-     Occupies<v1::NetworkCorrupt>},
-    {&v1::NetworkReorder::descriptor, ValidateFilterOf<v1::NetworkReorder>,
-     Occupies<v1::NetworkReorder>},
-    {&v1::TcpReset::descriptor, ValidateTcpReset, Occupies<v1::TcpReset>},
-    {&v1::ConnectFail::descriptor, ValidateConnectFail, Occupies<v1::ConnectFail>},
-    {&v1::DnsFault::descriptor, ValidateDnsFault, Occupies<v1::DnsFault>},
+    {&v1::NetworkLatency::descriptor,
+     ValidateLatency,
+     {kDelay, ActsOn<v1::NetworkLatency>, nullptr, EffectsOfLatency}},
+    {&v1::NetworkLoss::descriptor,
+     ValidateLoss,
+     {kLose, ActsOn<v1::NetworkLoss>, nullptr, EffectsOfLoss}},
+    {&v1::NetworkBandwidth::descriptor,
+     ValidateBandwidth,
+     {kLimitRate, ActsOn<v1::NetworkBandwidth>, nullptr, EffectsOfBandwidth}},
+    {&v1::NetworkBlackhole::descriptor,
+     ValidateFilterOf<v1::NetworkBlackhole>,
+     {kLose, ActsOn<v1::NetworkBlackhole>, nullptr, EffectsOfLosingAll}},
+    {&v1::NetworkPartition::descriptor,
+     ValidatePartition,
+     {kLose, BothDirections, nullptr, EffectsOfLosingAll}},
+    {&v1::NetworkDuplicate::descriptor,
+     ValidateFilterOf<v1::NetworkDuplicate>,
+     {kDuplicate, ActsOn<v1::NetworkDuplicate>, nullptr, EffectsOfDuplicate}},
+    {&v1::NetworkCorrupt::descriptor,
+     ValidateFilterOf<v1::NetworkCorrupt>,
+     {kCorrupt, ActsOn<v1::NetworkCorrupt>, nullptr, EffectsOfCorrupt}},
+    {&v1::NetworkReorder::descriptor,
+     ValidateFilterOf<v1::NetworkReorder>,
+     {kHoldBack, ActsOn<v1::NetworkReorder>, nullptr, EffectsOfReorder}},
+    {&v1::TcpReset::descriptor, ValidateTcpReset, {kReset, ActsOn<v1::TcpReset>}},
+    {&v1::ConnectFail::descriptor,
+     ValidateConnectFail,
+     {kRefuse, ActsOn<v1::ConnectFail>, OccupiesConnects}},
+    {&v1::DnsFault::descriptor,
+     ValidateDnsFault,
+     {kAnswerDns, ActsOn<v1::DnsFault>, OccupiesNames}},
+    {&v1::HttpFault::descriptor,
+     ValidateHttpFault,
+     {kAnswerHttp, ActsOn<v1::HttpFault>, OccupiesRequests}},
 };
 
 }  // namespace

@@ -27,13 +27,6 @@ bool IsAllowed(const std::string& kind, const Parameters& parameters) {
   return config.ok();
 }
 
-std::vector<std::string> OccupiedBy(const std::string& direction) {
-  const auto config =
-      faults::ParseParameters("NETWORK_LOSS", {{"loss_percent", "1"}, {"direction", direction}});
-  EXPECT_TRUE(config.ok()) << config.status();
-  return faults::Occupies(*config);
-}
-
 TEST(NetworkParameters, JitterIsAtMostTheDelay) {
   EXPECT_EQ(ErrorOf({{"jitter_ms", "10.5"}}),
             "parameters.jitter_ms: '10.5' is not allowed: at most the delay, 10 ms");
@@ -129,20 +122,6 @@ TEST(NetworkParameters, APartitionHasTwoGroupsApart) {
   EXPECT_EQ(
       ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2,10.0.0.3"}, {"ways", "forward"}}),
       "parameters.ways: 'forward' is not allowed: both, or else two groups exactly");
-}
-
-TEST(NetworkFaults, APartitionOccupiesBothDirections) {
-  const auto config = faults::ParseParameters(
-      "NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}, {"ways", "forward"}});
-  ASSERT_TRUE(config.ok());
-  EXPECT_EQ(faults::Occupies(*config),
-            (std::vector<std::string>{"network/egress", "network/ingress"}));
-}
-
-TEST(NetworkFaults, OccupyTheirDirection) {
-  EXPECT_EQ(OccupiedBy("egress"), std::vector<std::string>{"network/egress"});
-  EXPECT_EQ(OccupiedBy("ingress"), std::vector<std::string>{"network/ingress"});
-  EXPECT_EQ(OccupiedBy("both"), (std::vector<std::string>{"network/egress", "network/ingress"}));
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ void Tables::Clear(unsigned bit) {
 void Tables::SetRule(unsigned index, const fl_rule& rule, bool exposes) {
   memory_->rule[index] = rule;
   Assign(&memory_->exposing, index, exposes);
+  Assign(&memory_->looking_inside, index, rule.narrow.first_bytes != 0);
   for (unsigned action = 0; action < FL_ACTS; ++action) {
     Assign(&memory_->by_action[action], index, action == rule.action);
   }

@@ -115,6 +115,11 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             "Of them, openings of connections that failed.", counters.connects_failed());
     packets("faultline_fault_packets_query_failed_total",
             "Of them, DNS queries answered falsely or lost.", counters.queries_failed());
+    packets("faultline_fault_packets_request_failed_total",
+            "Of them, HTTP requests answered falsely, reset or held back.",
+            counters.requests_failed());
+    packets("faultline_fault_packets_left_alone_total",
+            "Packets that the filters matched and that are protected.", counters.left_alone());
     packets("faultline_fault_packets_lease_expired_total",
             "Packets that passed untouched because a lease had run out.", counters.lease_expired());
     packets("faultline_fault_packets_lane_dropped_total",

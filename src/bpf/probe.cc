@@ -89,6 +89,14 @@ std::string AskLsm() {
          "(boot option lsm=)";
 }
 
+std::string AskUdpCgroupIn() {
+  btf* types = btf__load_vmlinux_btf();
+  const int cast = btf__find_by_name_kind(types, "bpf_rdonly_cast", BTF_KIND_FUNC);
+  btf__free(types);
+  if (cast >= 0) return {};
+  return "for which cgroup a UDP packet on its way in is cannot be told (from 6.2 on)";
+}
+
 // By attaching a program that does nothing.
 std::string AskDropReasons() {
   const bpf_insn nothing[] = {
@@ -119,10 +127,15 @@ int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  return {Ask("btf", AskBtf),         Ask("tc", AskTc),
-          Ask("tcx", AskTcx),         Ask("tun", AskTun),
-          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq),
-          Ask("bpf_lsm", AskLsm),     Ask("drop_reasons", AskDropReasons)};
+  return {Ask("btf", AskBtf),
+          Ask("tc", AskTc),
+          Ask("tcx", AskTcx),
+          Ask("tun", AskTun),
+          Ask("ringbuf", AskRingbuf),
+          Ask("fq", AskFq),
+          Ask("bpf_lsm", AskLsm),
+          Ask("drop_reasons", AskDropReasons),
+          Ask("udp_cgroup_in", AskUdpCgroupIn)};
 }
 
 }  // namespace

@@ -66,15 +66,50 @@ bool HasEnded(const Experiment& experiment) {
 std::string FaultsText(const Experiment& experiment, bool brief) {
   std::vector<std::string> faults;
   for (const auto& fault : experiment.faults()) {
-    std::string text = fault.kind();
-    if (!brief) {
-      const std::map<std::string, std::string> sorted(fault.parameters().begin(),
-                                                      fault.parameters().end());
-      for (const auto& [name, value] : sorted) text += fmt::format(" {}={}", name, value);
-    }
-    faults.push_back(std::move(text));
+    faults.push_back(brief ? fault.kind() : FaultText(fault));
   }
   return fmt::format("{}", fmt::join(faults, " + "));
+}
+
+std::string FaultText(const chaos::v1::Fault& fault) {
+  std::string text = fault.kind();
+  const std::map<std::string, std::string> sorted(fault.parameters().begin(),
+                                                  fault.parameters().end());
+  for (const auto& [name, value] : sorted) text += fmt::format(" {}={}", name, value);
+  return text;
+}
+
+std::vector<std::string> CombinedTexts(const chaos::v1::EffectiveTarget& target) {
+  std::map<std::string, std::vector<std::string>> effects;  // by what they act on
+  for (const auto& combined : target.combined()) {
+    effects[combined.acts_on()].push_back(
+        fmt::format("{} {:.10g} {}", combined.name(), combined.value(), combined.unit()));
+  }
+  std::vector<std::string> texts;
+  for (const auto& [acts_on, texts_on] : effects) {
+    texts.push_back(fmt::format("{}: {}", acts_on, fmt::join(texts_on, ", ")));
+  }
+  return texts;
+}
+
+std::vector<std::string> StackedTexts(const chaos::v1::GetExperimentResponse& response) {
+  std::vector<std::string> texts;
+  for (const auto& target : response.effective()) {
+    std::vector<std::string> others;
+    for (const auto& rule : target.rules()) {
+      if (rule.experiment_id() != response.experiment().experiment_id())
+        others.push_back(rule.experiment_id());
+    }
+    if (others.empty()) continue;
+    // As they began: their numbers grow.
+    std::ranges::sort(others, {}, [](const auto& id) { return std::pair(id.size(), id); });
+    others.erase(std::unique(others.begin(), others.end()), others.end());
+    const auto combined = CombinedTexts(target);
+    texts.push_back(fmt::format("{} also carries {}{}", target.target_id(), fmt::join(others, ", "),
+                                combined.empty() ? "" : "; together, of those that are active:"));
+    for (const std::string& line : combined) texts.push_back("  " + line);
+  }
+  return texts;
 }
 
 std::string ActiveText(const Experiment& experiment) {

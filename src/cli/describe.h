@@ -21,6 +21,17 @@ bool HasEnded(const chaos::v1::Experiment& experiment);
 // "KIND delay_ms=100 direction=egress"; only the kind when `brief`, several joined by " + ".
 std::string FaultsText(const chaos::v1::Experiment& experiment, bool brief);
 
+// One of them, with its parameters.
+std::string FaultText(const chaos::v1::Fault& fault);
+
+// What the faults on a target come to together, one line for each direction: "network/egress:
+// delay_ms 25 ms, loss_percent 55 %".
+std::vector<std::string> CombinedTexts(const chaos::v1::EffectiveTarget& target);
+
+// What those who start an experiment should know: which others act on its targets, and what all
+// come to; empty when there are none.
+std::vector<std::string> StackedTexts(const chaos::v1::GetExperimentResponse& response);
+
 // "2/3": pairs of fault and target that are active, of all.
 std::string ActiveText(const chaos::v1::Experiment& experiment);
 

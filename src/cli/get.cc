@@ -42,6 +42,22 @@ void PrintPairs(Output& out, const chaos::v1::Experiment& experiment, int64_t no
   table.Print(out);
 }
 
+// What is on the experiment's targets altogether.
+void PrintEffective(Output& out, const chaos::v1::GetExperimentResponse& response) {
+  for (const auto& target : response.effective()) {
+    out.Line("");
+    out.Line(fmt::format("on {}, in the order in which they act:", target.target_id()));
+    Table table({"EXPERIMENT", "FAULT", "PHASE", "ON"});
+    for (const auto& rule : target.rules()) {
+      table.Row({rule.experiment_id(), FaultText(rule.fault()),
+                 Cell(PhaseWord(rule.phase()), StyleOf(rule.phase())),
+                 fmt::format("{}", fmt::join(rule.acts_on(), ", "))});
+    }
+    table.Print(out);
+    for (const std::string& line : CombinedTexts(target)) out.Line("together " + line);
+  }
+}
+
 Status RunGet(Session& session, const std::string& id, bool stale) {
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   chaos::v1::GetExperimentRequest request;
@@ -56,6 +72,7 @@ Status RunGet(Session& session, const std::string& id, bool stale) {
   PrintFacts(session.out, response.experiment(), now_ns);
   session.out.Line("");
   PrintPairs(session.out, response.experiment(), now_ns);
+  PrintEffective(session.out, response);
   return absl::OkStatus();
 }
 
@@ -67,7 +84,7 @@ void AddGet(CLI::App& app, Session& session) {
   CLI::App* command =
       AddCommand(app, session,
                  {"get",
-                  "Show one experiment with each of its targets",
+                  "Show one experiment with each of its targets, and all that acts on these",
                   {"faultline get exp-42", "faultline get exp-42 --json | jq .experiment.status"}},
                  [id, stale](Session& s) { return RunGet(s, *id, *stale); });
   command->add_option("ID", *id, "The experiment")->type_name("")->required();

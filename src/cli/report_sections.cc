@@ -140,6 +140,8 @@ Section PacketsOf(const Report& report) {
       {"RESETS", &Counters::resets, false},
       {"FAILED CONNECTS", &Counters::connects_failed, false},
       {"FAILED QUERIES", &Counters::queries_failed, false},
+      {"FAILED REQUESTS", &Counters::requests_failed, false},
+      {"LEFT ALONE", &Counters::left_alone, false},
       {"LEASE OVER", &Counters::lease_expired, true},
       {"LANE FULL", &Counters::lane_dropped, true},
   };

@@ -106,6 +106,16 @@ void PrintStarted(Session& session, const chaos::v1::Experiment& experiment) {
   session.out.Line(fmt::format("  observe  faultline metrics {}", id));
 }
 
+// Faults add up: nobody is to find that out from the effect. What cannot be asked is not told: the
+// experiment has begun.
+void TellStacked(Session& session, client::Client& client, const std::string& id) {
+  chaos::v1::GetExperimentRequest request;
+  request.set_experiment_id(id);
+  const auto response = client.GetExperiment(request, session.call());
+  if (!response.ok()) return;
+  for (const std::string& text : StackedTexts(*response)) session.out.Note(text);
+}
+
 // When the request was sent, and how long it took from then until this program knew it active.
 struct StartTimes {
   uint64_t sent_unix_ns = 0;
@@ -150,6 +160,7 @@ Status RunStart(Session& session, const StartArguments& arguments) {
     session.out.JsonText(StartJson(response, times, session.out.terminal().out));
   } else if (outcome.ok()) {
     PrintStarted(session, response.experiment());
+    TellStacked(session, *client, response.experiment_id());
   }
   return outcome;
 }

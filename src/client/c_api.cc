@@ -144,7 +144,8 @@ class CUpdates {
       faults_.push_back({fault.fault_index(), fault.matched(), fault.delayed(), fault.dropped(),
                          fault.lease_expired(), fault.lane_dropped(), fault.delay_given_ns(),
                          fault.delay_asked_ns(), fault.queued(), fault.duplicated(),
-                         fault.corrupted(), fault.reordered(), fault.delays_measured()});
+                         fault.corrupted(), fault.reordered(), fault.delays_measured(),
+                         fault.link_bytes(), fault.link_busy_ns()});
     }
     updates_.push_back(to);
   }

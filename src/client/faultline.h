@@ -130,6 +130,8 @@ typedef struct fl_fault_counters {
   uint64_t corrupted;
   uint64_t reordered;
   uint64_t delays_measured;
+  uint64_t link_bytes;
+  uint64_t link_busy_ns;
 } fl_fault_counters;
 
 /* As chaos.v1.MetricUpdate, without its histogram. No batch is lost without a word: from one update

@@ -39,7 +39,8 @@ std::string Overlap(const v1::PlannedFault& mine, const v1::PlannedFault& other)
   return {};
 }
 
-Status CheckFree(const State& state, const Target& target, const v1::PlannedFault& fault) {
+Status CheckFree(const State& state, const Target& target, const v1::CreateExperiment& command,
+                 const v1::PlannedFault& fault) {
   for (const uint64_t index : UnfinishedOfTarget(state, target.target_id())) {
     const auto& record = state.experiments.at(index);
     for (const auto& pair : record.experiment().targets()) {
@@ -49,15 +50,20 @@ Status CheckFree(const State& state, const Target& target, const v1::PlannedFaul
       const std::string& other = record.experiment().experiment_id();
       return MakeDetailedError(
           StatusCode::kFailedPrecondition, "TARGET_BUSY",
-          fmt::format("target '{}' is busy: experiment '{}' has {} until it ends",
-                      target.target_id(), other, name),
-          {{"experiment_id", other}, {"target_id", target.target_id()}, {"occupied", name}});
+          fmt::format("target '{}' is busy: experiment '{}' has {} until it ends, and '{}' wants "
+                      "the same",
+                      target.target_id(), other, name, command.request_id()),
+          {{"experiment_id", other},
+           {"request_id", command.request_id()},
+           {"target_id", target.target_id()},
+           {"occupied", name}});
     }
   }
   return absl::OkStatus();
 }
 
-Status CheckPair(const State& state, const Target& target, const v1::PlannedFault& fault) {
+Status CheckPair(const State& state, const Target& target, const v1::CreateExperiment& command,
+                 const v1::PlannedFault& fault) {
   const auto& agent = state.agents.at(target.agent_id());
   if (!agent.connected()) {
     return MakeDetailedError(StatusCode::kFailedPrecondition, "AGENT_DISCONNECTED",
@@ -66,7 +72,7 @@ Status CheckPair(const State& state, const Target& target, const v1::PlannedFaul
                              {{"agent_id", agent.agent_id()}, {"target_id", target.target_id()}});
   }
   FL_RETURN_IF_ERROR(CheckCapabilities(agent, target, fault));
-  return CheckFree(state, target, fault);
+  return CheckFree(state, target, command, fault);
 }
 
 }  // namespace
@@ -95,7 +101,7 @@ StatusOr<Admission> Admit(const State& state, const v1::CreateExperiment& comman
   }
   for (const Target* target : admission.targets) {
     for (const auto& fault : command.faults()) {
-      FL_RETURN_IF_ERROR(CheckPair(state, *target, fault));
+      FL_RETURN_IF_ERROR(CheckPair(state, *target, command, fault));
     }
   }
   return admission;

@@ -113,12 +113,14 @@ TEST_F(Experiments, RepeatedByRequestIdAreTheSame) {
 
 TEST_F(Experiments, OnABusyTargetAreRefusedNamingTheOther) {
   const std::string id = d.Create("service:x");
-  EXPECT_EQ(d.Create("agent:a"), "");
+  EXPECT_EQ(d.Create("agent:a", "second"), "");
   EXPECT_EQ(d.error.code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(Reason(), "TARGET_BUSY");
   EXPECT_EQ(DetailOf(d.error)->metadata().at("experiment_id"), id);
   EXPECT_EQ(ToString(d.error.message()),
-            "target 'a/x' is busy: experiment '" + id + "' has network/egress until it ends");
+            "target 'a/x' is busy: experiment '" + id +
+                "' has network/egress until it ends, and 'second' wants the same");
+  EXPECT_EQ(DetailOf(d.error)->metadata().at("request_id"), "second");
   EXPECT_NE(d.Create("service:x", "", "ingress"), "");
   d.Stop({id});
   EXPECT_EQ(d.Create("target:a/x"), "") << "reverting is still busy";

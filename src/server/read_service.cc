@@ -7,6 +7,7 @@
 #include "control/report_parts.h"
 #include "control/selector.h"
 #include "faults/registry.h"
+#include "server/effective.h"
 #include "server/report_summary.h"
 #include "server/validation.h"
 
@@ -104,6 +105,7 @@ void ReadService::GetExperiment(const CallContext& context,
          const auto* record = state.Find(id);
          if (record == nullptr) return UnknownExperiment(id);
          *response->mutable_experiment() = record->experiment();
+         *response->mutable_effective() = EffectiveOn(state, *record);
          return absl::OkStatus();
        });
 }

@@ -24,9 +24,10 @@ using chaos::v1::TrafficEvent;
 // Two-sided 95 % of the normal distribution.
 constexpr double kZ = 1.959964;
 constexpr double kPercentiles[] = {50, 90, 99};
-// Means are over the packets whose delay was measured; all other effects are shares of the matched
-// ones.
+// Means are over the packets whose delay was measured, rates over the time in which a link was
+// busy; all other effects are shares of the packets matched.
 constexpr std::string_view kMeanDelay = "delay_given_ns";
+constexpr std::string_view kLinkRate = "link_bytes";
 
 // The order statistics between which the percentile lies with 95 %: of n values those of ranks
 // np -+ z sqrt(np(1-p)).
@@ -94,6 +95,21 @@ void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   result->set_samples(counters.delays_measured());
 }
 
+// A busy link's rate is known to one packet more or less.
+void SetLinkRate(const FaultCounters& counters, ParameterResult* result) {
+  if (counters.link_busy_ns() == 0) {
+    return NotMeasured("no packet waited for another: the link was never busy", result);
+  }
+  constexpr double kPacketBits = 8 * 1514;
+  const double seconds = static_cast<double>(counters.link_busy_ns()) / 1e9;
+  const double rate_bps = 8 * static_cast<double>(counters.link_bytes()) / seconds;
+  result->set_measured(true);
+  result->set_value(rate_bps);
+  result->set_low(std::max(0.0, rate_bps - kPacketBits / seconds));
+  result->set_high(rate_bps + kPacketBits / seconds);
+  result->set_samples(counters.delays_measured());
+}
+
 // Wilson's interval of a share.
 void SetShare(const FaultCounters& counters, const std::string& name, ParameterResult* result) {
   if (counters.matched() == 0) return NotMeasured("no packet matched", result);
@@ -111,6 +127,7 @@ void SetShare(const FaultCounters& counters, const std::string& name, ParameterR
 
 void SetResult(const FaultEffect& effect, const std::string& measured_by, ParameterResult* result) {
   if (measured_by == kMeanDelay) return SetMeanDelay(effect, result);
+  if (measured_by == kLinkRate) return SetLinkRate(effect.counters(), result);
   SetShare(effect.counters(), measured_by, result);
 }
 

@@ -135,6 +135,25 @@ TEST(ReportSummary, ComparesALossWithWhatWasAsked) {
   EXPECT_NEAR(result.high(), 10.81, 0.01);
 }
 
+TEST(ReportSummary, ComparesARateWithWhatWasAskedWhileTheLinkWasBusy) {
+  Report report = WithFault("NETWORK_BANDWIDTH", "rate_bps", "1000000");
+  auto* counters = report.add_targets()->add_faults()->mutable_counters();
+  Report idle = report;
+  counters->set_delays_measured(900);
+  counters->set_link_bytes(250'000);
+  counters->set_link_busy_ns(2'000'000'000);
+  Summarize(false, &report);
+  ASSERT_EQ(report.parameters_size(), 1);
+  EXPECT_TRUE(report.parameters(0).measured());
+  EXPECT_NEAR(report.parameters(0).value(), 1e6, 1e-3);
+  EXPECT_NEAR(report.parameters(0).low(), 1e6 - 6'056, 1);
+  EXPECT_NEAR(report.parameters(0).high(), 1e6 + 6'056, 1);
+  EXPECT_EQ(report.parameters(0).samples(), 900u);
+  Summarize(false, &idle);
+  EXPECT_FALSE(idle.parameters(0).measured());
+  EXPECT_EQ(idle.parameters(0).reason(), "no packet waited for another: the link was never busy");
+}
+
 TEST(ReportSummary, ComparesADelayWithWhatWasAsked) {
   Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
   const uint64_t seed = 7;

@@ -4,6 +4,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <charconv>
+#include <map>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -98,6 +99,21 @@ Status ParseFaults(const chaos::v1::StartExperimentRequest& request,
   return absl::OkStatus();
 }
 
+// Two faults of one experiment that want the same for themselves cannot both have it.
+Status CheckContradictions(const control::v1::CreateExperiment& command) {
+  std::map<std::string, int> owners;
+  for (int i = 0; i < command.faults_size(); ++i) {
+    for (const std::string& name : command.faults(i).occupies()) {
+      const auto [owner, free] = owners.try_emplace(name, i);
+      if (free) continue;
+      return FieldError(
+          fmt::format("faults[{}]", i), command.faults(i).fault().kind(),
+          fmt::format("no fault that contradicts faults[{}]: both want {}", owner->second, name));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // The same bytes for the same request, whatever its id.
 std::string CanonicalBody(chaos::v1::StartExperimentRequest request) {
   request.clear_request_id();
@@ -119,6 +135,7 @@ StatusOr<control::v1::CreateExperiment> ToCommand(
   FL_RETURN_IF_ERROR(CheckText("request_id", request.request_id()));
   FL_RETURN_IF_ERROR(control::Selector::Parse(request.target()).status());
   FL_RETURN_IF_ERROR(ParseFaults(request, &command));
+  FL_RETURN_IF_ERROR(CheckContradictions(command));
   int64_t duration_ms = kDefaultDurationMs;
   if (request.has_duration()) {
     FL_ASSIGN_OR_RETURN(duration_ms, DurationMs("duration", request.duration(), kMinDurationMs,

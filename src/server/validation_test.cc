@@ -31,7 +31,7 @@ TEST(StartExperiment, BecomesACommandWithDefaultsFilledIn) {
   ASSERT_EQ(command->faults_size(), 1);
   EXPECT_EQ(command->faults(0).fault().parameters().at("loss_percent"), "5");
   EXPECT_EQ(command->faults(0).fault().parameters().at("direction"), "egress");
-  EXPECT_EQ(command->faults(0).occupies(0), "network/egress");
+  EXPECT_TRUE(command->faults(0).occupies().empty());
   EXPECT_EQ(command->faults(0).capabilities(0), "tc");
 }
 
@@ -67,6 +67,28 @@ TEST(StartExperiment, NamesTheFaultOfAListThatIsWrong) {
               }
             }),
             "faults[1].parameters.loss_percent: '101' is not allowed: 0 to 100 %");
+}
+
+TEST(StartExperiment, HasNoTwoFaultsThatContradictEachOther) {
+  const auto with = [](const std::string& second_port) {
+    return [second_port](auto* r) {
+      r->clear_fault_type();
+      r->clear_parameters();
+      for (const std::string& port : {std::string("5432"), second_port}) {
+        auto* fault = r->add_faults();
+        fault->set_kind("CONNECT_FAIL");
+        (*fault->mutable_parameters())["peer_port"] = port;
+      }
+    };
+  };
+  EXPECT_EQ(ErrorOf(with("5432")),
+            "faults[1]: 'CONNECT_FAIL' is not allowed: no fault that contradicts faults[0]: both "
+            "want network/egress/connects [peer_port: \"5432\"]");
+  auto request = Good();
+  with("6379")(&request);
+  const auto command = ToCommand(request);
+  ASSERT_TRUE(command.ok()) << command.status();
+  EXPECT_EQ(command->faults(1).occupies(0), "network/egress/connects [peer_port: \"6379\"]");
 }
 
 TEST(StartExperiment, LastsFromASecondToADay) {

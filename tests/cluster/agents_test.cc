@@ -147,14 +147,21 @@ TEST(Experiments, ExpireAndCompleteByThemselves) {
   EXPECT_EQ(ended->phase(), "expired");
 }
 
-TEST(Experiments, OnABusyTargetNameTheOther) {
+TEST(Experiments, ThatContradictAnotherAreRefusedNamingIt) {
   Cluster cluster({.nodes = 3});
   TestAgent agent({.controllers = cluster.api_addresses()});
   ASSERT_TRUE(Connected(cluster, 0));
   // Two at once, through different nodes: one is let in.
   StatusOr<chaos::v1::Experiment> first, second;
-  std::thread racer([&] { first = cluster.StartExperiment(1, LatencyOn(kSelector)); });
-  second = cluster.StartExperiment(2, LatencyOn(kSelector));
+  const auto fail = [](const char* failure) {
+    auto request = LatencyOn(kSelector);
+    request.set_fault_type("CONNECT_FAIL");
+    *request.mutable_parameters() = {};
+    (*request.mutable_parameters())["failure"] = failure;
+    return request;
+  };
+  std::thread racer([&] { first = cluster.StartExperiment(1, fail("refused")); });
+  second = cluster.StartExperiment(2, fail("timed_out"));
   racer.join();
   ASSERT_NE(first.ok(), second.ok());
   const auto& winner = first.ok() ? first : second;

@@ -83,10 +83,6 @@ TEST_F(CliDev, OneCommandIsEnoughForAnExperimentAndCtrlCEndsAll) {
   EXPECT_EQ(json["experiment"]["targets"][0]["phase"], "TARGET_PHASE_ACTIVE");
   EXPECT_GT(json["start_to_active_ms"].get<double>(), 0);
   const std::string id = json["experiment_id"];
-  const auto busy = Faultline(
-      address_, {"start", "NETWORK_LOSS", "--target", "service:checkout", "--loss-percent", "10"});
-  EXPECT_EQ(busy.exit_code, 5);
-  EXPECT_THAT(busy.err, HasSubstr("hint: 'faultline stop " + id + "' ends the other experiment"));
   EXPECT_EQ(Faultline(address_, {"metrics", id, "--count", "3"}).exit_code, 0);
   EXPECT_EQ(Faultline(address_, {"stop", id, "--wait"}).exit_code, 0);
   EXPECT_EQ(Faultline(address_, {"watch", id}).exit_code, 0);
@@ -97,6 +93,46 @@ TEST_F(CliDev, OneCommandIsEnoughForAnExperimentAndCtrlCEndsAll) {
   EXPECT_EQ(dev_->Wait(), 0) << ReadAll(log_path());
   EXPECT_TRUE(Gone(agent));
   EXPECT_TRUE(Gone(controller));
+}
+
+TEST_F(CliDev, ExperimentsStackOnATargetAndWhatContradictsIsRefused) {
+  Start();
+  ASSERT_TRUE(Ready()) << ReadAll(log_path());
+  const auto start = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "start");
+    arguments.insert(arguments.end(), {"--target", "service:checkout", "--wait", "--json"});
+    const auto started = Faultline(address_, arguments);
+    EXPECT_EQ(started.exit_code, 0) << started.err;
+    return nlohmann::json::parse(started.out)["experiment_id"].get<std::string>();
+  };
+  const std::string delay = start({"NETWORK_LATENCY", "--delay-ms", "20"});
+  const std::string fail = start({"CONNECT_FAIL", "--peer-port", "9"});
+  const std::string loss = start({"NETWORK_LOSS", "--loss-percent", "10"});
+  const auto told = Faultline(address_, {"start", "NETWORK_LATENCY", "--target", "service:checkout",
+                                         "--delay-ms", "5", "--wait"});
+  EXPECT_EQ(told.exit_code, 0) << told.err;
+  EXPECT_THAT(told.err, HasSubstr("also carries " + delay + ", " + fail + ", " + loss));
+  EXPECT_THAT(told.err, HasSubstr("network/egress: delay_ms 25 ms, loss_percent 10 %"));
+
+  const auto got = Faultline(address_, {"get", delay, "--json"});
+  ASSERT_EQ(got.exit_code, 0) << got.err;
+  const auto effective = nlohmann::json::parse(got.out)["effective"][0];
+  ASSERT_EQ(effective["rules"].size(), 4u);
+  EXPECT_EQ(effective["rules"][0]["experiment_id"], loss);
+  EXPECT_EQ(effective["rules"][1]["experiment_id"], delay);
+  EXPECT_EQ(effective["rules"][3]["experiment_id"], fail);
+  EXPECT_EQ(effective["combined"][0]["name"], "delay_ms");
+  EXPECT_EQ(effective["combined"][0]["value"], 25);
+  const auto shown = Faultline(address_, {"get", loss});
+  EXPECT_THAT(shown.out, HasSubstr("in the order in which they act:"));
+  EXPECT_THAT(shown.out, HasSubstr("together network/egress: delay_ms 25 ms, loss_percent 10 %"));
+
+  const auto busy = Faultline(address_, {"start", "CONNECT_FAIL", "--target", "service:checkout",
+                                         "--peer-port", "9", "--request-id", "second"});
+  EXPECT_EQ(busy.exit_code, 5);
+  EXPECT_THAT(busy.err, HasSubstr("experiment '" + fail + "' has network/egress/connects"));
+  EXPECT_THAT(busy.err, HasSubstr("'second' wants the same"));
+  EXPECT_THAT(busy.err, HasSubstr("hint: 'faultline stop " + fail + "' ends the other experiment"));
 }
 
 TEST_F(CliDev, AFileStartsSeveralFaultsAndAnAnswerStartsThemAgain) {

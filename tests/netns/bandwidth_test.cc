@@ -31,9 +31,15 @@ TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
   EXPECT_EQ(sink.Take(kPackets, kPatience).size(), size_t{kPackets});
   // Of 100 packets of 1000 bytes each takes 8 ms.
   EXPECT_GE(SecondsSince(began_ns), kPackets * 8000 / kRateBps);
-  const auto counters = Counters();
+  const auto counters = SettledCounters();
   EXPECT_EQ(counters.queued(), static_cast<uint64_t>(kPackets));
   EXPECT_EQ(counters.dropped(), 0u);
+  // Each after the first waited for the one before it, so the rate is known; the first may have
+  // left late.
+  EXPECT_EQ(counters.link_bytes(), (kPackets - 1) * 1000u);
+  EXPECT_NEAR(static_cast<double>(counters.link_bytes()) * 8e9 /
+                  static_cast<double>(counters.link_busy_ns()),
+              kRateBps, kRateBps / 5);
   EXPECT_EQ(counters.lane_dropped(), 0u);
 }
 

@@ -1,6 +1,7 @@
 // Targets that are cgroups.
 #include "netns/cgroup.h"
 
+#include "bpf/probe.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -50,13 +51,63 @@ TEST_F(CgroupTest, OnlyWhatTheCgroupAndThoseBelowItSendIsTouched) {
   EXPECT_TRUE(Answers(kInsidePort));
 }
 
-TEST_F(CgroupTest, IngressIsRefusedWithASentence) {
+TEST_F(CgroupTest, OnlyWhatIsForTheCgroupAndThoseBelowItIsTouchedOnItsWayIn) {
   chaos::v1::Target target = ServerTarget();
   target.set_cgroup(cgroup_.name());
   SetTarget(target);
-  const Status status = TryArm(Loss(100, pb::DIRECTION_BOTH));
+  for (const auto& [protocol, name] :
+       {std::pair(Protocol::kTcp, pb::PROTOCOL_TCP), std::pair(Protocol::kUdp, pb::PROTOCOL_UDP)}) {
+    auto loss = Loss(100, pb::DIRECTION_INGRESS);
+    loss.mutable_filter()->set_protocol(name);
+    if (protocol == Protocol::kUdp && !bpf::HasFeature("udp_cgroup_in")) {
+      EXPECT_THAT(ToString(TryArm(loss).message()), HasSubstr("tells only of TCP"));
+      continue;
+    }
+    for (const char* address : {Network::kServer4, Network::kServer6}) {
+      // Connections that are there already, and their cgroup's namesakes outside.
+      Client in(*network_, protocol, address, kInsidePort);
+      Client out(*network_, protocol, address, kOutsidePort);
+      ASSERT_TRUE(in.RoundTrip());
+      Arm(loss);
+      EXPECT_FALSE(in.RoundTrip(kLost));
+      EXPECT_TRUE(out.RoundTrip());
+      const auto counters = SettledCounters();
+      EXPECT_EQ(counters.matched(), counters.dropped());
+      EXPECT_GT(counters.dropped(), 0u);
+      Disarm();
+      Client again(*network_, protocol, address, kInsidePort);
+      EXPECT_TRUE(again.RoundTrip());
+    }
+  }
+}
+
+TEST_F(CgroupTest, ADelayOnTheWayInIsOfTheReceiverAndNotOfTheSender) {
+  // The client sends from the cgroup; on a veth of one host its packets come in as its own.
+  MoveTo("/" + name_);
+  Client inside(*network_, Protocol::kTcp, Network::kServer4, kOutsidePort);
+  MoveTo(home_);
+  Client outside(*network_, Protocol::kTcp, Network::kServer4, kInsidePort);
+  chaos::v1::Target target = ServerTarget();
+  target.set_cgroup(name_);
+  SetTarget(target);
+  auto latency = Latency(300, pb::DIRECTION_INGRESS);
+  latency.mutable_filter()->set_protocol(pb::PROTOCOL_TCP);
+  Arm(latency);
+  EXPECT_TRUE(inside.AnswersBefore(300));
+  const auto delayed = outside.RoundTrip();
+  ASSERT_TRUE(delayed);
+  EXPECT_GE(delayed->count(), 300);
+}
+
+TEST_F(CgroupTest, WhatBelongsToNoSocketOnItsWayInIsRefusedWithASentence) {
+  chaos::v1::Target target = ServerTarget();
+  target.set_cgroup(name_);
+  SetTarget(target);
+  auto loss = Loss(100, pb::DIRECTION_BOTH);
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_ICMP);
+  const Status status = TryArm(loss);
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(ToString(status.message()), HasSubstr("egress only"));
+  EXPECT_THAT(ToString(status.message()), HasSubstr("belongs to no socket"));
   EXPECT_TRUE(driver_->Armed().empty());
 }
 

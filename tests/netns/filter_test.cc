@@ -1,6 +1,7 @@
 // Which packets a filter lets a fault have, with real packets.
 #include <bpf/bpf.h>
 
+#include <cerrno>
 #include <set>
 
 #include "faults/network/kernel.h"
@@ -22,6 +23,42 @@ TEST_F(FilterTest, APortRangeHoldsItsPortsAndNoOthers) {
   EXPECT_FALSE(Answers(Protocol::kUdp));
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort - 1));
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort + 2));
+}
+
+TEST_F(FilterTest, APayloadPrefixMeansWhatBeginsSoInBothFamilies) {
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  loss.mutable_filter()->set_payload_prefix("lost\\x00");
+  Arm(loss);
+  for (const char* address : {Network::kServer4, Network::kServer6}) {
+    for (const Protocol protocol : {Protocol::kUdp, Protocol::kTcp}) {
+      Client client(*network_, protocol, address, kPort);
+      for (const std::string& kept : {std::string("lost"), std::string("lost!"), std::string("l"),
+                                      std::string("los\0t", 5), std::string(40, 'l')}) {
+        client.Send(kept);
+        EXPECT_EQ(client.Receive(kept.size()), kept);
+      }
+      client.Send(std::string("lost\0 and more than thirty-two bytes", 36));
+      EXPECT_EQ(client.Receive(1, kLost), "");
+    }
+  }
+  const auto counters = SettledCounters();
+  EXPECT_GE(counters.matched(), 4u);  // TCP sends again
+  EXPECT_EQ(counters.matched(), counters.dropped());
+}
+
+// The beginning of an HTTP/2 connection, and nothing else on its port.
+TEST_F(FilterTest, NewHttp2ConnectionsAreResetByTheirPreface) {
+  SetTarget(ServerTarget());
+  Client old(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  ASSERT_TRUE(old.RoundTrip());
+  ArmKind("TCP_RESET", {{"direction", "ingress"}, {"payload_prefix", "PRI * HTTP/2.0"}});
+  EXPECT_TRUE(old.RoundTrip());
+  EXPECT_TRUE(Answers(Protocol::kTcp));
+  Client fresh(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  fresh.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  EXPECT_EQ(ErrorOf(fresh.fd()), ECONNRESET);
+  EXPECT_TRUE(old.RoundTrip());
 }
 
 TEST_F(FilterTest, ExcludedPeersAreLeftAloneWhateverElseMatches) {

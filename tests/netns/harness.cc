@@ -229,7 +229,9 @@ chaos::v1::TargetSample DriverTest::Sample() {
 chaos::v1::FaultCounters DriverTest::Counters(unsigned index) {
   const chaos::v1::TargetSample sample = Sample();
   for (const auto& counters : sample.faults()) {
-    if (counters.fault_index() == index) return counters;
+    const faults::FaultKey key = Key(index);
+    if (counters.experiment_id() == key.experiment_id && counters.fault_index() == key.fault_index)
+      return counters;
   }
   ADD_FAILURE() << "no counters of fault " << index;
   return {};

@@ -111,7 +111,10 @@ class DriverTest : public testing::Test {
   void ArmKind(const std::string& kind, const std::map<std::string, std::string>& parameters,
                unsigned index = 0, uint64_t seed = 7);
   void Disarm(unsigned index = 0);
-  faults::FaultKey Key(unsigned index = 0) const { return {"e", index, "t"}; }
+  faults::FaultKey Key(unsigned index = 0) const {
+    if (apart_) return {fmt::format("e{}", index), 0, "t"};
+    return {"e", index, "t"};
+  }
 
   chaos::v1::TargetSample Sample();
   chaos::v1::FaultCounters Counters(unsigned index = 0);
@@ -123,6 +126,7 @@ class DriverTest : public testing::Test {
 
   Status TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed);
 
+  bool apart_ = false;  // each fault is an experiment of its own
   std::unique_ptr<Network> network_;
   MemoryUndoLog undo_;
   faults::LeasePage* lease_ = nullptr;

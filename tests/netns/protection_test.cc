@@ -20,10 +20,15 @@ TEST_F(ProtectionTest, SshAndFaultlinesOwnConnectionsAreProtected) {
   EXPECT_TRUE(Connects(kSshPort));
   EXPECT_TRUE(Connects(kOwnPort));
   EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kSshPort));
+  // Opening, and what belongs to the two connections, and no packet of the others.
+  const auto counters = SettledCounters();
+  EXPECT_GE(counters.left_alone(), 4u);
+  EXPECT_EQ(counters.matched(), counters.dropped());
   loss.mutable_filter()->set_include_protected(true);
   Arm(loss);
   EXPECT_FALSE(Connects(kSshPort));
   EXPECT_FALSE(Connects(kOwnPort));
+  EXPECT_EQ(SettledCounters().left_alone(), 0u);
 }
 
 TEST_F(ProtectionTest, NeighbourDiscoveryIsProtected) {

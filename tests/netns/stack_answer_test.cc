@@ -1,5 +1,6 @@
-// Every kind that answers packets together with every other kind, on one target at once: what is
-// lost is not answered, what is delayed is answered so much later.
+// Every kind that answers packets together with every other kind, as two experiments on one target
+// at once: what is lost is not answered, what is delayed is answered so much later. When one is
+// stopped the other is whole.
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -15,6 +16,10 @@ using namespace std::chrono_literals;
 
 constexpr uint16_t kPort = 7001;
 constexpr auto kLost = 700ms;
+
+constexpr char kRequest[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+constexpr char kUnavailable[] =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 struct Fault {
   const char* kind;
@@ -40,6 +45,10 @@ bool IsNoSuchName(const std::string& reply) {
 
 class StackTest : public DriverTest, public testing::WithParamInterface<int> {
  protected:
+  void SetUp() override {
+    DriverTest::SetUp();
+    apart_ = true;
+  }
   // Arms it first or last, with the kind that answers, for what the server gets.
   void ArmBoth(const std::string& kind, std::map<std::string, std::string> parameters) {
     parameters["direction"] = "ingress";
@@ -75,6 +84,10 @@ TEST_P(StackTest, AResetAndTheOtherBothDoTheirPart) {
   EXPECT_EQ(ErrorOf(server.get(), Patience()), error);
   EXPECT_EQ(SettledCounters(0).resets() > 0, !Other().loses);
   EXPECT_GT(Counters(1).matched(), 0u);
+  Disarm(1);
+  Client later(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  later.Send("data");
+  EXPECT_EQ(ErrorOf(later.fd()), ECONNRESET);
   ExpectNothingLeft(before);
 }
 
@@ -87,6 +100,8 @@ TEST_P(StackTest, ARefusalAndTheOtherBothDoTheirPart) {
   ExpectAnswer(error == EHOSTUNREACH);
   EXPECT_EQ(SettledCounters(0).connects_failed() > 0, !Other().loses);
   EXPECT_GT(Counters(1).matched(), 0u);
+  Disarm(1);
+  EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), EHOSTUNREACH);
   ExpectNothingLeft(before);
   EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), 0);
 }
@@ -106,10 +121,36 @@ TEST_P(StackTest, AFalseAnswerToAQueryAndTheOtherBothDoTheirPart) {
   ExpectAnswer(answered);
   EXPECT_EQ(SettledCounters(0).queries_failed() > 0, !Other().loses);
   EXPECT_GT(Counters(1).matched(), 0u);
+  Disarm(1);
+  Client again(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  again.Send(DnsQuery());
+  EXPECT_TRUE(IsNoSuchName(again.Receive(1)));
   ExpectNothingLeft(before);
   Client later(*network_, Protocol::kUdp, Network::kServer4, kPort);
   later.Send(DnsQuery());
   EXPECT_EQ(later.Receive(DnsQuery().size()), DnsQuery());
+}
+
+// A request that is corrupted is none any more, and passes.
+TEST_P(StackTest, AFalseAnswerToARequestAndTheOtherBothDoTheirPart) {
+  const std::string before = network_->KernelState(network_->server_netns());
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  ArmBoth("HTTP_FAULT", {{"status", "503"}});
+  client.Send(kRequest);
+  const std::string answer = client.Receive(std::size(kUnavailable) - 1, Patience());
+  ExpectAnswer(answer == kUnavailable);
+  EXPECT_EQ(SettledCounters(0).requests_failed() > 0, !Other().loses);
+  EXPECT_GT(Counters(1).matched(), 0u);
+  Disarm(1);
+  Client again(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  again.Send(kRequest);
+  EXPECT_EQ(again.Receive(std::size(kUnavailable) - 1), kUnavailable);
+  ExpectNothingLeft(before);
+  Client later(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  later.Send(kRequest);
+  EXPECT_EQ(later.Receive(std::size(kRequest) - 1), kRequest);
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, StackTest, testing::Range(0, static_cast<int>(std::size(kFaults))),
@@ -151,6 +192,48 @@ TEST_F(AnswerPairTest, QueriesOverTcpMeetTheFaultsOfTcpFirst) {
   Client udp(*network_, Protocol::kUdp, Network::kServer4, kPort);
   udp.Send(DnsQuery());
   EXPECT_TRUE(IsNoSuchName(udp.Receive(1)));
+}
+
+TEST_F(AnswerPairTest, ARequestMeetsTheFaultsOfItsConnectionFirst) {
+  apart_ = true;
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  ArmKind("HTTP_FAULT", {{"direction", "ingress"}}, 0);
+  ArmKind("TCP_RESET", {{"direction", "ingress"}, {"payload_prefix", "GET"}}, 1);
+  Client tcp(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  tcp.Send(kRequest);
+  EXPECT_EQ(ErrorOf(tcp.fd()), ECONNRESET);
+  EXPECT_EQ(SettledCounters(0).requests_failed(), 0u);
+  Disarm(1);
+  ArmKind("CONNECT_FAIL", {{"direction", "ingress"}}, 2);
+  EXPECT_EQ(TryConnect(*network_, Network::kServer4, kPort), ECONNREFUSED);
+  ArmKind("DNS_FAULT", {{"direction", "ingress"}, {"names", "*"}, {"local_port", "7001"}}, 3);
+  Disarm(2);
+  Client again(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  again.Send(kRequest);
+  EXPECT_EQ(again.Receive(std::size(kUnavailable) - 1), kUnavailable);
+  Client udp(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  udp.Send(DnsQuery());
+  EXPECT_TRUE(IsNoSuchName(udp.Receive(1)));
+}
+
+TEST_F(AnswerPairTest, OfTwoThatOverlapTheOneArmedFirstAnswers) {
+  apart_ = true;
+  SetTarget(ServerTarget());
+  EchoServer server(*network_, kPort);
+  const auto status_of = [&](const std::string& path) {
+    Client tcp(*network_, Protocol::kTcp, Network::kServer4, kPort);
+    tcp.Send("GET " + path + " HTTP/1.1\r\n\r\n");
+    return tcp.Receive(12).substr(0, 12);
+  };
+  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a/"}, {"status", "404"}}, 0);
+  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a"}, {"status", "500"}}, 1);
+  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 404");
+  EXPECT_EQ(status_of("/ab"), "HTTP/1.1 500");
+  Disarm(0);
+  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 500");
+  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a/"}, {"status", "404"}}, 0);
+  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 500");
 }
 
 }  // namespace

@@ -82,8 +82,13 @@ chaos::v1::StartExperimentRequest Client::NewStart() {
   const std::string& agent = shared_->agents[world_->Between(0, shared_->agents.size() - 1)];
   request.set_target(world_->Chance(0.2) ? fmt::format("service:{}", service)
                                          : fmt::format("agent:{},service:{}", agent, service));
-  request.set_fault_type("NETWORK_LATENCY");
-  (*request.mutable_parameters())["delay_ms"] = "5";
+  // Delays go beside each other on a target, failing connects contradict each other.
+  if (world_->Chance(0.5)) {
+    request.set_fault_type("NETWORK_LATENCY");
+    (*request.mutable_parameters())["delay_ms"] = "5";
+  } else {
+    request.set_fault_type("CONNECT_FAIL");
+  }
   (*request.mutable_parameters())["direction"] = world_->Chance(0.5) ? "egress" : "ingress";
   request.mutable_duration()->set_seconds(static_cast<int64_t>(world_->Between(1, 4)));
   request.set_seed(7);

@@ -40,6 +40,11 @@ public struct Comparison: Sendable, Hashable, Identifiable {
       guard let nanosecondsPerUnit, measured > 0 else { return nil }
       return sum(\.delayGivenNanoseconds) / measured / nanosecondsPerUnit
     }
+    if parameter.measuredBy == Parameter.rateCounter {
+      let busy = sum(\.linkBusyNanoseconds)
+      guard parameter.unit == "bps", busy > 0 else { return nil }
+      return 8e9 * sum(\.linkBytes) / busy
+    }
     let matched = sum(\.matched)
     guard let counter = MetricSample.Counters.named(parameter.measuredBy), matched > 0 else {
       return nil

@@ -28,6 +28,7 @@ public struct Parameter: Sendable, Hashable, Identifiable {
 
   /// A mean over the packets delayed.
   public static let delayCounter = "delay_given_ns"
+  public static let rateCounter = "link_bytes"
 
   init(_ json: JSON) {
     name = json["name"].text

@@ -20,6 +20,9 @@ public struct MetricSample: Sendable, Hashable {
     public let delaysMeasured: UInt64
     public let delayGivenNanoseconds: UInt64
     public let delayAskedNanoseconds: UInt64
+    /// What a slower link let out while more was waiting, and how long that took.
+    public let linkBytes: UInt64
+    public let linkBusyNanoseconds: UInt64
   }
 
   /// Empty for a target that is observed without an experiment.
@@ -70,7 +73,8 @@ public struct MetricSample: Sendable, Hashable {
         dropped: fault.dropped, laneDropped: fault.lane_dropped, duplicated: fault.duplicated,
         corrupted: fault.corrupted, reordered: fault.reordered, queued: fault.queued,
         delaysMeasured: fault.delays_measured, delayGivenNanoseconds: fault.delay_given_ns,
-        delayAskedNanoseconds: fault.delay_asked_ns)
+        delayAskedNanoseconds: fault.delay_asked_ns, linkBytes: fault.link_bytes,
+        linkBusyNanoseconds: fault.link_busy_ns)
     }
   }
 }

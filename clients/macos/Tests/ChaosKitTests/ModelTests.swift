@@ -89,6 +89,7 @@ struct ModelTests {
             ["name": "duplicate_percent", "unit": "%", "measuredBy": "duplicated"],
             ["name": "corrupt_percent", "unit": "%", "measuredBy": "corrupted"],
             ["name": "reorder_percent", "unit": "%", "measuredBy": "reordered"],
+            ["name": "rate_bps", "unit": "bps", "measuredBy": Parameter.rateCounter],
             ["name": "later", "unit": "%", "measuredBy": "a_counter_of_a_later_version"],
             ["name": "seed", "unit": ""],
           ],
@@ -102,13 +103,14 @@ struct ModelTests {
             "kind": "K",
             "parameters": [
               "delay_ms": "100", "loss_percent": "5", "duplicate_percent": "3",
-              "corrupt_percent": "2", "reorder_percent": "1", "later": "9", "seed": "1",
+              "corrupt_percent": "2", "reorder_percent": "1", "rate_bps": "1000000", "later": "9",
+              "seed": "1",
             ],
           ]
         ],
       ]))
     let none = Comparison.all(experiment, kinds: kinds, samples: [])
-    #expect(none.count == 6 && none.allSatisfy { $0.measured == nil })
+    #expect(none.count == 7 && none.allSatisfy { $0.measured == nil })
     let samples = [
       sample(
         "a",
@@ -122,10 +124,11 @@ struct ModelTests {
         counters: counters {
           ($0.matched, $0.corrupted, $0.reordered) = (100, 4, 2)
           ($0.delayed, $0.delays_measured, $0.delay_given_ns) = (60, 50, 5_500_000_000)
+          ($0.link_bytes, $0.link_busy_ns) = (250_000, 2_000_000_000)
         }),
     ]
     let some = Comparison.all(experiment, kinds: kinds, samples: samples)
-    #expect(some.map(\.measured) == [105, 5, 3, 2, 1, nil])
+    #expect(some.map(\.measured) == [105, 5, 3, 2, 1, 1_000_000, nil])
   }
 
   @Test(arguments: ["en", "zh-Hans"])

@@ -158,7 +158,7 @@ struct SystemTests {
     for measured in form.kinds.flatMap(\.parameters).map(\.measuredBy) {
       #expect(
         measured.isEmpty || measured == Parameter.delayCounter
-          || MetricSample.Counters.named(measured) != nil, "\(measured)")
+          || measured == Parameter.rateCounter || MetricSample.Counters.named(measured) != nil, "\(measured)")
     }
     form.kindName = kind.name
     let delay = try #require(
@@ -191,7 +191,12 @@ struct SystemTests {
     form.target = checkout
     #expect(await desk.submit())
     #expect(delay.problem == nil && form.targetProblem == nil && form.durationProblem == nil)
+    let delayed = desk.live?.experimentID
+    // Another fault goes beside it; a second of the same kind would contradict that one.
+    form.kindName = "CONNECT_FAIL"
+    #expect(await desk.submit())
     let holder = desk.live?.experimentID
+    #expect(holder != delayed)
     #expect(await desk.submit() == false)
     #expect(form.error?.reason == "TARGET_BUSY")
     #expect(form.error?.metadata["experiment_id"] == holder)

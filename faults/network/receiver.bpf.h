@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* The cgroup of the socket that a packet on its way in is for: the packet's own is the sender's. */
+#ifndef FAULTLINE_NETWORK_RECEIVER_BPF_H
+#define FAULTLINE_NETWORK_RECEIVER_BPF_H
+
+#include "faults/network/core_types.bpf.h"
+#include "faults/network/packet.bpf.h"
+#include "faults/network/table_maps.bpf.h"
+
+/* The packet's socket is looked up by this; returns its size. */
+static __always_inline __u32 fl_tuple_of(struct fl_packet* p, struct bpf_sock_tuple* tuple) {
+  __u32 *from = p->address[FL_PEER], *to = p->address[FL_LOCAL];
+  if (from[0] == 0 && from[1] == 0 && from[2] == bpf_htonl(0xffff)) {
+    tuple->ipv4.saddr = from[3];
+    tuple->ipv4.daddr = to[3];
+    tuple->ipv4.sport = bpf_htons(p->peer_port);
+    tuple->ipv4.dport = bpf_htons(p->local_port);
+    return sizeof(tuple->ipv4);
+  }
+  __builtin_memcpy(tuple->ipv6.saddr, from, sizeof(tuple->ipv6.saddr));
+  __builtin_memcpy(tuple->ipv6.daddr, to, sizeof(tuple->ipv6.daddr));
+  tuple->ipv6.sport = bpf_htons(p->peer_port);
+  tuple->ipv6.dport = bpf_htons(p->local_port);
+  return sizeof(tuple->ipv6);
+}
+
+/* 0 when there is none, or it cannot be read: before Linux 6.2 only TCP's can. */
+static __always_inline struct cgroup* fl_cgroup_of(struct bpf_sock* found, __u8 protocol) {
+  struct cgroup* own = 0;
+  struct sock* sock = 0;
+  if (protocol == FL_PROTO_TCP)
+    sock = (struct sock*)bpf_skc_to_tcp_sock(found);
+  else if (bpf_ksym_exists(bpf_rdonly_cast))
+    sock = bpf_core_cast(found, struct sock);
+  if (sock) bpf_core_read(&own, sizeof(own), &sock->sk_cgrp_data.cgroup);
+  return own;
+}
+
+/* Adds the rules of the cgroups that the receiver belongs to. Global: verified once, by itself. */
+__noinline int fl_add_receiver(struct __sk_buff* skb, struct fl_packet* p, struct fl_bits* inside) {
+  __u32 zero = 0, depth;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct bpf_sock_tuple tuple = {};
+  struct bpf_sock* found;
+  struct cgroup* own;
+  if (!t || !p || !inside || !p->has_ports) return 0;
+  found = p->protocol == FL_PROTO_TCP
+              ? bpf_sk_lookup_tcp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0)
+              : bpf_sk_lookup_udp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0);
+  if (!found) return 0;
+  own = fl_cgroup_of(found, p->protocol);
+  bpf_sk_release(found);
+  if (!own) return 0;
+  depth = BPF_CORE_READ(own, level);
+  for (__u32 level = 0; level < FL_CGROUP_LEVELS && level <= depth; level++) {
+    struct cgroup* ancestor = 0;
+    struct fl_bits* bits;
+    __u64 id;
+    if (!(t->cgroup_levels >> level & 1)) continue;
+    if (bpf_core_read(&ancestor, sizeof(ancestor), &own->ancestors[level])) continue;
+    id = BPF_CORE_READ(ancestor, kn, id);
+    bits = bpf_map_lookup_elem(&fl_cgroups, &id);
+    if (!bits) continue;
+    for (int i = 0; i < FL_RULE_WORDS; i++) inside->word[i] |= bits->word[i];
+  }
+  return 0;
+}
+
+#endif

@@ -1,0 +1,48 @@
+#include "cli/describe.h"
+
+#include <gtest/gtest.h>
+
+namespace faultline::cli {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+void AddEffect(const std::string& acts_on, const std::string& name, double value,
+               const std::string& unit, chaos::v1::EffectiveTarget* target) {
+  auto* combined = target->add_combined();
+  combined->set_acts_on(acts_on);
+  combined->set_name(name);
+  combined->set_value(value);
+  combined->set_unit(unit);
+}
+
+TEST(StackedTexts, TellTheOthersOnATargetAndWhatAllComeTo) {
+  chaos::v1::GetExperimentResponse response;
+  response.mutable_experiment()->set_experiment_id("exp-2");
+  auto* alone = response.add_effective();
+  alone->set_target_id("a/x");
+  alone->add_rules()->set_experiment_id("exp-2");
+  EXPECT_EQ(StackedTexts(response), Texts{});
+  auto* shared = response.add_effective();
+  shared->set_target_id("a/y");
+  for (const char* id : {"exp-1", "exp-2", "exp-1"}) shared->add_rules()->set_experiment_id(id);
+  EXPECT_EQ(StackedTexts(response), Texts{"a/y also carries exp-1"});
+  AddEffect("network/egress", "delay_ms", 25, "ms", shared);
+  AddEffect("network/egress", "rate_bps", 1e9, "bps", shared);
+  AddEffect("network/ingress", "loss_percent", 1.99, "%", shared);
+  EXPECT_EQ(StackedTexts(response),
+            (Texts{"a/y also carries exp-1; together, of those that are active:",
+                   "  network/egress: delay_ms 25 ms, rate_bps 1000000000 bps",
+                   "  network/ingress: loss_percent 1.99 %"}));
+}
+
+TEST(FaultText, NamesKindAndParameters) {
+  chaos::v1::Fault fault;
+  fault.set_kind("NETWORK_LOSS");
+  (*fault.mutable_parameters())["loss_percent"] = "3";
+  (*fault.mutable_parameters())["direction"] = "egress";
+  EXPECT_EQ(FaultText(fault), "NETWORK_LOSS direction=egress loss_percent=3");
+}
+
+}  // namespace
+}  // namespace faultline::cli
