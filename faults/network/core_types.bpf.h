@@ -5,6 +5,7 @@
 #define FAULTLINE_NETWORK_CORE_TYPES_BPF_H
 
 #include <bpf/bpf_core_read.h>
+#include <linux/in6.h>
 #include <linux/types.h>
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
