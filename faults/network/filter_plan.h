@@ -13,8 +13,8 @@ namespace faultline::network {
 StatusOr<Filter> TargetFilter(const chaos::v1::Target& target);
 
 // Narrows a target's filter to what the fault asks for. FAILED_PRECONDITION with a sentence when
-// the target cannot have it: ports outside the target's, a cgroup on ingress that this kernel cannot tell, a whole host that was
-// not asked for.
+// the target cannot have it: ports outside the target's, a cgroup on ingress that this kernel
+// cannot tell, a whole host that was not asked for.
 Status NarrowToFilter(const ::network::v1::TrafficFilter& wanted, const chaos::v1::Target& target,
                       Filter* filter);
 

@@ -40,13 +40,14 @@ static __always_inline int fl_left_out(__u64 seed, __u64 salt, __u64 name, __u64
 
 /* Reads the first bytes of the payload, for fl_begins. */
 __noinline int fl_look_inside(struct __sk_buff* skb, struct fl_packet* p) {
-  __u32 bytes;
+  __u32 last;
   if (!p || !p->payload_bytes) return 0;
-  bytes = p->payload_bytes < FL_FIRST_BYTES ? p->payload_bytes : FL_FIRST_BYTES;
-  /* Hidden from the compiler, which would drop the checks that older verifiers want to see. */
-  asm volatile("" : "+r"(bytes));
-  if (bytes < 1 || bytes > FL_FIRST_BYTES) return 0;
-  return bpf_skb_load_bytes(skb, p->payload_offset, p->first, bytes);
+  last = (p->payload_bytes < FL_FIRST_BYTES ? p->payload_bytes : FL_FIRST_BYTES) - 1;
+  /* Hidden from the compiler, which would drop the mask: older verifiers learn only from it that
+   * the size is not 0. */
+  asm volatile("" : "+r"(last));
+  last &= FL_FIRST_BYTES - 1;
+  return bpf_skb_load_bytes(skb, p->payload_offset, p->first, last + 1);
 }
 
 /* Whether the payload begins with the rule's bytes. Global, as the one below: verified once. */
