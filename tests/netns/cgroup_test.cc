@@ -81,6 +81,7 @@ TEST_F(CgroupTest, IngressIsRefusedWithASentence) {
   const Status status = TryArm(Loss(100, pb::DIRECTION_BOTH));
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(ToString(status.message()), HasSubstr("egress only"));
+  RecordProperty("way.cgroup_ingress", ToString(status.message()));
   EXPECT_TRUE(driver_->Armed().empty());
 }
 
