@@ -4,9 +4,12 @@ Called by scripts/test.sh and scripts/bench.sh.
 
   vm.py kernels                       names of tests/vm/kernels.txt; the short run's first
   vm.py test [--short] [KERNEL...]    the list of tests/vm/tests.txt; results stand beside those of
-                                      other suites in $FAULTLINE_TEST_RESULTS, as suite vm-KERNEL
+                                      other suites in $FAULTLINE_TEST_RESULTS, as suite vm-KERNEL.
+                                      --only 'LABEL/NAME [FILTER]' runs that instead, and may be given
+                                      more than once
   vm.py bench KERNEL NAME...          benchmarks of build/release; their figures go to stdout
-  vm.py table [--check]               writes (or compares) docs/kernels.md with the last results
+  vm.py table                         writes what the last results show into docs/kernels.md; fails
+                                      when it said something else, or a test failed
   vm.py prove                         a machine that panics or hangs, a host without qemu, and one
                                       whose APT offers no kernel, are errors that name the kernel,
                                       show the console, and count as failures
@@ -49,19 +52,21 @@ def log(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def chosen_tests(build, short):
-    """[(program, filter or None)] of tests.txt; raises when a line names nothing."""
+def chosen_tests(build, short, only):
+    """[(program, filter or None)] of tests.txt, or of `only`, words in the same form; raises when one
+    names nothing."""
     chosen = []
-    for line in (HERE / "tests.txt").read_text().splitlines():
+    listed = [f"only {words}" for words in only] or (HERE / "tests.txt").read_text().splitlines()
+    for line in listed:
         words = line.split("#")[0].split()
-        if not words or (words[0] == "short") != short:
+        if not words or words[0] not in ("only", "short" if short else "full"):
             continue
         label, name = words[1].split("/")
         folder = build / "tests" / label
         found = sorted(path for path in folder.glob("*") if path.is_file()
                        and os.access(path, os.X_OK) and fnmatch.fnmatch(path.name, name))
         if not found:
-            raise image.ImageError(f"tests/vm/tests.txt names {words[1]}, which is not in {folder}")
+            raise image.ImageError(f"there is no test program {words[1]} in {folder}")
         chosen += [(path, words[2] if len(words) > 2 else None) for path in found]
     return chosen
 
@@ -124,7 +129,7 @@ def job_of(suite, tests):
     return "\n".join(lines) + "\n"
 
 
-def test_kernel(name, build, short):
+def test_kernel(name, build, short, only=()):
     suite = f"vm-{name}"
     began = time.monotonic()
     tests, problem = [], ""
@@ -134,7 +139,7 @@ def test_kernel(name, build, short):
             if kernel.note:
                 log(f"kernel {name}: {kernel.note}")
             log(f"kernel {name}: booting {kernel.version}")
-            tests = chosen_tests(build, short)
+            tests = chosen_tests(build, short, only)
             boot(kernel, [path for path, _ in tests] + our_programs(build), job_of(suite, tests),
                  SHORT_LIMIT_S if short else FULL_LIMIT_S, tell, share)
         except (kernels.KernelError, image.ImageError, machine.MachineError, OSError) as error:
@@ -147,7 +152,7 @@ def command_test(arguments):
     names = arguments.kernels or ([short_kernel] if arguments.short else list(listed))
     test_summary.RESULTS.mkdir(parents=True, exist_ok=True)
     for name in names:
-        test_kernel(name, ROOT / arguments.build, arguments.short)
+        test_kernel(name, ROOT / arguments.build, arguments.short, arguments.only)
     return 0
 
 
@@ -234,13 +239,11 @@ def command_kernels(_):
     return 0
 
 
-def command_table(arguments):
-    complaint = table.check(test_summary.RESULTS) if arguments.check else \
-        table.write(test_summary.RESULTS)
+def command_table(_):
+    complaint = table.update(test_summary.RESULTS)
     if complaint:
         print(complaint)
-        return 1
-    return 0
+    return 1 if complaint else 0
 
 
 def main():
@@ -250,6 +253,7 @@ def main():
     commands.add_parser("kernels").set_defaults(function=command_kernels)
     test = commands.add_parser("test")
     test.add_argument("--short", action="store_true")
+    test.add_argument("--only", action="append", default=[])
     test.add_argument("--build", default="build/dev")
     test.add_argument("kernels", nargs="*")
     test.set_defaults(function=command_test)
@@ -259,9 +263,7 @@ def main():
     bench.add_argument("names", nargs="+")
     bench.set_defaults(function=command_bench)
     commands.add_parser("prove").set_defaults(function=command_prove)
-    table_parser = commands.add_parser("table")
-    table_parser.add_argument("--check", action="store_true")
-    table_parser.set_defaults(function=command_table)
+    commands.add_parser("table").set_defaults(function=command_table)
     arguments = parser.parse_args()
     # Folders are removed also when the run is called off.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
