@@ -2,14 +2,13 @@
 // and by our datapath, on the same veth pair, in turns in one run: what matched packets get, and
 // what the others pay. Needs a kernel with netem: scripts/bench.sh --vm netem_peer runs it in a
 // virtual machine, where only the ratios mean something.
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <thread>
 #include <vector>
 
+#include "netns/one_processor.h"
 #include "netns/traffic.h"
 #include "report.h"
 
@@ -34,15 +33,6 @@ constexpr double kRateBps = 2e6;
 constexpr int kRatePackets = 250;
 constexpr size_t kRatePacketBytes = 1000;
 constexpr size_t kHeaderBytes = 14 + 20 + 8;  // Ethernet, IPv4, UDP
-
-// Both ends run on one processor, the lane where it likes: in an emulated machine a round trip
-// between two processors takes several times as long, and which it is would be chance.
-void StayOnOneProcessor() {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(0, &one);
-  sched_setaffinity(0, sizeof(one), &one);
-}
 
 enum class Means { kNothing, kOurs, kNetem };
 
@@ -79,7 +69,9 @@ class Host : public netns_test::DriverTest {
                    "netem_peer: not measured: this kernel has no netem or no flower filter; "
                    "scripts/bench.sh --vm netem_peer has one\n");
     } else {
-      StayOnOneProcessor();
+      // Both ends, but not the lane: in an emulated machine a round trip between two processors
+      // takes several times as long, and which it is would be chance.
+      const netns_test::OneProcessor ends;
       netns_test::EchoServer matched(*network_, kMatchedPort), other(*network_, kOtherPort);
       for (const auto& [delay_ms, requests] : {std::pair{1.0, 100}, {10.0, 60}, {100.0, 20}}) {
         CompareDelay(delay_ms, requests);
