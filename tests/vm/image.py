@@ -6,7 +6,6 @@ import re
 import shutil
 import stat
 import subprocess
-import sysconfig
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
