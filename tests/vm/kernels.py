@@ -96,7 +96,7 @@ def ask_apt(suites):
     asked = subprocess.run(["apt-get", *apt_options(), "update", "--error-on=any"],
                            capture_output=True, text=True, check=False)
     lines = asked.stderr.strip().splitlines() or ["no message"]
-    return "" if asked.returncode == 0 else f"'apt-get update' failed: {lines[-1]}"
+    return "" if asked.returncode == 0 else f"'apt-get update' failed: {lines[0]}"
 
 
 def find_offer(sources):
