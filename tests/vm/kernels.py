@@ -22,7 +22,7 @@ DEFAULT_MIRROR = "http://deb.debian.org/debian"
 # comes with them.
 WANTED_MODULES = (
     r"drivers/virtio/virtio_pci\.ko", r"net/9p/9pnet_virtio\.ko", r"fs/9p/9p\.ko",
-    r"drivers/net/(tun|veth|ifb|dummy|macvlan|vxlan)\.ko", r"net/8021q/8021q\.ko",
+    r"drivers/net/(tun|veth|ifb|dummy|macvlan|vxlan/vxlan)\.ko", r"net/8021q/8021q\.ko",
     r"net/bridge/bridge\.ko", r"net/sched/\w+\.ko",
     r"net/netfilter/(nf_tables|nft_\w+|nf_conntrack)\.ko", r"net/ipv[46]/\w*(nf|nft)_\w+\.ko",
     r"drivers/md/dm-(mod|flakey|delay|log-writes|dust)\.ko", r"drivers/block/loop\.ko",
