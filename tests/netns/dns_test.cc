@@ -43,8 +43,10 @@ class DnsTest : public DriverTest {
   }
   static Said DigAt(const std::string& netns, const std::string& server, const std::string& name,
                     const std::vector<std::string>& more) {
-    std::vector<std::string> command = {"dig", "@" + server, "+tries=1", "+time=2", name};
-    command.insert(command.end(), more.begin(), more.end());
+    // Options before the first name hold for every query.
+    std::vector<std::string> command = {"dig", "@" + server, "+tries=1", "+time=2"}, rest = {name};
+    for (const std::string& word : more) (word[0] == '+' ? command : rest).push_back(word);
+    command.insert(command.end(), rest.begin(), rest.end());
     Said said;
     said.text = RunAnyhow(Network::Inside(netns, command), &said.exit_code);
     return said;
@@ -74,20 +76,25 @@ class EveryWay : public DnsTest, public testing::WithParamInterface<Way> {
   }
 };
 
+int Count(const std::string& text, const std::string& words) {
+  int count = 0;
+  for (size_t at = text.find(words); at != std::string::npos; at = text.find(words, at + 1))
+    ++count;
+  return count;
+}
+
 TEST_P(EveryWay, QueriesForTheNamesGetTheErrorAskedAndOthersTheirAnswer) {
   const std::map<std::string, std::string> kErrors = {
       {"nxdomain", "NXDOMAIN"}, {"servfail", "SERVFAIL"}, {"refused", "REFUSED"}};
   for (const auto& [answer, status] : kErrors) {
     ArmFault({{"answer", answer}});
-    for (const char* type : {"A", "AAAA", "MX"}) {
-      const Said said = Ask(kName, {type});
-      EXPECT_EQ(said.exit_code, 0) << said.text;
-      EXPECT_THAT(said.text, HasSubstr("status: " + status));
-      EXPECT_THAT(said.text, Not(HasSubstr(";; Warning")));
-    }
-    EXPECT_EQ(Ask("DB.EXAMPLE.com", {"+short"}).text, "");
-    EXPECT_EQ(Ask(kOther, {"+short"}).text, "192.0.2.20\n");
-    EXPECT_EQ(Ask("example.com", {"+short"}).text, kAddress4);
+    const Said said = Ask(kName, {"A", kName, "AAAA", kName, "MX"});
+    EXPECT_EQ(said.exit_code, 0) << said.text;
+    EXPECT_EQ(Count(said.text, "status: " + status), 3) << said.text;
+    EXPECT_THAT(said.text, Not(HasSubstr(";; Warning")));
+    // Nothing for the first of the three.
+    EXPECT_EQ(Ask("DB.EXAMPLE.com", {"+short", kOther, "example.com"}).text,
+              std::string("192.0.2.20\n") + kAddress4);
     const auto counters = SettledCounters();
     EXPECT_EQ(counters.queries_failed(), 4u);
     EXPECT_GE(counters.matched(), 6u);
@@ -109,9 +116,8 @@ TEST_P(EveryWay, QueriesAreLost) {
 
 TEST_P(EveryWay, QueriesForAddressesGetWrongOnes) {
   ArmFault({{"answer", "address"}, {"addresses", "198.51.100.1,198.51.100.2,2001:db8::bad"}});
-  EXPECT_EQ(Ask(kName, {"+short", "A"}).text, "198.51.100.1\n198.51.100.2\n");
-  EXPECT_EQ(Ask(kName, {"+short", "AAAA"}).text, "2001:db8::bad\n");
-  EXPECT_EQ(Ask(kOther, {"+short"}).text, "192.0.2.20\n");
+  EXPECT_EQ(Ask(kName, {"+short", "A", kName, "AAAA", kOther}).text,
+            "198.51.100.1\n198.51.100.2\n2001:db8::bad\n192.0.2.20\n");
   ArmFault({{"answer", "address"}, {"addresses", "198.51.100.1"}});
   const Said none = Ask(kName, {"AAAA"});
   EXPECT_THAT(none.text, HasSubstr("status: NOERROR"));

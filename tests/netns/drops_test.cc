@@ -37,6 +37,11 @@ class DropsTest : public DriverTest {
     DriverTest::SetUp();
     const Status status = bpf::RequireFeature("drop_reasons");
     if (network_ && !status.ok()) GTEST_SKIP() << status.message();
+    if (network_) open_ = std::make_unique<EchoServer>(*network_, kOpenPort);
+  }
+  // Returns when whatever was sent before has arrived; the neighbour is known from then on.
+  void AwaitArrival(const std::string& address) {
+    EXPECT_TRUE(Client(*network_, Protocol::kUdp, address, kOpenPort).RoundTrip().has_value());
   }
   // Datagrams of that number to a port of the server that nobody listens on. Not from one socket:
   // it would be told, and refuse to send the next one.
@@ -45,32 +50,39 @@ class DropsTest : public DriverTest {
       Client(*network_, Protocol::kUdp, address, kClosedPort).Send("anybody?");
     }
   }
-  // By reason, as far as they are there within patience.
+  void MakeDrops(const std::string& address) {
+    AwaitArrival(address);
+    SendToNobody(address);
+    AwaitArrival(address);
+  }
+  // By reason.
   std::map<std::string, uint64_t> Drops() {
     const auto traffic = Sample().traffic();
     return {traffic.kernel_drops().begin(), traffic.kernel_drops().end()};
   }
+
+  std::unique_ptr<EchoServer> open_;
 };
 
 TEST_F(DropsTest, AreCountedByTheKernelsReasonForWhoseTheyAre) {
   for (const char* address : {Network::kServer4, Network::kServer6}) {
     SetTarget(ServerTarget({kClosedPort}));
     (void)Sample();
-    SendToNobody(address);
+    MakeDrops(address);
     EXPECT_EQ(Drops()["NO_SOCKET"], kDatagrams) << address;
     SetTarget(ServerTarget({kOpenPort}));
     (void)Sample();
-    SendToNobody(address);
+    MakeDrops(address);
     EXPECT_TRUE(Drops().empty()) << "another port's";
     SetTarget(ClientTarget());
     (void)Sample();
-    SendToNobody(address);
+    MakeDrops(address);
     EXPECT_EQ(Drops()["NO_SOCKET"], 0u) << "another namespace's";
   }
 }
 
 TEST_F(DropsTest, OnTheWayOutAreCountedToo) {
-  SendToNobody(Network::kServer4);  // the neighbour is known from here on
+  AwaitArrival(Network::kServer4);
   // A queue that takes nothing.
   RunProgram({"tc", "-n", network_->client_netns(), "qdisc", "add", "dev", Network::kInterface,
               "root", "bfifo", "limit", "1"});
@@ -88,7 +100,7 @@ TEST_F(DropsTest, WhatAFaultLosesIsTheFaults) {
   SetTarget(ServerTarget({kClosedPort}));
   Arm(Loss(100, ::network::v1::DIRECTION_INGRESS));
   (void)Sample();
-  SendToNobody(Network::kServer4);
+  MakeDrops(Network::kServer4);
   EXPECT_TRUE(Drops().empty());
   EXPECT_EQ(Counters().dropped(), kDatagrams);
 }

@@ -40,29 +40,26 @@ Network::Network() {
   const std::string stem = kPrefix + std::to_string(getpid()) + "-" + std::to_string(++number);
   server_ = stem + "-srv";
   client_ = stem + "-cli";
-  RunProgram({"ip", "netns", "add", server_});
-  RunProgram({"ip", "netns", "add", client_});
-  RunProgram({"ip", "-n", server_, "link", "add", kInterface, "type", "veth", "peer", "name",
-              kInterface, "netns", client_});
+  // One call for each namespace: each takes long where a machine is emulated.
+  RunBatch({"ip"}, {"netns add " + server_, "netns add " + client_,
+                    fmt::format("link add {0} netns {1} type veth peer name {0} netns {2}",
+                                kInterface, server_, client_)});
   const struct {
     const std::string& netns;
     const char* v4;
     const char* v6;
   } ends[] = {{server_, kServer4, kServer6}, {client_, kClient4, kClient6}};
   for (const auto& end : ends) {
-    RunProgram(
-        {"ip", "-n", end.netns, "addr", "add", std::string(end.v4) + "/24", "dev", kInterface});
-    RunProgram({"ip", "-n", end.netns, "-6", "addr", "add", std::string(end.v6) + "/64", "dev",
-                kInterface, "nodad"});
-    RunProgram({"ip", "-n", end.netns, "link", "set", "lo", "up"});
-    RunProgram({"ip", "-n", end.netns, "link", "set", kInterface, "up"});
+    RunBatch({"ip", "-n", end.netns},
+             {fmt::format("addr add {}/24 dev {}", end.v4, kInterface),
+              fmt::format("addr add {}/64 dev {} nodad", end.v6, kInterface), "link set lo up",
+              fmt::format("link set {} up", kInterface)});
   }
 }
 
 Network::~Network() {
-  int ignored = 0;
-  RunAnyhow({"ip", "netns", "del", server_}, &ignored);
-  RunAnyhow({"ip", "netns", "del", client_}, &ignored);
+  // A test may have removed one itself.
+  RunBatch({"ip", "-force"}, {"netns del " + server_, "netns del " + client_}, /*must=*/false);
 }
 
 void Network::In(const std::string& netns, const std::function<void()>& work) const {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <thread>
 
+#include "netns/one_processor.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -80,6 +81,7 @@ TEST_F(LaneTest, JitterKeepsAFlowsOrderAndItsMean) {
 
 TEST_F(LaneTest, EveryShapeOfJitterKeepsTheMeanAndTheOrder) {
   constexpr int kPackets = 2000;
+  const OneProcessor in_order;  // as far as the lane
   Sink sink(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   for (const std::map<std::string, std::string>& shape :

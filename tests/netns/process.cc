@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,6 +62,19 @@ std::string RunProgram(const std::vector<std::string>& command) {
   std::string text = RunAnyhow(command, &exit_code);
   EXPECT_EQ(exit_code, 0) << testing::PrintToString(command);
   return text;
+}
+
+void RunBatch(std::vector<std::string> command, const std::vector<std::string>& lines, bool must) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  // The program inherits it.
+  const int file = memfd_create("batch", 0);
+  EXPECT_EQ(write(file, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  command.insert(command.end(), {"-batch", "/proc/self/fd/" + std::to_string(file)});
+  int exit_code = 0;
+  RunAnyhow(command, &exit_code);
+  EXPECT_TRUE(exit_code == 0 || !must) << text;
+  close(file);
 }
 
 }  // namespace faultline::netns_test

@@ -13,6 +13,11 @@ std::string RunProgram(const std::vector<std::string>& command);
 // The same, with the exit code as by the shell, whatever it is.
 std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code);
 
+// Has `ip` or `tc` do several things in one call, each a line of its "-batch". Unless it must, it
+// may fail.
+void RunBatch(std::vector<std::string> command, const std::vector<std::string>& lines,
+              bool must = true);
+
 // A program that runs until this is destroyed.
 class Process {
  public:

@@ -6,7 +6,6 @@ import re
 import shutil
 import stat
 import subprocess
-import sysconfig
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -23,9 +22,10 @@ SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 MERGED = ("bin", "sbin", "lib", "lib64")
 FILES = ("/etc/protocols", "/etc/services", "/etc/iproute2", "/usr/share/iproute2",
          "/usr/lib/iproute2", "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules")
-# What exercises every module that tools/test_summary.py needs, those imported late included.
+# What exercises every module that tools/test_summary.py and the servers of tests need, those imported
+# late included.
 PYTHON_NEEDS = """
-import runpy, subprocess, sys, xml.etree.ElementTree
+import http.server, runpy, subprocess, sys, xml.etree.ElementTree
 runpy.run_path(sys.argv[1], run_name="asked_for_its_modules")
 xml.etree.ElementTree.fromstring("<a/>")
 subprocess.run(["true"], capture_output=True, text=True)
@@ -127,14 +127,18 @@ class Image:
         for number, path in enumerate(sorted(self.entries), 1):
             mode, content = self.entries[path]
             if isinstance(content, str):
+                modified = int(os.stat(content).st_mtime)
                 content = pathlib.Path(content).read_bytes()
-            add_to_archive(file, number, path.lstrip("/"), mode, content)
-        add_to_archive(file, 0, "TRAILER!!!", 0, b"")
+            else:
+                modified = 0
+            add_to_archive(file, number, path.lstrip("/"), mode, modified, content)
+        add_to_archive(file, 0, "TRAILER!!!", 0, 0, b"")
 
 
-def add_to_archive(file, number, name, mode, content):
+def add_to_archive(file, number, name, mode, modified, content):
+    """`modified` is the host's: what Python has compiled counts only while its source is as old."""
     name = name.encode() + b"\0"
-    fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)
+    fields = (number, mode, 0, 0, 1, modified, len(content), 0, 0, 0, 0, len(name), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields) + name
     file.write(header + b"\0" * (-len(header) % 4) + content + b"\0" * (-len(content) % 4))
 
