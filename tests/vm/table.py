@@ -47,7 +47,7 @@ TEST_ROWS = (
     ("filters by port, address and protocol; fragments", "loss_test", r"Filter|OnlyTheTargets|Fragments"),
     ("filters by port range and excluded networks", "filter_test", r"PortRange|Excluded"),
     ("filters by TCP flags, DSCP and size", "filter_test", r"TcpFlags|Dscp|Sizes"),
-    ("filters by the first bytes of a payload", "filter_test", r"FirstBytes|Payload"),
+    ("filters by the first bytes of a payload", "filter_test", r"Payload|Preface"),
     ("seeded shares of packets, flows and peers", "filter_test", r"AShareOf"),
     ("filters by host name", "filter_test", r"Hosts"),
     ("SSH, neighbours, gateway, metadata and Faultline itself are protected", "protection_test", r""),
