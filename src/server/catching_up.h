@@ -8,7 +8,8 @@
 
 namespace faultline::server {
 
-// `status`: how catching up with the leader ended, not well.
-std::string WhyBehind(const Status& status, const raft::View& view);
+// `status`: how catching up with the leader ended, not well. `asked`: who led when it began; 0:
+// nobody that is known. A leader that has said what this node lacks may be out of sight by now.
+std::string WhyBehind(const Status& status, uint64_t asked, const raft::View& view);
 
 }  // namespace faultline::server

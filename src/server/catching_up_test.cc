@@ -17,21 +17,24 @@ TEST(CatchingUp, SaysHowFarANodeIsThatIsBehindOrHasNoProof) {
   const char* expected = "catching up with leader 2: applied 45 of at least 50";
   const Status behind =
       MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND", "this node lags behind");
-  EXPECT_EQ(WhyBehind(behind, Follower(2)), expected);
+  EXPECT_EQ(WhyBehind(behind, 2, Follower(2)), expected);
   // What the leader has committed need not have come yet.
   const Status far_behind = MakeDetailedError(StatusCode::kUnavailable, "NODE_BEHIND",
                                               "this node lags behind", {{"revision", "93"}});
-  EXPECT_EQ(WhyBehind(far_behind, Follower(2)),
+  EXPECT_EQ(WhyBehind(far_behind, 2, Follower(2)),
+            "catching up with leader 2: applied 45 of at least 93");
+  // Who had said so may be out of sight since.
+  EXPECT_EQ(WhyBehind(far_behind, 2, Follower(0)),
             "catching up with leader 2: applied 45 of at least 93");
   const Status no_leader = MakeDetailedError(StatusCode::kUnavailable, "NO_LEADER", "no leader");
-  EXPECT_EQ(WhyBehind(no_leader, Follower(2)), expected);
-  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), Follower(2)), expected);
+  EXPECT_EQ(WhyBehind(no_leader, 2, Follower(2)), expected);
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), 2, Follower(2)), expected);
 }
 
 TEST(CatchingUp, SaysThatThereIsNoLeaderAndWhateverElseIsWrong) {
-  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), Follower(0)),
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), 2, Follower(0)),
             "no leader is known");
-  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kInternal, "broken"), Follower(2)), "broken");
+  EXPECT_EQ(WhyBehind(MakeError(StatusCode::kInternal, "broken"), 2, Follower(2)), "broken");
 }
 
 }  // namespace

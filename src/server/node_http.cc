@@ -33,9 +33,9 @@ void Readiness(const Parts& parts, const std::function<void(http::Reasons)>& don
   if (!view.storage_problem.empty()) return done({"the disk refuses: " + view.storage_problem});
   if (view.leader_id == 0) return done({"no leader is known"});
   parts.leader->CatchUp({{}, MonotonicNowNs() + kProofNs},
-                        [plane = parts.plane, done](const Status& status) {
+                        [plane = parts.plane, asked = view.leader_id, done](const Status& status) {
                           if (status.ok()) return done({});
-                          done({WhyBehind(status, plane->view())});
+                          done({WhyBehind(status, asked, plane->view())});
                         });
 }
 

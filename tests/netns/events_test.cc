@@ -43,7 +43,7 @@ class EventsTest : public DriverTest {
     if (network_ && !status.ok()) GTEST_SKIP() << status.message();
   }
   TrafficDetail Traffic() { return Sample().traffic(); }
-  // The one of that type; others are the kernel's affair (neighbours, multicast).
+  // The one of that type.
   TrafficEvent OnlyEvent(chaos::v1::TrafficEventType type) {
     const TrafficDetail traffic = Traffic();
     EXPECT_EQ(Told(traffic) + traffic.events_lost(), Counted(traffic));
@@ -83,7 +83,7 @@ class EventsTest : public DriverTest {
 };
 
 TEST_F(EventsTest, AreToldWithTheirTimeConnectionAndReason) {
-  SetTarget(ServerTarget());
+  SetTarget(ServerTarget({kClosedPort}));
   (void)Sample();
   const int64_t before_ns = UnixNowNs();
   EXPECT_EQ(TryConnect(*network_, Network::kServer4, kClosedPort), ECONNREFUSED);
