@@ -83,12 +83,12 @@ TEST_F(CgroupTest, OnlyWhatIsForTheCgroupAndThoseBelowItIsTouchedOnItsWayIn) {
 
 TEST_F(CgroupTest, ADelayOnTheWayInIsOfTheReceiverAndNotOfTheSender) {
   // The client sends from the cgroup; on a veth of one host its packets come in as its own.
-  MoveTo("/" + name_);
+  cgroup_.EnterInner();
   Client inside(*network_, Protocol::kTcp, Network::kServer4, kOutsidePort);
-  MoveTo(home_);
+  cgroup_.Leave();
   Client outside(*network_, Protocol::kTcp, Network::kServer4, kInsidePort);
   chaos::v1::Target target = ServerTarget();
-  target.set_cgroup(name_);
+  target.set_cgroup(cgroup_.name());
   SetTarget(target);
   auto latency = Latency(300, pb::DIRECTION_INGRESS);
   latency.mutable_filter()->set_protocol(pb::PROTOCOL_TCP);
@@ -101,7 +101,7 @@ TEST_F(CgroupTest, ADelayOnTheWayInIsOfTheReceiverAndNotOfTheSender) {
 
 TEST_F(CgroupTest, WhatBelongsToNoSocketOnItsWayInIsRefusedWithASentence) {
   chaos::v1::Target target = ServerTarget();
-  target.set_cgroup(name_);
+  target.set_cgroup(cgroup_.name());
   SetTarget(target);
   auto loss = Loss(100, pb::DIRECTION_BOTH);
   loss.mutable_filter()->set_protocol(pb::PROTOCOL_ICMP);
