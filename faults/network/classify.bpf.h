@@ -42,20 +42,40 @@ static __always_inline void fl_keep_inside(struct fl_tables* t, struct fl_bits* 
   for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside->word[i];
 }
 
+/* The same for what a packet's sender belongs to. */
+__noinline int fl_keep_senders(struct __sk_buff* skb, struct fl_bits* set) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_bits inside = {};
+  if (!t || !set) return 0;
+  for (int level = 0; level < FL_CGROUP_LEVELS; level++) {
+    struct fl_bits* bits;
+    __u64 id;
+    if (!(t->cgroup_levels >> level & 1)) continue;
+    id = bpf_skb_ancestor_cgroup_id(skb, level);
+    bits = id ? bpf_map_lookup_elem(&fl_cgroups, &id) : 0;
+    if (!bits) continue;
+    for (int i = 0; i < FL_WORDS; i++) inside.word[i] |= bits->word[i];
+  }
+  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside.word[i];
+  return 0;
+}
+
 /* A packet's cgroup is known only when it is met first: a reinjected one has lost its socket. Then
- * what names a cgroup is dropped from `set`. On its way in it is the receiver's, and told of for
- * rules only: what a target sends is all that is measured by cgroup. */
+ * what names a cgroup is dropped from `set`. */
 static __always_inline void fl_match_cgroup(struct __sk_buff* skb, struct fl_tables* t,
                                             __u32 direction, struct fl_packet* p, __u8 first,
                                             struct fl_bits* set) {
-  struct fl_bits inside = {};
-  if (!fl_names_cgroup(t, set)) return;
-  if (first && direction == FL_INGRESS) fl_add_receiver(skb, p, &inside);
-  for (int level = 0; first && direction == FL_EGRESS && level < FL_CGROUP_LEVELS; level++) {
-    if (!(t->cgroup_levels >> level & 1)) continue;
-    fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), &inside);
+  __u64 filtered = 0;
+  for (int i = 0; i < FL_WORDS; i++) filtered |= set->word[i] & ~t->any_cgroup.word[i];
+  if (!filtered) return;
+  if (!first) {
+    for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i];
+  } else if (direction == FL_EGRESS) {
+    fl_keep_senders(skb, set);
+  } else {
+    fl_keep_receivers(skb, p, set);
   }
-  fl_keep_inside(t, &inside, set);
 }
 
 /* Fills `set` by what the packet itself says; returns 0 when it cannot but be empty. */

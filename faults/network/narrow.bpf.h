@@ -50,13 +50,9 @@ __noinline int fl_look_inside(struct __sk_buff* skb, struct fl_packet* p) {
   return bpf_skb_load_bytes(skb, p->payload_offset, p->first, last + 1);
 }
 
-/* Whether the payload begins with the rule's bytes. Global, as the one below: verified once. */
-__noinline int fl_begins(__u32 id, struct fl_packet* p) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_narrow* n;
-  if (!t || !p) return 0;
-  n = &t->rule[id & (FL_MAX_RULES - 1)].narrow;
+/* Whether the payload begins with the rule's bytes. Inlined: older kernels count the stacks of all
+ * calls together, and there is none left for one more. */
+static __always_inline int fl_begins(struct fl_narrow* n, struct fl_packet* p) {
   for (__u32 i = 0; i < FL_FIRST_BYTES; i++)
     if (i < n->first_bytes && n->first[i] != p->first[i]) return 0;
   return 1;
@@ -80,7 +76,7 @@ __noinline int fl_admits(__u32 id, struct fl_packet* p) {
     if ((p->tcp_flags & n->tcp_flags_mask) != n->tcp_flags) return 0;
   }
   if (p->payload_bytes < n->min_payload) return 0;
-  if (n->first_bytes && !fl_begins(id, p)) return 0;
+  if (n->first_bytes && !fl_begins(n, p)) return 0;
   if (n->peers_out && fl_left_out(rule->seed, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out))
     return 0;
   if (n->flows_out && fl_left_out(rule->seed, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out))

@@ -36,23 +36,34 @@ static __always_inline struct cgroup* fl_cgroup_of(struct bpf_sock* found, __u8 
   return own;
 }
 
-/* Adds the rules of the cgroups that the receiver belongs to. Global: verified once, by itself. */
-__noinline int fl_add_receiver(struct __sk_buff* skb, struct fl_packet* p, struct fl_bits* inside) {
-  __u32 zero = 0, depth;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+/* Of the socket that the kernel would deliver the packet to. */
+static __always_inline struct cgroup* fl_receiver_cgroup(struct __sk_buff* skb,
+                                                         struct fl_packet* p) {
   struct bpf_sock_tuple tuple = {};
   struct bpf_sock* found;
   struct cgroup* own;
-  if (!t || !p || !inside || !p->has_ports) return 0;
+  if (!p->has_ports) return 0;
   found = p->protocol == FL_PROTO_TCP
               ? bpf_sk_lookup_tcp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0)
               : bpf_sk_lookup_udp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0);
   if (!found) return 0;
   own = fl_cgroup_of(found, p->protocol);
   bpf_sk_release(found);
-  if (!own) return 0;
-  depth = BPF_CORE_READ(own, level);
-  for (__u32 level = 0; level < FL_CGROUP_LEVELS && level <= depth; level++) {
+  return own;
+}
+
+/* Keeps of `set` what names no cgroup, and the rules that name one which the receiver belongs to.
+ * What a target sends is all that is measured by cgroup. Global: verified once, by itself, and with
+ * a stack of its own, of which older kernels give the programs little. */
+__noinline int fl_keep_receivers(struct __sk_buff* skb, struct fl_packet* p, struct fl_bits* set) {
+  __u32 zero = 0, depth;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_bits inside = {};
+  struct cgroup* own;
+  if (!t || !p || !set) return 0;
+  own = fl_receiver_cgroup(skb, p);
+  depth = own ? BPF_CORE_READ(own, level) : 0;
+  for (__u32 level = 0; own && level < FL_CGROUP_LEVELS && level <= depth; level++) {
     struct cgroup* ancestor = 0;
     struct fl_bits* bits;
     __u64 id;
@@ -61,8 +72,9 @@ __noinline int fl_add_receiver(struct __sk_buff* skb, struct fl_packet* p, struc
     id = BPF_CORE_READ(ancestor, kn, id);
     bits = bpf_map_lookup_elem(&fl_cgroups, &id);
     if (!bits) continue;
-    for (int i = 0; i < FL_RULE_WORDS; i++) inside->word[i] |= bits->word[i];
+    for (int i = 0; i < FL_RULE_WORDS; i++) inside.word[i] |= bits->word[i];
   }
+  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside.word[i];
   return 0;
 }
 
