@@ -192,8 +192,10 @@ struct SystemTests {
     #expect(await desk.submit())
     #expect(delay.problem == nil && form.targetProblem == nil && form.durationProblem == nil)
     let delayed = desk.live?.experimentID
-    // Another fault goes beside it; a second of the same kind would contradict that one.
-    form.kindName = "CONNECT_FAIL"
+    // Another fault goes beside it; a second of a kind that answers would contradict that one.
+    let answering = try #require(
+      form.kinds.first { $0.parameters.contains { $0.name == "failure" } })
+    form.kindName = answering.name
     #expect(await desk.submit())
     let holder = desk.live?.experimentID
     #expect(holder != delayed)
