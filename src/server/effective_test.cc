@@ -38,7 +38,8 @@ class Effective : public testing::Test {
   // "acts_on name value unit" of what the only target's faults come to.
   std::vector<std::string> CombinedOf(const std::string& id) const {
     std::vector<std::string> texts;
-    for (const auto& combined : Of(id).at(0).combined()) {
+    const auto targets = Of(id);
+    for (const auto& combined : targets.at(0).combined()) {
       texts.push_back(fmt::format("{} {} {} {}", combined.acts_on(), combined.name(),
                                   combined.value(), combined.unit()));
     }
