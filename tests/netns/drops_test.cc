@@ -17,6 +17,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr uint16_t kOpenPort = 7001;
+constexpr uint16_t kFreePort = 7002;  // for a socket of a test's own
 constexpr uint16_t kClosedPort = 7009;
 constexpr uint64_t kDatagrams = 5;
 
@@ -106,10 +107,10 @@ TEST_F(DropsTest, WhatAFaultLosesIsTheFaults) {
 }
 
 TEST_F(DropsTest, InsideTcpAreCountedToo) {
-  Acceptor acceptor(*network_, kOpenPort);
+  Acceptor acceptor(*network_, kFreePort);
   for (const char* address : {Network::kServer4, Network::kServer6}) {
-    SetTarget(ServerTarget({kOpenPort}));
-    Client client(*network_, Protocol::kTcp, address, kOpenPort);
+    SetTarget(ServerTarget({kFreePort}));
+    Client client(*network_, Protocol::kTcp, address, kFreePort);
     const bpf::UniqueFd server = acceptor.Accept();
     // Each segment comes twice, and TCP throws the second one away once it has found the socket.
     ArmKind("NETWORK_DUPLICATE", {{"duplicate_percent", "100"}, {"direction", "ingress"}});
@@ -122,7 +123,7 @@ TEST_F(DropsTest, InsideTcpAreCountedToo) {
     ASSERT_TRUE(traffic.kernel_drops().contains("TCP_OLD_DATA")) << traffic.DebugString();
     EXPECT_GE(traffic.kernel_drops().at("TCP_OLD_DATA"), 3u);
     ASSERT_GT(traffic.events_size(), 0);
-    EXPECT_EQ(traffic.events(0).local_port(), kOpenPort);
+    EXPECT_EQ(traffic.events(0).local_port(), kFreePort);
     Disarm();
   }
 }
@@ -132,14 +133,14 @@ TEST_F(DropsTest, ByThePacketFilterAreCountedOnTheWayInAndOut) {
   const auto filter = [&](const std::string& netns, const std::string& hook) {
     const std::string rules = fmt::format(
         "table inet t {{ chain c {{ type filter hook {} priority 0; udp dport {} drop; }}; }}",
-        hook, kOpenPort);
+        hook, kFreePort);
     RunAnyhow(Network::Inside(netns, {"nft", rules}), &exit_code);
     return exit_code == 0;
   };
   if (!filter(network_->server_netns(), "input")) GTEST_SKIP() << "nft does not work here";
-  const Sink sink(*network_, kOpenPort);
-  Client client(*network_, Protocol::kUdp, Network::kServer4, kOpenPort);
-  SetTarget(ServerTarget({kOpenPort}));
+  const Sink sink(*network_, kFreePort);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kFreePort);
+  SetTarget(ServerTarget({kFreePort}));
   (void)Sample();
   for (uint64_t i = 0; i < kDatagrams; ++i) client.Send("anybody?");
   EXPECT_EQ(Drops()["NETFILTER_DROP"], kDatagrams);
@@ -202,7 +203,7 @@ TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
   const OwnCgroup cgroup;
   if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
   cgroup.EnterInner();
-  const bpf::UniqueFd inside = Unread(*network_, kOpenPort);
+  const bpf::UniqueFd inside = Unread(*network_, kFreePort);
   cgroup.Leave();
   const bpf::UniqueFd outside = Unread(*network_, kClosedPort);
   const std::string large(1'000, 'x');
@@ -210,7 +211,7 @@ TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
   of_cgroup.set_cgroup(cgroup.name());
   of_cgroup.set_target_id("cgroup");
   for (const Status& status : driver_->SetTargets({all, of_cgroup})) ASSERT_TRUE(status.ok());
-  for (const uint16_t port : {kClosedPort, kOpenPort}) {
+  for (const uint16_t port : {kClosedPort, kFreePort}) {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);
     for (int i = 0; i < 2'000; ++i) client.Send(large);
     std::vector<chaos::v1::TargetSample> samples;
@@ -222,7 +223,7 @@ TEST_F(DropsTest, OfWhatComesToACgroupAreCountedWhereTheKernelNamesTheSocket) {
       if (drops.contains("SOCKET_RCVBUFF")) full[sample.target_id()] = drops.at("SOCKET_RCVBUFF");
     }
     EXPECT_GT(full["t"], 0u);
-    EXPECT_EQ(full["cgroup"], port == kOpenPort && NamesSocket() ? full["t"] : 0) << port;
+    EXPECT_EQ(full["cgroup"], port == kFreePort && NamesSocket() ? full["t"] : 0) << port;
   }
 }
 
