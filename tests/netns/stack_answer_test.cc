@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "base/clock.h"
 #include "netns/traffic.h"
@@ -97,6 +98,7 @@ TEST_P(StackTest, ARefusalAndTheOtherBothDoTheirPart) {
   EchoServer server(*network_, kPort);
   ArmBoth("CONNECT_FAIL", {{"failure", "host_unreachable"}});
   const int error = TryConnect(*network_, Network::kServer4, kPort, Patience());
+  SCOPED_TRACE(std::strerror(error));
   ExpectAnswer(error == EHOSTUNREACH);
   EXPECT_EQ(SettledCounters(0).connects_failed() > 0, !Other().loses);
   EXPECT_GT(Counters(1).matched(), 0u);

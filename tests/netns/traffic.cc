@@ -138,7 +138,12 @@ int TryConnect(const Network& network, const std::string& address, uint16_t port
   network.In(netns.empty() ? network.client_netns() : netns, [&] {
     const bpf::UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const sockaddr_in6 peer = Address(address, port);
-    (void)connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    const int begun = connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+    // What connect itself tells is not told again.
+    if (begun != 0 && errno != EINPROGRESS) {
+      error = errno;
+      return;
+    }
     pollfd wait{fd.get(), POLLOUT, 0};
     socklen_t size = sizeof(error);
     if (poll(&wait, 1, static_cast<int>(patience.count())) > 0) {
