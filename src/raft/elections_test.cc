@@ -210,6 +210,8 @@ TEST(RoundTripTest, OneThatStoodStillDoesNotCount) {
 
 TEST(RoundTripTest, OldAndImpossibleAnswersAreLeftOut) {
   RoundTrip trip;
+  trip.Sample(0, 6'000);
+  EXPECT_EQ(trip.smoothed_ns(), 0u);
   trip.Sample(5'000, 6'000);
   trip.Sample(4'000, 90'000);
   trip.Sample(95'000, 90'000);

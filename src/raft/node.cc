@@ -1,7 +1,6 @@
 #include "raft/node.h"
 
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "base/strand.h"
 #include "raft/driver.h"
 #include "raft/fetch_snapshot.h"
+#include "raft/inbox.h"
 #include "raft/log_store.h"
 #include "raft/node_options.h"
 #include "raft/snapshot_shelf.h"
@@ -20,15 +20,15 @@
 namespace faultline::raft {
 namespace {
 
-// How often a thread that is not the node's own works off what others bring meanwhile.
-constexpr int kRounds = 4;
 // Messages received and not yet looked at; more are dropped, as a network would.
-constexpr size_t kMaxInbox = 8'192;
+constexpr size_t kMaxMessages = 8'192;
 constexpr uint64_t kMinTickNs = kNanosPerMilli / 2;
 // While the disk refuses it is tried again so often.
 constexpr std::chrono::milliseconds kRetryWrite{500};
 
 class NodeImpl final : public Node, private Driver::Host {
+  using Brought = Inbox::Brought;
+
  public:
   NodeImpl(const Options& options, StateMachine* machine, Transport* transport,
            std::unique_ptr<LogStore> store)
@@ -47,9 +47,7 @@ class NodeImpl final : public Node, private Driver::Host {
     stopping_ = true;
     snapshots_.Stop();
     disk_.Stop();
-    std::unique_lock lock(inbox_mutex_);
-    idle_.wait(lock, [this] { return !at_work_; });
-    lock.unlock();
+    inbox_.WaitUntilIdle();
     timers_.Stop();
   }
 
@@ -60,13 +58,13 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
   void Propose(std::string command, ProposeDone done) override {
-    Enqueue([&](Inbox& inbox) {
-      inbox.proposals.push_back({std::move(command), Metered(std::move(done))});
+    inbox_.Bring([&](Brought& brought) {
+      brought.proposals.push_back({std::move(command), Metered(std::move(done))});
     });
   }
 
   void ReadBarrier(std::function<void(Status)> done) override {
-    Enqueue([&](Inbox& inbox) { inbox.readers.push_back(std::move(done)); });
+    inbox_.Bring([&](Brought& brought) { brought.readers.push_back(std::move(done)); });
   }
 
   void Change(MemberChange change, std::function<void(Status)> done) override {
@@ -91,10 +89,9 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
   void Receive(uint64_t from_id, std::string message) override {
-    Enqueue([&](Inbox& inbox) {
-      if (inbox.messages.size() < kMaxInbox) {
-        inbox.messages.push_back({from_id, std::move(message)});
-      }
+    inbox_.Bring([&](Brought& brought) {
+      if (brought.messages.size() >= kMaxMessages) return;
+      brought.messages.push_back({from_id, std::move(message)});
     });
   }
 
@@ -130,25 +127,6 @@ class NodeImpl final : public Node, private Driver::Host {
   }
 
  private:
-  struct Inbox {
-    struct Proposal {
-      std::string command;
-      ProposeDone done;
-    };
-    struct Message {
-      uint64_t from_id;
-      std::string bytes;
-    };
-    std::vector<Message> messages;
-    std::vector<Proposal> proposals;
-    std::vector<std::function<void(Status)>> readers;
-    std::vector<std::function<void()>> tasks;
-
-    bool empty() const {
-      return messages.empty() && proposals.empty() && readers.empty() && tasks.empty();
-    }
-  };
-
   ProposeDone Metered(ProposeDone done) {
     meters_.proposals.Add();
     return [this, begun_ns = MonotonicNowNs(),
@@ -169,7 +147,7 @@ class NodeImpl final : public Node, private Driver::Host {
 
   // The same, here when nobody else is at work.
   void Do(std::function<void()> task) {
-    Enqueue([&](Inbox& inbox) { inbox.tasks.push_back(std::move(task)); });
+    inbox_.Bring([&](Brought& brought) { brought.tasks.push_back(std::move(task)); });
   }
 
   // The same, and waits for it.
@@ -182,35 +160,13 @@ class NodeImpl final : public Node, private Driver::Host {
     done->get_future().wait();
   }
 
-  // What comes while somebody is at work is left to that thread; else this one does it, so that
-  // nobody has to be woken for it. A thread that is not the node's is not kept for long: others may
-  // wait for it.
-  template <typename Add>
-  void Enqueue(Add add) {
-    std::unique_lock lock(inbox_mutex_);
-    add(inbox_);
-    if (std::exchange(at_work_, true)) return;
-    for (int rounds = 0; !inbox_.empty(); ++rounds) {
-      if (rounds == kRounds && !timers_.OnStrand()) {
-        timers_.Post([this] { Do([] {}); });
-        break;
-      }
-      Inbox inbox = std::exchange(inbox_, {});
-      lock.unlock();
-      Work(inbox);
-      lock.lock();
-    }
-    at_work_ = false;
-    idle_.notify_all();
-  }
-
-  void Work(Inbox& inbox) {
-    for (Inbox::Message& message : inbox.messages) driver_.Receive(message.from_id, message.bytes);
-    for (Inbox::Proposal& proposal : inbox.proposals) {
+  void Work(Brought brought) {
+    for (auto& message : brought.messages) driver_.Receive(message.from_id, message.bytes);
+    for (auto& proposal : brought.proposals) {
       driver_.Propose(std::move(proposal.command), std::move(proposal.done));
     }
-    for (auto& reader : inbox.readers) driver_.ReadBarrier(std::move(reader));
-    for (auto& task : inbox.tasks) task();
+    for (auto& reader : brought.readers) driver_.ReadBarrier(std::move(reader));
+    for (auto& task : brought.tasks) task();
     driver_.Pump();
     AfterPump();
   }
@@ -333,11 +289,6 @@ class NodeImpl final : public Node, private Driver::Host {
   Meters meters_;
   Driver driver_;  // of whoever is at work
 
-  std::mutex inbox_mutex_;
-  Inbox inbox_;
-  bool at_work_ = false;
-  std::condition_variable idle_;  // at_work_ has become false
-
   mutable std::mutex view_mutex_;  // held by whoever is at work to write, by others to read
   View view_;
   std::function<void(const View&)> observer_;
@@ -349,6 +300,7 @@ class NodeImpl final : public Node, private Driver::Host {
   uint64_t armed_ns_ = 0;  // 0: no timer
 
   Strand timers_{"raft"};
+  Inbox inbox_{&timers_, [this](Brought brought) { Work(std::move(brought)); }};
   Strand disk_{"raft-disk"};
   Strand snapshots_{"raft-snapshots"};
 };

@@ -23,7 +23,7 @@ bool Differs(uint32_t from, uint32_t to) {
 }  // namespace
 
 void RoundTrip::Sample(uint64_t echo_sent_ns, uint64_t now_ns) {
-  if (echo_sent_ns < newest_answer_ns_ || echo_sent_ns >= now_ns) return;
+  if (echo_sent_ns == 0 || echo_sent_ns < newest_answer_ns_ || echo_sent_ns >= now_ns) return;
   newest_answer_ns_ = now_ns;
   if (std::exchange(restarting_, false)) count_ = 0;
   kept_[count_++ % kKept] = now_ns - echo_sent_ns;

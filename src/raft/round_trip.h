@@ -15,7 +15,8 @@ class RoundTrip {
   // longer.
   static constexpr size_t kKept = 16;
 
-  // An answer came at `now_ns` to what we sent at `echo_sent_ns`. One per round trip is taken: what
+  // An answer came at `now_ns` to what we sent at `echo_sent_ns` (0: to nothing). One per round
+  // trip is taken: what
   // was sent before the newest one taken had come would tell of the same delay again, as all do
   // that were held up together. Impossible ones are left out.
   void Sample(uint64_t echo_sent_ns, uint64_t now_ns);

@@ -125,7 +125,7 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
   const auto node = this->node();
   if (node == nullptr) return done(NodeEnding());
   node->Propose(std::move(bytes), [done = std::move(done), start, ticket = *ticket](
-                                       const StatusOr<raft::Node::Committed>& committed) {
+                                      const StatusOr<raft::Node::Committed>& committed) {
     if (!committed.ok()) return done(committed.status());
     Proposed proposed;
     proposed.revision = committed->index;
@@ -164,7 +164,7 @@ void ControlPlane::CaptureForSave(Done<SavedImage> done) {
   const auto node = this->node();
   if (node == nullptr) return done(NodeEnding());
   node->Capture([done = std::move(done)](const raft::pb::SnapshotMetadata& metadata,
-                                          std::shared_ptr<const raft::StateImage> image) {
+                                         std::shared_ptr<const raft::StateImage> image) {
     done(SavedImage{metadata, std::move(image)});
   });
 }
