@@ -222,16 +222,21 @@ void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
   SubmitProposals();
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
+  StartWrite();  // while others are applied
   ApplyCommitted();
   TellCommitted();
   AdvanceChange();
   AdaptTimeouts();
   TakeSnapshot();
+  StartWrite();
   if (!failure_.ok()) return;
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
   AskLeadership();
   quorum_.Finish(applied_index_);
+}
+
+void Driver::StartWrite() {
+  if (!failure_.ok()) return;
+  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
 }
 
 void Driver::SubmitProposals() {

@@ -168,6 +168,8 @@ class Driver {
   // would leave to the next heartbeat.
   void TellCommitted();
 
+  // The next write, when none is under way.
+  void StartWrite();
   void SubmitProposals();
   void ApplyCommitted();
   void ApplyConfiguration(uint64_t index);
