@@ -1,5 +1,5 @@
 // Status classes of HTTP/1 answers: a real server and a real client.
-#include "netns/process.h"
+#include "netns/http_server.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -21,26 +21,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 http.server.ThreadingHTTPServer(('', int(sys.argv[1])), Handler).serve_forever()
 )";
 
-class AnswersTest : public DriverTest {
+class AnswersTest : public HttpServerTest {
  protected:
   void SetUp() override {
     DriverTest::SetUp();
     if (!network_) return;
-    int missing = 0;
-    RunAnyhow({"curl", "--version"}, &missing);
-    if (missing == 0) RunAnyhow({"python3", "--version"}, &missing);
-    if (missing != 0) GTEST_SKIP() << "needs curl and python3";
-    StartServer();
-  }
-  void StartServer() {
-    const std::string port = std::to_string(kPort);
-    network_->InServer([&] {
-      server_ =
-          std::make_unique<Process>(std::vector<std::string>{"python3", "-c", kServerScript, port});
-    });
-    for (int i = 0; i < 100 && Curl({"/"}) != "200"; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
+    Serve(kServerScript, kPort, [&] { return Curl({"/"}) == "200"; });
   }
   // Status of the answer to what curl was told to ask, the path last.
   std::string Curl(std::vector<std::string> arguments) {
@@ -54,8 +40,6 @@ class AnswersTest : public DriverTest {
     int ignored = 0;
     return RunAnyhow(command, &ignored);
   }
-
-  std::unique_ptr<Process> server_;
 };
 
 TEST_F(AnswersTest, AreCountedByTheClassOfTheirStatusOnEitherSide) {

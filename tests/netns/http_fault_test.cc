@@ -1,7 +1,7 @@
 // HTTP_FAULT between a real client and a real server.
 #include <cerrno>
 
-#include "netns/process.h"
+#include "netns/http_server.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -32,22 +32,12 @@ class Server(http.server.ThreadingHTTPServer):
 Server(('::', int(sys.argv[1])), Handler).serve_forever()
 )";
 
-class HttpTest : public DriverTest {
+class HttpTest : public HttpServerTest {
  protected:
   void SetUp() override {
     DriverTest::SetUp();
     if (!network_) return;
-    int missing = 0;
-    RunAnyhow({"curl", "--version"}, &missing);
-    if (missing == 0) RunAnyhow({"python3", "--version"}, &missing);
-    if (missing != 0) GTEST_SKIP() << "needs curl and python3";
-    network_->InServer([&] {
-      server_ = std::make_unique<Process>(
-          std::vector<std::string>{"python3", "-c", kServerScript, std::to_string(kPort)});
-    });
-    for (int i = 0; i < 100 && Curl({"/"}) != "200 GET / 0"; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
+    Serve(kServerScript, kPort, [&] { return Curl({"/"}) == "200 GET / 0"; });
   }
 
   static std::string Url(const std::string& path, bool ipv6 = false) {
@@ -83,8 +73,6 @@ class HttpTest : public DriverTest {
     parameters.emplace("direction", "ingress");
     ArmKind("HTTP_FAULT", parameters, index);
   }
-
-  std::unique_ptr<Process> server_;
 };
 
 constexpr int kCurlReset = 56;
