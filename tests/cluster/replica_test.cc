@@ -139,7 +139,13 @@ TEST_F(ReadReplica, AnswersEveryReadWatchAndMetricStreamAndHoldsAgents) {
     grpc::ClientContext context;
     Prepare(&context);
     const auto stream = stub->SubscribeToMetrics(&context, request);
-    for (int i = 0; i < 3; ++i) agent_->SendMetrics(++sequence_, id, 640, 10);
+    // A subscription begins when its node has heard of it, not when it was asked for.
+    const std::jthread measuring([&](const std::stop_token& over) {
+      while (!over.stop_requested()) {
+        agent_->SendMetrics(++sequence_, id, 640, 10);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      }
+    });
     chaos::v1::MetricUpdate update;
     ASSERT_TRUE(stream->Read(&update));
     EXPECT_EQ(update.target_id(), agent_->target_id());
