@@ -7,6 +7,8 @@
 // the measured time. etcd: three members with its defaults; one write is a Put of as many bytes as
 // our stored command. Both: fsync on the same disk, the same load generator, every client on a
 // connection of its own to the leader, windows of both alternated, medians of the windows.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
 #include "etcd_cluster.h"
@@ -32,21 +34,27 @@ struct Settings {
 
 // Of one side, window by window.
 struct Figures {
-  std::vector<double> writes_per_s, p50_ms, p99_ms;
-  void Add(const LoadResult& result) {
-    writes_per_s.push_back(result.writes_per_s);
-    p50_ms.push_back(result.p50_ms);
-    p99_ms.push_back(result.p99_ms);
-  }
+  std::vector<double> writes_per_s, p50_ms, p99_ms, cpu_us;
 };
 
-StatusOr<LoadResult> Window(const std::vector<std::unique_ptr<LoadClient>>& clients,
-                            const Settings& settings) {
+// Measures one window of the side whose three processes have used `cpu_seconds()`. Result: in
+// words.
+template <typename CpuSeconds>
+StatusOr<std::string> Window(const std::vector<std::unique_ptr<LoadClient>>& clients,
+                             const Settings& settings, CpuSeconds cpu_seconds, Figures* figures) {
   for (const auto& client : clients) FL_RETURN_IF_ERROR(client->Prepare());
   const int writes = clients.size() == 1 ? settings.single_writes : settings.many_writes;
   // The first calls of a connection cost more.
   FL_RETURN_IF_ERROR(RunLoad(clients, static_cast<int>(clients.size()) * 4).status());
-  return RunLoad(clients, writes);
+  const double cpu_before = cpu_seconds() + CpuSecondsOf(getpid());
+  FL_ASSIGN_OR_RETURN(const LoadResult result, RunLoad(clients, writes));
+  const double cpu_s = cpu_seconds() + CpuSecondsOf(getpid()) - cpu_before;
+  figures->writes_per_s.push_back(result.writes_per_s);
+  figures->p50_ms.push_back(result.p50_ms);
+  figures->p99_ms.push_back(result.p99_ms);
+  figures->cpu_us.push_back(cpu_s * 1e6 / writes);
+  return fmt::format("{:.0f} writes/s, p99 {:.2f} ms, {:.0f} us of CPU a write",
+                     result.writes_per_s, result.p99_ms, figures->cpu_us.back());
 }
 
 void Tell(Report& report, int count, const std::string& suffix, const Figures& ours,
@@ -60,6 +68,8 @@ void Tell(Report& report, int count, const std::string& suffix, const Figures& o
   beside("writes_per_s", "1/s", &Figures::writes_per_s);
   beside("p50_ms", "ms", &Figures::p50_ms);
   beside("p99_ms", "ms", &Figures::p99_ms);
+  // Of the three processes and the clients.
+  beside("cpu_us_per_write", "us", &Figures::cpu_us);
   report.AtLeast(name("ratio"), median(ours.writes_per_s) / median(theirs.writes_per_s), "x",
                  count == 1 ? 1.3 : 2);
   if (count == 64) {
@@ -78,15 +88,16 @@ Status Measure(Report& report, const Settings& settings, const rpc::TlsFiles& tl
     if (settings.only_clients != 0 && count != settings.only_clients) continue;
     Figures of_ours, of_etcd;
     for (int i = 0; i < settings.windows; ++i) {
-      FL_ASSIGN_OR_RETURN(const auto mine, Window(ours.Clients(count), settings));
-      of_ours.Add(mine);
+      FL_ASSIGN_OR_RETURN(
+          const auto mine,
+          Window(ours.Clients(count), settings, [&] { return ours.CpuSeconds(); }, &of_ours));
       FL_RETURN_IF_ERROR(ours.CleanUp());
       FL_ASSIGN_OR_RETURN(const auto theirs,
-                          Window(PutClients(count, etcd.address(leader), tls), settings));
-      of_etcd.Add(theirs);
-      std::fprintf(stderr, "commit%s: %d clients: %.0f (etcd %.0f) writes/s, p99 %.2f (%.2f) ms\n",
-                   suffix.c_str(), count, mine.writes_per_s, theirs.writes_per_s, mine.p99_ms,
-                   theirs.p99_ms);
+                          Window(
+                              PutClients(count, etcd.address(leader), tls), settings,
+                              [&] { return etcd.CpuSeconds(); }, &of_etcd));
+      std::fprintf(stderr, "commit%s: %d clients: %s; etcd %s\n", suffix.c_str(), count,
+                   mine.c_str(), theirs.c_str());
     }
     Tell(report, count, suffix, of_ours, of_etcd);
   }

@@ -112,14 +112,6 @@ size_t SendPaced(int fd, int per_second) {
   return sent;
 }
 
-double Percentile(std::vector<double> values, double percent) {
-  if (values.empty()) return NAN;
-  const auto rank =
-      static_cast<size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
-  std::sort(values.begin(), values.end());
-  return values[std::max<size_t>(rank, 1) - 1];
-}
-
 class Host : public netns_test::DriverTest {
  public:
   void TestBody() override {}

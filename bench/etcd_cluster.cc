@@ -81,6 +81,12 @@ void EtcdCluster::Start(int member) {
   self.process = std::make_unique<cluster::Process>(command, folder + ".log");
 }
 
+double EtcdCluster::CpuSeconds() {
+  double seconds = 0;
+  for (const Member& member : members_) seconds += CpuSecondsOf(member.process->pid());
+  return seconds;
+}
+
 std::shared_ptr<grpc::Channel> EtcdCluster::Connect(int member) const {
   return bench::Connect(address(member), options_.tls);
 }

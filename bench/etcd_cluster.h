@@ -42,6 +42,9 @@ class EtcdCluster {
   // The highest term that members tell.
   uint64_t Term() const;
 
+  // CPU time of the members' processes, theirs since they began.
+  double CpuSeconds();
+
   // A connection of its own to a member.
   std::shared_ptr<grpc::Channel> Connect(int member) const;
 

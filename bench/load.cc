@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "base/clock.h"
+#include "report.h"
 #include "rpc/credentials.h"
 
 namespace faultline::bench {
@@ -123,12 +124,6 @@ double ResidentBytesOf(int pid) {
   double all = 0, resident = 0;
   file >> all >> resident;
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-double Percentile(std::vector<double> values, double percent) {
-  std::sort(values.begin(), values.end());
-  const auto rank = static_cast<size_t>(static_cast<double>(values.size()) * percent / 100 + 0.999);
-  return values[std::max<size_t>(rank, 1) - 1];
 }
 
 StatusOr<LoadResult> RunLoad(const std::vector<std::unique_ptr<LoadClient>>& clients, int writes) {

@@ -25,9 +25,6 @@ StatusOr<rpc::TlsFiles> MakeCertificates(const std::string& folder, const std::s
 double CpuSecondsOf(int pid);
 double ResidentBytesOf(int pid);
 
-// `values` in any order, not empty; the nearest rank.
-double Percentile(std::vector<double> values, double percent);
-
 // What one client does again and again: begins a call, and says when it is answered. The next
 // begins when the one before is answered.
 class LoadClient {

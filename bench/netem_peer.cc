@@ -36,13 +36,6 @@ constexpr size_t kHeaderBytes = 14 + 20 + 8;  // Ethernet, IPv4, UDP
 
 enum class Means { kNothing, kOurs, kNetem };
 
-double Percentile(std::vector<double> values, double percent) {
-  if (values.empty()) return NAN;
-  std::sort(values.begin(), values.end());
-  const auto rank = std::ceil(percent / 100 * static_cast<double>(values.size()));
-  return values[std::max<size_t>(static_cast<size_t>(rank), 1) - 1];
-}
-
 double Mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }

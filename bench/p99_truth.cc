@@ -90,13 +90,6 @@ std::vector<double> AskMs(int fd, int requests) {
   return times;
 }
 
-double PercentileOf(std::vector<double> values, double percent) {
-  std::sort(values.begin(), values.end());
-  const auto rank =
-      static_cast<size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
-  return values[std::max<size_t>(rank, 1) - 1];
-}
-
 class Host : public netns_test::DriverTest {
  public:
   void TestBody() override {}
@@ -115,7 +108,7 @@ class Host : public netns_test::DriverTest {
     Arm(latency);
     const auto [delayed, delayed_truth] = Run(kRequests);
     const auto error = [](const Histogram& histogram, const std::vector<double>& truth, double p) {
-      return std::abs(histogram.PercentileNs(p) / 1e6 / PercentileOf(truth, p) - 1) * 100;
+      return std::abs(histogram.PercentileNs(p) / 1e6 / Percentile(truth, p) - 1) * 100;
     };
     if (delayed_truth.size() < kRequests * 9 / 10 || delayed.count() < kRequests * 9 / 10) {
       report.Fail("too few answers came");
@@ -123,9 +116,9 @@ class Host : public netns_test::DriverTest {
       report.AtMost("p50_error_percent", error(delayed, delayed_truth, 50), "%", kGoalPercent);
       report.AtMost("p99_error_percent", error(delayed, delayed_truth, 99), "%", kGoalPercent);
       report.Beside("p99_ms", delayed.PercentileNs(99) / 1e6, "ms", "SO_TIMESTAMPNS",
-                    PercentileOf(delayed_truth, 99));
+                    Percentile(delayed_truth, 99));
       report.Beside("baseline_p50_ms", plain.PercentileNs(50) / 1e6, "ms", "SO_TIMESTAMPNS",
-                    PercentileOf(plain_truth, 50));
+                    Percentile(plain_truth, 50));
     }
     driver_.reset();
     network_.reset();

@@ -2,12 +2,24 @@
 // code that is not 0 when a goal does not hold.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace faultline::bench {
+
+// `values` in any order; the nearest rank. NaN of no values.
+inline double Percentile(std::vector<double> values, double percent) {
+  if (values.empty()) return NAN;
+  const auto rank =
+      static_cast<size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
+  std::sort(values.begin(), values.end());
+  return values[std::max<size_t>(rank, 1) - 1];
+}
 
 class Report {
  public:

@@ -148,12 +148,6 @@ double ThreeFsyncsMs(int fd) {
   return static_cast<double>(MonotonicNowNs() - begin_ns) / 1e6;
 }
 
-double Percentile(std::vector<double> values, double percent) {
-  std::sort(values.begin(), values.end());
-  const auto rank = static_cast<size_t>(static_cast<double>(values.size()) * percent / 100 + 0.999);
-  return values[std::max<size_t>(rank, 1) - 1];
-}
-
 Status Measure(Report& report) {
   const System system;
   client::Options options;

@@ -105,12 +105,6 @@ void Driver::Abandon(const Status& status) {
   EndTransfer(status);
 }
 
-Status Driver::RefusalNow() const {
-  if (!storage_problem_.ok()) return StorageFailedError(storage_problem_);
-  if (!failure_.ok() || status_.role != Role::kLeader) return NotLeaderError(view());
-  return absl::OkStatus();
-}
-
 bool Driver::Handle(StatusOr<CoreUpdate> update, std::vector<EntryPtr> entries) {
   if (!update.ok()) {
     Fail(update.status());
@@ -207,17 +201,6 @@ void Driver::Tick() {
   Handle(core_->Timeout(NowMs()), {});
 }
 
-void Driver::Propose(std::string command, Node::ProposeDone done) {
-  if (Status refusal = RefusalNow(); !refusal.ok()) return done(std::move(refusal));
-  proposals_.Add(std::move(command), std::move(done));
-}
-
-void Driver::ReadBarrier(std::function<void(Status)> done) {
-  if (Status refusal = RefusalNow(); !refusal.ok()) return done(std::move(refusal));
-  quorum_.AddReader(host_->NowNs(), std::max(status_.commit_index, term_begin_index_),
-                    std::move(done));
-}
-
 void Driver::Pump() {
   if (!failure_.ok()) return;
   AdvanceTransfer();
@@ -237,19 +220,6 @@ void Driver::Pump() {
 void Driver::StartWrite() {
   if (!failure_.ok()) return;
   if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
-}
-
-void Driver::SubmitProposals() {
-  if (!proposals_.has_queued()) return;
-  if (status_.role != Role::kLeader) {
-    proposals_.FailQueued(NotLeaderError(view()));
-    return;
-  }
-  if (writes_.writing()) return;  // they go together with what comes until it is done
-  if (transfer_) return;          // the next leader gets them
-  std::vector<EntryPtr> entries = proposals_.Submit(status_.last_index + 1, status_.term);
-  const auto count = static_cast<uint32_t>(entries.size());
-  Handle(core_->Submit(NowMs(), count), std::move(entries));
 }
 
 void Driver::ApplyCommitted() {
@@ -273,7 +243,12 @@ void Driver::ApplyCommitted() {
   }
 }
 
-uint64_t Driver::next_tick_ns() const { return status_.timeout_ms * kNanosPerMilli; }
+uint64_t Driver::next_tick_ns() const {
+  const uint64_t timeout_ns = status_.timeout_ms * kNanosPerMilli;
+  // A write that ends, or a transfer, is followed by a Pump.
+  const bool gathers = proposals_.has_queued() && !writes_.writing() && !transfer_;
+  return gathers ? std::min(timeout_ns, GatherUntilNs()) : timeout_ns;
+}
 
 View Driver::view() const {
   View view;

@@ -171,6 +171,8 @@ class Driver {
   // The next write, when none is under way.
   void StartWrite();
   void SubmitProposals();
+  // Until when the queued commands wait for more; at least one is queued.
+  uint64_t GatherUntilNs() const;
   void ApplyCommitted();
   void ApplyConfiguration(uint64_t index);
   Status RestoreConfigurations(const LoadedLog& log);

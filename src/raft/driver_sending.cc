@@ -114,6 +114,8 @@ void Driver::SendAppend(OutgoingMessage out) {
   size_t size_bytes = 0;
   uint64_t index = append->prev_index();
   const uint64_t last = index + out.entry_count;
+  uint64_t& told = told_[out.to.id];
+  told = std::max(told, std::min<uint64_t>(append->leader_commit(), last));
   if (index == last) return SendOut(out.to, out.message);
   for (uint64_t first = index + 1; index < last;) {
     const EntryPtr& entry = log_.At(++index);

@@ -110,8 +110,8 @@ TEST(ProposalsTest, ResultsGoToWhoeverProposedAndToNobodyElse) {
     results.push_back(result.ok() ? result->result
                                   : std::string(ToString(result.status().message())));
   };
-  proposals.Add("a", collect);
-  proposals.Add("b", collect);
+  proposals.Add("a", collect, 1);
+  proposals.Add("b", collect, 2);
   const auto entries = proposals.Submit(7, 3);
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[1]->data(), "b");
@@ -131,14 +131,14 @@ TEST(ProposalsTest, TooMuchPendingIsRefusedUntilThereIsRoomAgain) {
     if (result.status().code() == StatusCode::kResourceExhausted) ++refused;
   };
   const std::string large(Proposals::kMaxBytes / 2, 'x');
-  proposals.Add(large, count);
-  proposals.Add(large, count);
+  proposals.Add(large, count, 1);
+  proposals.Add(large, count, 1);
   EXPECT_EQ(refused, 0);
-  proposals.Add("one more", count);
+  proposals.Add("one more", count, 1);
   EXPECT_EQ(refused, 1);
   proposals.Submit(1, 1);
   proposals.Applied(1, 1, "");
-  proposals.Add("one more", count);
+  proposals.Add("one more", count, 1);
   EXPECT_EQ(refused, 1);
 }
 

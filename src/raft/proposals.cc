@@ -27,14 +27,14 @@ Status LeadershipLostError() {
       "this node lost leadership before the outcome was known; ask again with the same request id");
 }
 
-void Proposals::Add(std::string command, Node::ProposeDone done) {
+void Proposals::Add(std::string command, Node::ProposeDone done, uint64_t now_ns) {
   if (queued_.size() + waiting_.size() >= kMaxCount || bytes_ + command.size() > kMaxBytes) {
     done(MakeDetailedError(StatusCode::kResourceExhausted, "TOO_MANY_PENDING",
                            "too many commands wait for the cluster; try again later"));
     return;
   }
   bytes_ += command.size();
-  queued_.push_back({std::move(command), std::move(done)});
+  queued_.push_back({std::move(command), std::move(done), now_ns});
 }
 
 std::vector<EntryPtr> Proposals::Submit(uint64_t first_index, uint64_t term) {

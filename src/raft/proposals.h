@@ -25,8 +25,10 @@ class Proposals {
   static constexpr size_t kMaxBytes = 64 << 20;
 
   // Runs `done` at once with RESOURCE_EXHAUSTED when a limit is reached.
-  void Add(std::string command, Node::ProposeDone done);
+  void Add(std::string command, Node::ProposeDone done, uint64_t now_ns);
   bool has_queued() const { return !queued_.empty(); }
+  // When the first of the queued commands came; there must be one.
+  uint64_t queued_since_ns() const { return queued_.front().since_ns; }
 
   // All queued commands as entries of `term`; they wait from then on for indexes from
   // `first_index` on.
@@ -45,6 +47,7 @@ class Proposals {
   struct Queued {
     std::string command;
     Node::ProposeDone done;
+    uint64_t since_ns;
   };
   struct Waiting {
     uint64_t index;

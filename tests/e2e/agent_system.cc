@@ -93,6 +93,21 @@ Status AgentSystem::StartExperiment(const std::string& kind,
   return rpc::FromGrpc(api_->stub->StartExperiment(&context, request, &response));
 }
 
+StatusOr<chaos::v1::FaultCounters> AgentSystem::Counters() const {
+  chaos::v1::SubscribeToMetricsRequest request;
+  request.set_all(true);
+  grpc::ClientContext context;
+  SetPatience(context);
+  const auto stream = api_->stub->SubscribeToMetrics(&context, request);
+  chaos::v1::MetricUpdate update;
+  while (stream->Read(&update)) {
+    if (update.faults().empty()) continue;
+    context.TryCancel();
+    return update.faults(0);
+  }
+  return MakeError(StatusCode::kUnavailable, "no update tells of a fault: {}", Logs());
+}
+
 std::string AgentSystem::Logs() const { return Shell("tail -n 20 " + folder_.path() + "/*.log"); }
 
 }  // namespace faultline::e2e

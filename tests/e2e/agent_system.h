@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "chaos/v1/chaos.pb.h"
+#include "chaos/v1/metrics.pb.h"
 #include "e2e/agent_support.h"
 
 namespace faultline::e2e {
@@ -31,6 +32,9 @@ class AgentSystem {
   // A fault on the egress of the service, for an hour; OK when it is accepted.
   Status StartExperiment(const std::string& kind,
                          const std::map<std::string, std::string>& parameters);
+
+  // What the newest update says of the only fault on the service; UNAVAILABLE when none comes.
+  StatusOr<chaos::v1::FaultCounters> Counters() const;
 
   const std::string& address() const { return address_; }
   std::string agent_socket() const { return folder_.path() + "/run/agent.sock"; }
