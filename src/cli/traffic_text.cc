@@ -28,7 +28,7 @@ std::vector<std::pair<uint64_t, std::string>> TrafficCounts(
                                               traffic.kernel_drops().end());
   for (const auto& [reason, count] : drops) add(count, "dropped by kernel: " + reason);
   add(traffic.unpaired_handshakes(), "handshakes not measured");
-  add(traffic.events_lost(), "events not listed");
+  add(traffic.events_lost(), "events beyond what is told one by one");
   return counts;
 }
 

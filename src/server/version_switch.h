@@ -35,11 +35,15 @@ class VersionSwitch {
   void Tick();
   // What every member has said lately that it can apply; 0 when one is silent.
   uint32_t CommonVersion(uint64_t now_ns);
+  // Logs now and then who keeps the cluster at `version`, once that has lasted for a while.
+  void TellWhoHoldsBack(uint32_t version, uint64_t now_ns);
 
   const uint64_t node_id_;
   Strand* const strand_;
   ControlPlane* const plane_;
   bool proposing_ = false;
+  uint64_t held_since_ns_ = 0;  // 0: nothing holds the version back
+  uint64_t told_ns_ = 0;        // 0: not told since then
   std::mutex mutex_;
   std::vector<uint64_t> members_;
   std::map<uint64_t, Word> words_;  // by member
