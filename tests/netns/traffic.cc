@@ -60,6 +60,25 @@ uint16_t Checksum(const std::string& bytes) {
   return static_cast<uint16_t>(~sum);
 }
 
+// What becomes of a connection that is being opened: as TryConnect.
+int OutcomeOf(int fd, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd wait{fd, POLLOUT, 0};
+    if (poll(&wait, 1, static_cast<int>(left.count())) <= 0) continue;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0 || (wait.revents & POLLOUT) != 0) return error;
+    // An ICMP error is in the socket's queue, which poll tells, a moment before the
+    // connection ends by it.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return ETIMEDOUT;
+}
+
 }  // namespace
 
 EchoServer::EchoServer(const Network& network, uint16_t port) {
@@ -144,11 +163,7 @@ int TryConnect(const Network& network, const std::string& address, uint16_t port
       error = errno;
       return;
     }
-    pollfd wait{fd.get(), POLLOUT, 0};
-    socklen_t size = sizeof(error);
-    if (poll(&wait, 1, static_cast<int>(patience.count())) > 0) {
-      getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-    }
+    error = OutcomeOf(fd.get(), patience);
   });
   return error;
 }
