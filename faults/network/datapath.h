@@ -22,7 +22,8 @@
 #define FL_MAX_PREFIXES 8192
 #define FL_MAX_CONNECTIONS 16384
 #define FL_OWN_PORTS 16
-#define FL_FIRST_BYTES 32 /* of a payload that rules may name */
+#define FL_HEADER_BYTES 256 /* of a frame, in which the transport header must begin to be read */
+#define FL_FIRST_BYTES 32   /* of a payload that rules may name */
 
 #define FL_RULE_WORDS (FL_MAX_RULES / 64)
 #define FL_TARGET_WORD FL_RULE_WORDS

@@ -6,7 +6,6 @@
 #include "faults/network/packet.bpf.h"
 
 #define FL_IPV6_EXTENSIONS 4
-#define FL_HEADER_BYTES 128
 
 /* The headers are not all in the skb's linear part. */
 #define FL_CUT_SHORT (-2)
@@ -91,7 +90,8 @@ static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes,
   return next;
 }
 
-/* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports. */
+/* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports, and none has
+ * what begins behind FL_HEADER_BYTES. */
 static __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
   void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
   __u32 l4_bytes = 0;
@@ -112,7 +112,7 @@ static __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl
     p->protocol =
         protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? FL_PROTO_ICMP : FL_PROTO_OTHER;
   if (!first) return 0;
-  if (p->l4_offset > FL_HEADER_BYTES) return p->protocol > FL_PROTO_UDP ? 0 : -1;
+  if (p->l4_offset > FL_HEADER_BYTES) return 0;
   if (protocol == IPPROTO_ICMPV6) {
     __u8* type = data + p->l4_offset;
     if (type + 1 > (__u8*)end) return FL_CUT_SHORT;
