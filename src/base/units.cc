@@ -1,5 +1,7 @@
 #include "base/units.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <span>
@@ -30,9 +32,16 @@ std::span<const UnitScale> FamilyOf(std::string_view unit) {
   return {};
 }
 
+// kB, Mbps and MS are what people write too, and none is another unit in other letters.
+bool IsSameName(std::string_view one, std::string_view other) {
+  return std::ranges::equal(one, other, [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  });
+}
+
 double ScaleOf(std::span<const UnitScale> family, std::string_view unit) {
   for (const auto& entry : family) {
-    if (entry.name == unit) return entry.scale;
+    if (IsSameName(entry.name, unit)) return entry.scale;
   }
   return 0;
 }

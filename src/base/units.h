@@ -10,7 +10,8 @@ namespace faultline {
 
 // Value of `text` in `unit`. `unit` is one of ns, us, ms, s, m, h (time); B, KB, MB, GB, KiB, MiB,
 // GiB, bytes (size); bps, kbps, mbps, gbps (rate, bit/s); % ; or empty (plain number). A text
-// without a unit is taken in `unit`; with one, it is converted within the dimension.
+// without a unit is taken in `unit`; with one, in capitals or not, it is converted within the
+// dimension.
 // INVALID_ARGUMENT whose message tells the allowed units ("a number, or one with ns, us, ms, ...").
 StatusOr<double> ParseQuantity(std::string_view text, std::string_view unit);
 

@@ -14,6 +14,8 @@ TEST(ParseQuantity, ConvertsWithinTheDimension) {
   EXPECT_DOUBLE_EQ(*ParseQuantity("250 us", "ms"), 0.25);
   EXPECT_DOUBLE_EQ(*ParseQuantity("5%", "%"), 5);
   EXPECT_DOUBLE_EQ(*ParseQuantity("2KiB", "bytes"), 2048);
+  EXPECT_DOUBLE_EQ(*ParseQuantity("200kB", "bytes"), 200'000);
+  EXPECT_DOUBLE_EQ(*ParseQuantity("20 Mbps", "bps"), 20e6);
 }
 
 TEST(ParseQuantity, RefusesWhatIsNoNumberOrHasAForeignUnit) {

@@ -14,7 +14,7 @@ ROOT = HERE.parent.parent
 # Tools that tests and the guest's own start call, found in the host's PATH. Whatever else a shell
 # needs is busybox's; but not the shell itself, which would prefer busybox's `ip` to the real one.
 TOOLS = ("sh", "bash", "ip", "tc", "modprobe", "nstat", "ping", "ethtool", "iperf3", "redis-server", "redis-cli",
-         "curl", "dig", "dnsmasq", "openssl", "bpftool", "nft", "ss", "sysctl", "env", "timeout", "setarch",
+         "redis-benchmark", "curl", "dig", "dnsmasq", "openssl", "bpftool", "nft", "ss", "sysctl", "env", "timeout", "setarch",
          "dmsetup", "ps", "pgrep", "grep")
 OPTIONAL_TOOLS = ("nft", "dmsetup", "setarch", "ss")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -45,6 +45,7 @@ TEST_ROWS = (
     ("VLAN-tagged packets keep their tag", "lane_test", r"Vlan"),
     ("a full lane drops and counts", "lane_test", r"FullLane"),
     ("filters by port, address and protocol; fragments", "loss_test", r"Filter|OnlyTheTargets|Fragments"),
+    ("10,000 frames of odd shapes, sound and damaged", "fuzz_test", r""),
     ("filters by port range and excluded networks", "filter_test", r"PortRange|Excluded"),
     ("filters by TCP flags, DSCP and size", "filter_test", r"TcpFlags|Dscp|Sizes"),
     ("filters by the first bytes of a payload", "filter_test", r"Payload|Preface"),
