@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* The network datapath: one program per direction on a target's interface, one on the lane.
+/* The network datapath: one program per direction for the interfaces of targets, one on the lane.
+ * What is attached at an interface (Kernel::LoadEntry) goes on in the one of its direction.
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
@@ -8,8 +9,7 @@
 #include "faults/network/protect.bpf.h"
 #include "faults/network/see.bpf.h"
 
-/* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
-const volatile __u32 fl_hook_id = 0;
+/* Set before loading: what marks our own reinjected packets. */
 const volatile __u64 fl_magic = 0;
 
 /* Bound to hook and direction: a packet of ours that reaches another target of this host on a veth
@@ -18,8 +18,8 @@ static __always_inline __u64 fl_mark(__u32 hook, __u32 direction) {
   return fl_magic + FL_RETURN_TAG(hook, direction);
 }
 
-static __always_inline int fl_reinjected(struct __sk_buff* skb, __u32 direction) {
-  __u64 mark = fl_mark(fl_hook_id, direction);
+static __always_inline int fl_reinjected(struct __sk_buff* skb, __u32 hook, __u32 direction) {
+  __u64 mark = fl_mark(hook, direction);
   if (skb->cb[0] != (__u32)mark || skb->cb[1] != (__u32)(mark >> 32)) return 0;
   skb->cb[0] = 0;
   skb->cb[1] = 0;
@@ -36,19 +36,6 @@ static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struc
   return fl_parse(skb, direction, p);
 }
 
-/* Finds out what the rules in `set` want to know beside the packet's classes. */
-static __always_inline void fl_inspect(struct __sk_buff* skb, struct fl_tables* t, __u32 hook_id,
-                                       struct fl_packet* p, struct fl_bits* set) {
-  __u64 rules = 0, looking = 0;
-  for (int i = 0; i < FL_RULE_WORDS; i++) {
-    rules |= set->word[i];
-    looking |= set->word[i] & t->looking_inside.word[i];
-  }
-  if (!rules) return;
-  p->shielded = fl_is_protected(hook_id, p);
-  if (looking) fl_look_inside(skb, p);
-}
-
 /* The mark tells the program on drops that it is no drop of the kernel's. */
 static __always_inline int fl_lose(struct __sk_buff* skb) {
   skb->cb[0] = (__u32)fl_magic;
@@ -56,50 +43,52 @@ static __always_inline int fl_lose(struct __sk_buff* skb) {
   return bpf_redirect(FL_NOWHERE, 0);
 }
 
+/* Measures a packet of targets at that hook. A request counts from its first sight, whatever its
+ * rules do to it; an answer counts when it goes on its way. Global: verified once, by itself, and
+ * with a stack of its own. */
+__noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_found* found,
+                          __u32 hook, __u32 way) {
+  struct fl_turn turn = {};
+  struct fl_sight sight = {.hook = hook, .direction = way & 1, .first = !(way & FL_AGAIN)};
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t || !p || !found) return 0;
+  sight.now_ns = found->prefix.t0_ns;
+  sight.netns = t->hook[hook & (FL_MAX_HOOKS - 1)].netns;
+  sight.serves = found->serves;
+  sight.passes = !found->lost && !found->prefix.rule_count;
+  fl_measure(skb, p, &sight, &turn);
+  fl_count(&found->targets, sight.first ? skb->len : 0, &turn);
+  return fl_see(skb, p, &sight, &turn, &found->targets);
+}
+
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
-  struct fl_bits set;
-  struct fl_turn turn = {};
-  struct fl_lane_prefix prefix = {.hook = fl_hook_id, .direction = direction};
-  __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
+  struct fl_found found = {};
+  __u32 zero = 0, hook_id = skb->cb[FL_HOOK_CB] & (FL_MAX_HOOKS - 1), way = direction;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
-  int again, lost = 0;
-  __u64 targets;
+  skb->cb[FL_HOOK_CB] = 0;
   if (!t) return FL_PASS;
   hook = &t->hook[hook_id];
-  if (!hook->words[direction]) return FL_PASS;
-  again = fl_reinjected(skb, direction);
+  if (!hook->bits[direction].rules && !hook->bits[direction].targets) return FL_PASS;
+  if (fl_reinjected(skb, hook_id, direction)) way |= FL_AGAIN;
   if (fl_read(skb, direction, &p)) return FL_PASS;
-  if (!fl_classify(skb, t, hook, direction, &p, !again, &set)) return FL_PASS;
-  prefix.t0_ns = bpf_ktime_get_boot_ns();
-  targets = set.word[FL_TARGET_WORD];
-  p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
-  if (!again) {
-    fl_inspect(skb, t, hook_id, &p, &set);
-    lost = fl_ask(&set, &p, &prefix);
+  fl_classify(skb, &p, &found, hook_id, way);
+  if (!found.targets.words && !found.loses && !found.prefix.rule_count) return FL_PASS;
+  found.prefix.t0_ns = bpf_ktime_get_boot_ns();
+  if (!(way & FL_AGAIN) && (found.loses || found.prefix.rule_count)) {
+    p.shielded = fl_is_protected(hook_id, &p);
+    found.lost = fl_ask(skb, &found, &p);
   }
-  if (!hook->lane_ifindex) prefix.rule_count = 0;
-  /* A request counts from its first sight, whatever its rules do to it; an answer counts when it
-   * goes on its way. */
-  if (targets) {
-    struct fl_sight sight = {
-        .now_ns = prefix.t0_ns,
-        .netns = hook->netns,
-        .hook = hook_id,
-        .direction = direction,
-        .serves = (targets & ~t->any_port[FL_LOCAL].word[FL_TARGET_WORD]) != 0,
-        .first = !again,
-        .passes = !lost && !prefix.rule_count,
-    };
-    fl_measure(skb, &p, &sight, &turn);
-    fl_count(targets, again ? 0 : bytes, &turn);
-    fl_see(skb, &p, &sight, &turn, targets);
-  }
-  if (lost) return fl_lose(skb);
-  if (!prefix.rule_count) return FL_PASS;
-  prefix.flow = fl_flow_hash(&p);
-  return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);
+  if ((way & FL_AGAIN) || !hook->lane_ifindex) found.prefix.rule_count = 0;
+  if (found.targets.words) fl_observe(skb, &p, &found, hook_id, way);
+  if (found.lost) return fl_lose(skb);
+  if (!found.prefix.rule_count) return FL_PASS;
+  found.prefix.hook = hook_id;
+  found.prefix.direction = direction;
+  found.prefix.flow = fl_flow_hash(&p);
+  return fl_to_lane(skb, hook->lane_ifindex, &found.prefix, p.count);
 }
 
 SEC("tc")

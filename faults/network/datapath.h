@@ -2,8 +2,9 @@
  *
  * Words used here: a *hook* is one interface in one network namespace (one program per direction);
  * a *target* and a *rule* (one fault on one target) are bits of a bit vector. A packet is
- * classified by combining one vector per property of the packet, so the cost does not grow with the
- * rules. */
+ * classified by combining one vector per property of the packet. Each vector says in a summary in
+ * which of its words there is anything; the summaries are combined first, and only words that all
+ * of them name are looked at, so the cost does not grow with the rules. */
 #ifndef FAULTLINE_NETWORK_DATAPATH_H
 #define FAULTLINE_NETWORK_DATAPATH_H
 
@@ -11,23 +12,28 @@
 
 #include "faults/network/events.h"
 
-#define FL_MAX_HOOKS 64
-#define FL_MAX_TARGETS 64
-#define FL_MAX_RULES 256
+#define FL_MAX_HOOKS 512 /* a power of two, as the next two are */
+#define FL_MAX_TARGETS 512
+#define FL_MAX_RULES 4096
 /* Rules of one action that one packet obeys at most; user space refuses more on one target than
  * half of it. */
 #define FL_MAX_RULES_PER_PACKET 16
 #define FL_MAX_RULES_PER_TARGET 8
-#define FL_MAX_PORT_CLASSES 1024
 #define FL_MAX_PREFIXES 8192
 #define FL_MAX_CONNECTIONS 16384
 #define FL_OWN_PORTS 16
 #define FL_HEADER_BYTES 256 /* of a frame, in which the transport header must begin to be read */
 #define FL_FIRST_BYTES 32   /* of a payload that rules may name */
 
-#define FL_RULE_WORDS (FL_MAX_RULES / 64)
-#define FL_TARGET_WORD FL_RULE_WORDS
-#define FL_WORDS (FL_RULE_WORDS + 1)
+#define FL_RULE_WORDS (FL_MAX_RULES / 64) /* at most 64: a summary is one word */
+#define FL_TARGET_WORDS (FL_MAX_TARGETS / 64)
+#define FL_WORDS (FL_RULE_WORDS + FL_TARGET_WORDS)
+
+/* Vectors of ports, networks and cgroups have a number, from 1; 0 is the empty one. They are made
+ * in chunks, as many as are needed. */
+#define FL_SETS_PER_CHUNK 256
+#define FL_SET_CHUNKS 64
+#define FL_MAX_SETS (FL_SETS_PER_CHUNK * FL_SET_CHUNKS)
 
 /* Seen from the target. */
 #define FL_EGRESS 0
@@ -41,14 +47,15 @@
 #define FL_PROTO_OTHER 3
 #define FL_PROTOS 4
 
-/* Words 0 to 3: rules; word 4: targets. */
+/* Words of rules, then of targets. A summary's bit is set after its word, and cleared after it. */
 struct fl_bits {
+  __u64 rules;   /* bit i is set when word i is not 0 */
+  __u64 targets; /* bit i is set when word FL_RULE_WORDS + i is not 0 */
   __u64 word[FL_WORDS];
 };
 
 struct fl_hook {
   struct fl_bits bits[2]; /* by direction: what looks at this hook at all; written last */
-  __u32 words[2];         /* by direction: bit i is set when bits[direction].word[i] is not 0 */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
   __u32 netns;        /* inode number of its network namespace */
@@ -96,6 +103,7 @@ struct fl_rule {
   __u64 seed;        /* of shares of flows and peers */
   __u64 choice_seed; /* of shares of packets, and of its choice among them */
   __u64 action;      /* FL_ACT_ */
+  __u64 exposes;     /* not 0: touches protected packets too */
   struct fl_choice choice;
   struct fl_narrow narrow;
 };
@@ -105,26 +113,25 @@ struct fl_rule {
 struct fl_tables {
   struct fl_hook hook[FL_MAX_HOOKS];
   struct fl_bits protocol[FL_PROTOS];
-  struct fl_bits any_port[2];    /* by side: those without a port filter */
-  struct fl_bits any_address[2]; /* by side: those without an address filter */
-  struct fl_bits excluding;      /* those that leave peer addresses out */
+  /* By side: those without a port filter; without an address filter, and with one. */
+  struct fl_bits any_port[2];
+  struct fl_bits any_address[2];
+  struct fl_bits by_address[2];
+  struct fl_bits excluding; /* those that leave peer addresses out */
   struct fl_bits any_cgroup;
-  struct fl_bits port_class_bits[2][FL_MAX_PORT_CLASSES];
-  __u16 port_class[2][65536]; /* class 0: no filter names this port */
+  struct fl_bits by_cgroup;
+  __u16 port_set[2][65536]; /* by side: number of the vector of those that name the port */
   struct fl_rule rule[FL_MAX_RULES];
-  struct fl_bits by_action[FL_ACTS]; /* which rules these are */
-  struct fl_bits exposing;           /* rules that touch protected packets too */
-  __u16 own_port[FL_OWN_PORTS];      /* TCP ports of Faultline's own connections; 0: none */
-  __u64 cgroup_levels;               /* bit n: some target's cgroup is n levels below the root */
-  __u64 parked;                      /* prefixes parked so far; the programs' own */
-  struct fl_bits looking_inside;     /* rules that name the first bytes of a payload */
+  __u16 own_port[FL_OWN_PORTS]; /* TCP ports of Faultline's own connections; 0: none */
+  __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
+  __u64 parked;                 /* prefixes parked so far; the programs' own */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
 };
 
-/* What covers a prefix, shorter prefixes included. */
+/* What covers a prefix, shorter prefixes included: numbers of vectors. */
 struct fl_covering {
-  struct fl_bits in;  /* filters that name it */
-  struct fl_bits out; /* filters that leave it out */
+  __u32 in;  /* of filters that name it */
+  __u32 out; /* of filters that leave it out */
 };
 
 /* LPM trie of the prefixes that filters name, to struct fl_covering. Host prefix length = 8 (side)
@@ -158,7 +165,8 @@ struct fl_counters {
 #define FL_REASON_HTTP2 2
 #define FL_REASON_QUIC 3
 #define FL_REASON_UNKNOWN_ROLE 4
-#define FL_REASONS 8 /* a power of two */
+#define FL_REASON_NO_ROOM 5 /* a time was measured, and there was no chunk for it */
+#define FL_REASONS 8        /* a power of two */
 
 struct fl_target_stats {
   __u64 packets;
@@ -167,6 +175,11 @@ struct fl_target_stats {
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
   __u64 events[FL_EVENTS];
   __u64 told[FL_TELLS]; /* how many there were since user space last read, by type */
+};
+
+/* Which chunks are whose; 0: none yet. */
+struct fl_chunks_of {
+  __u32 number[FL_MAX_TARGETS][FL_TARGET_CHUNKS];
 };
 
 struct fl_lease {
@@ -211,11 +224,13 @@ struct fl_connection {
 struct fl_lane_prefix {
   __u64 t0_ns; /* CLOCK_BOOTTIME, when the packet met the program */
   __u32 flow;  /* hash of the packet's flow */
-  __u8 hook;
-  __u8 direction;
+  /* The device puts a VLAN tag here, 12 bytes into the prefix: what follows begins with no byte
+   * that a tag begins with. */
   __u8 rule_count;
-  __u8 tagged; /* the packet has a VLAN tag: the device puts it 12 bytes into this prefix */
-  __u8 rule[FL_MAX_RULES_PER_PACKET];
+  __u8 direction : 1;
+  __u8 tagged : 1; /* the packet has a VLAN tag */
+  __u16 hook;
+  __u16 rule[FL_MAX_RULES_PER_PACKET];
 };
 
 /* The kernel puts no prefix before a packet of more than 16 KB that is not GSO, as loopback's are.
@@ -223,9 +238,13 @@ struct fl_lane_prefix {
  * places than a lane device's queue holds frames: none is taken twice. */
 #define FL_PARKED 16384
 
+/* What is attached at a hook says in this place of skb->cb which it is; the others are for packets
+ * that come back from a lane. */
+#define FL_HOOK_CB 2
+
 /* On its way back a frame says where it belongs by an outer 802.1AD tag, which the kernel moves
  * into the packet's metadata, so that taking it off costs nothing. */
 #define FL_RETURN_ETHERTYPE 0x88A8
-#define FL_RETURN_TAG(hook, direction) ((((hook) << 1) | (direction)) + 1)
+#define FL_RETURN_TAG(hook, direction) ((((hook) << 1) | (direction)) + 1) /* below 4,096 */
 
 #endif

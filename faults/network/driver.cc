@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "bpf/probe.h"
 #include "faults/network/driver_state.h"
@@ -34,21 +34,12 @@ class NetworkDriver : public faults::Driver {
       : kernel_(std::move(kernel)),
         lane_(std::move(lane)),
         drops_(kernel_.get()),
-        tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups")),
+        tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups"),
+                [this](unsigned chunk) { return kernel_->AddSets(chunk); }),
         hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
   ~NetworkDriver() override { SetTargets({}); }
 
-  std::vector<chaos::v1::Capability> Probe() override {
-    std::vector<chaos::v1::Capability> capabilities;
-    for (const bpf::Feature& feature : bpf::KernelFeatures()) {
-      auto& capability = capabilities.emplace_back();
-      capability.set_name(feature.name);
-      capability.set_available(feature.available);
-      capability.set_reason(feature.reason);
-    }
-    return capabilities;
-  }
-
+  std::vector<chaos::v1::Capability> Probe() override { return KernelCapabilities(); }
   std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
   Status Arm(const ArmRequest& request) override;
   Status Disarm(const FaultKey& key) override;
@@ -60,9 +51,17 @@ class NetworkDriver : public faults::Driver {
   Status Begin(TargetState* state);
   // False when the target's interface or cgroup has gone, or another has its name now.
   bool IsThere(const TargetState& state) const;
+  // The same for a rule's sake: many that come at once ask an interface once.
+  bool WasThere(const TargetState& state);
   void End(const TargetState& state);
-  Status MakeRule(const ArmRequest& request, const TargetState& target, RuleState* rule);
-  chaos::v1::FaultCounters CountersOf(const FaultKey& key, const RuleState& rule) {
+  // `old` is what the rule takes the place of, from one packet to the next, or null.
+  Status MakeRule(const ArmRequest& request, const TargetState& target, const RuleState* old,
+                  RuleState* rule);
+  // Gives back number and lane of a rule that matches nothing (any more).
+  void LetGo(const RuleState& rule);
+  // The same for one that has matched packets: its counters are told once more.
+  void Retire(const FaultKey& key, const RuleState& rule);
+  chaos::v1::FaultCounters CountersOf(const FaultKey& key, const RuleState& rule) const {
     return ToCounters(key, kernel_->counters(rule.index), rule.acted);
   }
   // Whether packets can meet the rule, if its hook is alive.
@@ -76,6 +75,8 @@ class NetworkDriver : public faults::Driver {
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
   std::map<std::string, TargetState> targets_;  // by id
+  TargetSlots slots_;
+  std::array<uint64_t, FL_MAX_HOOKS> there_ns_{};  // when a hook was seen there by WasThere
   RuleStates rules_;
   // Last counters of disarmed faults, told once more.
   std::map<std::string, std::vector<chaos::v1::FaultCounters>> retired_;
@@ -117,16 +118,7 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
 }
 
 Status NetworkDriver::Begin(TargetState* state) {
-  std::set<unsigned> taken;
-  for (const auto& [id, other] : targets_) {
-    if (&other != state && other.status.ok()) taken.insert(other.slot);
-  }
-  unsigned slot = 0;
-  while (taken.contains(slot)) ++slot;
-  if (slot >= FL_MAX_TARGETS) {
-    return MakeError(StatusCode::kResourceExhausted, "this agent has more than {} targets",
-                     FL_MAX_TARGETS);
-  }
+  FL_ASSIGN_OR_RETURN(state->slot, slots_.Find());
   if (state->target.interface().empty()) {
     return MakeError(StatusCode::kFailedPrecondition, "target {} names no network interface",
                      state->target.target_id());
@@ -137,11 +129,11 @@ Status NetworkDriver::Begin(TargetState* state) {
   if (!state->target.ports().empty()) filter.cgroup.reset();
   FL_ASSIGN_OR_RETURN(state->hook,
                       hooks_->Acquire(state->target.netns(), state->target.interface()));
-  state->slot = slot;
   filter.hook = state->hook;
-  ClearSample(kernel_.get(), &drops_, slot);
-  const Status status = tables_.Set(TargetBit(slot), filter);
+  ClearSample(kernel_.get(), &drops_, state->slot);
+  const Status status = tables_.Set(TargetBit(state->slot), filter);
   if (!status.ok()) hooks_->Release(state->hook);
+  slots_.taken[state->slot] = status.ok();
   return status;
 }
 
@@ -152,15 +144,24 @@ bool NetworkDriver::IsThere(const TargetState& state) const {
   return filter.ok() && filter->cgroup && filter->cgroup->id == *state.cgroup_id;
 }
 
+bool NetworkDriver::WasThere(const TargetState& state) {
+  constexpr uint64_t kLatelyNs = 5 * kNanosPerMilli;
+  uint64_t& there_ns = there_ns_[state.hook];
+  if (!state.cgroup_id && MonotonicNowNs() - there_ns < kLatelyNs) return true;
+  if (!IsThere(state)) return false;
+  there_ns = MonotonicNowNs();
+  return true;
+}
+
 void NetworkDriver::End(const TargetState& state) {
-  std::vector<FaultKey> mine;
-  for (const auto& [key, rule] : rules_) {
-    if (key.target_id == state.target.target_id()) mine.push_back(key);
-  }
-  for (const FaultKey& key : mine) (void)Disarm(key);
-  retired_.erase(state.target.target_id());
+  const std::string& id = state.target.target_id();
+  for (auto it = FirstOf(rules_, id); it != rules_.end() && it->first.target_id == id;)
+    (void)Disarm(FaultKey((it++)->first));
+  retired_.erase(id);
   if (!state.status.ok()) return;
   tables_.Clear(TargetBit(state.slot));
+  slots_.taken[state.slot] = false;
+  ClearSample(kernel_.get(), &drops_, state.slot);
   hooks_->Release(state.hook);
 }
 
@@ -170,28 +171,30 @@ Status NetworkDriver::Arm(const ArmRequest& request) {
     return MakeError(StatusCode::kNotFound, "this agent has no target '{}'", request.key.target_id);
   }
   FL_RETURN_IF_ERROR(target->second.status);
-  if (!IsThere(target->second)) {
+  if (!WasThere(target->second)) {
     return MakeError(StatusCode::kUnavailable, "the interface or cgroup of target '{}' has gone",
                      request.key.target_id);
   }
-  const std::string config = request.config.SerializeAsString() + std::to_string(request.seed);
+  RuleState rule;
+  rule.config = request.config.SerializeAsString() + std::to_string(request.seed);
   const auto known = rules_.find(request.key);
-  if (known != rules_.end() && known->second.config == config && Holds(known->second)) {
+  if (known != rules_.end() && known->second.config == rule.config && Holds(known->second)) {
     const unsigned index = known->second.index;
     tables_.rule(index).deadline_ns = request.deadline_boottime_ns;
     if (known->second.uses_lane) lane_->SetDeadline(index, request.deadline_boottime_ns);
     return absl::OkStatus();
   }
-  if (known != rules_.end()) FL_RETURN_IF_ERROR(Disarm(request.key));
-  RuleState rule;
-  rule.config = config;
-  FL_RETURN_IF_ERROR(MakeRule(request, target->second, &rule));
-  rules_.emplace(request.key, std::move(rule));
+  const RuleState* old = known != rules_.end() ? &known->second : nullptr;
+  const Status made = MakeRule(request, target->second, old, &rule);
+  if (!made.ok()) (void)Disarm(request.key);
+  FL_RETURN_IF_ERROR(made);
+  if (old != nullptr) Retire(request.key, *old);
+  rules_.insert_or_assign(request.key, std::move(rule));
   return absl::OkStatus();
 }
 
 Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& target,
-                               RuleState* rule) {
+                               const RuleState* old, RuleState* rule) {
   rule->seed = request.seed;
   FL_ASSIGN_OR_RETURN(rule->nth, FindRoom(rules_, request));
   const uint64_t seed = ChoiceSeed(request.seed, rule->nth);
@@ -201,44 +204,43 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   rule->peers = NamedPeers(filter, plan.hosts);
   FL_RETURN_IF_ERROR(rule->peers.Fill(&names_, &filter));
   const ActionPlan& action = plan.action;
-  std::set<unsigned> taken;
-  for (const auto& [key, other] : rules_) taken.insert(other.index);
-  FL_ASSIGN_OR_RETURN(rule->index, numbers_.Next(taken));
+  FL_ASSIGN_OR_RETURN(rule->index, numbers_.Take(ShapeOf(filter), old ? &old->index : nullptr));
   rule->hook = target.hook;
   rule->uses_lane = action.lane.has_value();
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
-  tables_.SetRule(rule->index,
-                  {.deadline_ns = request.deadline_boottime_ns,
-                   .seed = request.seed,
-                   .choice_seed = seed,
-                   .action = action.action,
-                   .choice = action.choice,
-                   .narrow = plan.narrow},
-                  plan.exposes);
+  tables_.rule(rule->index) = ToKernelRule(plan, request, seed);
+  Status status = absl::OkStatus();
   if (rule->uses_lane) {
-    FL_RETURN_IF_ERROR(bpf::RequireFeature("tun"));
-    FL_RETURN_IF_ERROR(hooks_->AcquireLane(rule->hook));
-    lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
+    status = bpf::RequireFeature("tun");
+    if (status.ok()) status = hooks_->AcquireLane(rule->hook);
+    rule->uses_lane = status.ok();
+    if (status.ok()) lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
   }
-  const Status status = tables_.Set(RuleBit(rule->index), filter);
-  if (!status.ok() && rule->uses_lane) {
-    lane_->ClearRule(rule->index);
-    hooks_->ReleaseLane(rule->hook);
-  }
+  const unsigned bit = RuleBit(rule->index);
+  const unsigned replaced = old != nullptr ? RuleBit(old->index) : bit;
+  if (status.ok()) status = tables_.Replace(replaced, bit, filter);
+  if (!status.ok()) LetGo(*rule);
   return status;
+}
+
+void NetworkDriver::LetGo(const RuleState& rule) {
+  numbers_.GiveBack(rule.index);
+  if (!rule.uses_lane) return;
+  lane_->ClearRule(rule.index);
+  hooks_->ReleaseLane(rule.hook);
+}
+
+void NetworkDriver::Retire(const FaultKey& key, const RuleState& rule) {
+  LetGo(rule);
+  retired_[key.target_id].push_back(CountersOf(key, rule));
 }
 
 Status NetworkDriver::Disarm(const FaultKey& key) {
   const auto found = rules_.find(key);
   if (found == rules_.end()) return absl::OkStatus();
-  const RuleState& rule = found->second;
-  tables_.Clear(RuleBit(rule.index));
-  if (rule.uses_lane) {
-    lane_->ClearRule(rule.index);
-    hooks_->ReleaseLane(rule.hook);
-  }
-  retired_[key.target_id].push_back(CountersOf(key, rule));
+  tables_.Clear(RuleBit(found->second.index));
+  Retire(found->first, found->second);
   rules_.erase(found);
   return absl::OkStatus();
 }
@@ -263,8 +265,8 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
     chaos::v1::TargetSample& sample =
         samples->emplace_back(TakeSample(kernel_.get(), &drops_, state.slot));
     sample.set_target_id(id);
-    for (const auto& [key, rule] : rules_) {
-      if (key.target_id == id) *sample.add_faults() = CountersOf(key, rule);
+    for (auto it = FirstOf(rules_, id); it != rules_.end() && it->first.target_id == id; ++it) {
+      *sample.add_faults() = CountersOf(it->first, it->second);
     }
     for (const auto& counters : retired_[id]) *sample.add_faults() = counters;
     retired_[id].clear();

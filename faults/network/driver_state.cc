@@ -2,16 +2,42 @@
 
 #include <set>
 
+#include "bpf/probe.h"
 #include "faults/network/datapath.h"
 
 namespace faultline::network {
+
+StatusOr<unsigned> TargetSlots::Find() const {
+  for (unsigned slot = 0; slot < taken.size(); ++slot) {
+    if (!taken[slot]) return slot;
+  }
+  return MakeError(StatusCode::kResourceExhausted, "this agent has more than {} targets",
+                   FL_MAX_TARGETS);
+}
+
+std::vector<chaos::v1::Capability> KernelCapabilities() {
+  std::vector<chaos::v1::Capability> capabilities;
+  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+    auto& capability = capabilities.emplace_back();
+    capability.set_name(feature.name);
+    capability.set_available(feature.available);
+    capability.set_reason(feature.reason);
+  }
+  return capabilities;
+}
+
+RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& target_id) {
+  return rules.lower_bound({"", 0, target_id});
+}
 
 StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& request) {
   std::set<std::string> experiments;
   std::set<unsigned> taken;
   int mine = 0;
-  for (const auto& [key, rule] : rules) {
-    if (key.target_id != request.key.target_id) continue;
+  for (auto it = FirstOf(rules, request.key.target_id); it != rules.end(); ++it) {
+    const auto& [key, rule] = *it;
+    if (key.target_id != request.key.target_id) break;
+    if (key == request.key) continue;
     ++mine;
     experiments.insert(key.experiment_id);
     if (rule.seed == request.seed) taken.insert(rule.nth);

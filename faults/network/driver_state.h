@@ -1,10 +1,12 @@
 // What the driver knows of its targets and rules.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
@@ -23,6 +25,14 @@ struct TargetState {
   unsigned hook = 0;
 };
 
+// Places of targets in the kernel's tables.
+struct TargetSlots {
+  // One that is not taken. RESOURCE_EXHAUSTED when all are.
+  StatusOr<unsigned> Find() const;
+
+  std::bitset<FL_MAX_TARGETS> taken;
+};
+
 struct RuleState {
   unsigned index = 0;
   std::string config;  // type and bytes, and the seed
@@ -34,10 +44,23 @@ struct RuleState {
   NamedPeers peers;
 };
 
-using RuleStates = std::map<faults::FaultKey, RuleState>;
+// Those of one target stand together.
+struct ByTarget {
+  bool operator()(const faults::FaultKey& a, const faults::FaultKey& b) const {
+    return std::tie(a.target_id, a.experiment_id, a.fault_index) <
+           std::tie(b.target_id, b.experiment_id, b.fault_index);
+  }
+};
+using RuleStates = std::map<faults::FaultKey, RuleState, ByTarget>;
+// The first rule of that target; those behind it are its others.
+RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& target_id);
 
-// RuleState::nth of one more rule. FAILED_PRECONDITION, with the ids of the experiments, when the
-// target carries as many faults as it can.
+// What the kernel can do.
+std::vector<chaos::v1::Capability> KernelCapabilities();
+
+// RuleState::nth of one more rule, or of one that takes the place of the rule of the same key.
+// FAILED_PRECONDITION, with the ids of the experiments, when the target carries as many faults as
+// it can.
 StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& request);
 
 }  // namespace faultline::network

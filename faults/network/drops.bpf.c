@@ -12,14 +12,6 @@
 const volatile __u64 fl_magic = 0;
 const volatile __u32 fl_names_socket = 0;
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_MAX_TARGETS* FL_DROP_REASONS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, __u64);
-} fl_drops SEC(".maps");
-
 /* Where a packet was dropped. */
 struct fl_place {
   __u32 netns;
@@ -94,19 +86,20 @@ static __always_inline int fl_read_dropped(struct sk_buff* skb, __u32 direction,
   return 0;
 }
 
-__noinline int fl_count_drop(__u64 targets, __u32 reason) {
+__noinline int fl_count_drop(__u32 target, __u32 reason) {
+  struct fl_target_stats* stats = bpf_map_lookup_elem(&fl_stats, &target);
+  if (!stats) return 0;
+  if (fl_add_one(target, FL_COUNTERS_OF_DROPS + reason))
+    __sync_fetch_and_add(&stats->events[FL_EVENT_LOST], 1);
+  __sync_fetch_and_add(&stats->events[FL_EVENT_DROP], 1);
+  return 0;
+}
+
+__noinline int fl_count_drops(struct fl_targets* targets, __u32 reason) {
+  __u32 target;
+  if (!targets) return 0;
   if (reason >= FL_DROP_REASONS) reason = FL_DROP_REASONS - 1;
-  for (int i = 0; i < FL_MAX_TARGETS && targets >> i; i++) {
-    __u32 target = i, index = target * FL_DROP_REASONS + reason;
-    struct fl_target_stats* stats;
-    __u64* drops;
-    if (!(targets >> i & 1)) continue;
-    stats = bpf_map_lookup_elem(&fl_stats, &target);
-    drops = bpf_map_lookup_elem(&fl_drops, &index);
-    if (!stats || !drops) return 0;
-    __sync_fetch_and_add(drops, 1);
-    __sync_fetch_and_add(&stats->events[FL_EVENT_DROP], 1);
-  }
+  FL_FOR_EACH_TARGET(targets, target) fl_count_drop(target, reason);
   return 0;
 }
 
@@ -141,21 +134,22 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   struct sock* receiver = 0;
   struct fl_place place = {};
   struct fl_packet p = {};
-  struct fl_bits set;
+  struct fl_search search = {};
+  struct fl_found found = {};
   if (!t) return 0;
   if (fl_names_socket) receiver = (void*)context->args[3];
   if (receiver) receiver = fl_whole_socket(receiver);
   fl_find_place(skb, receiver, &place);
   hook_id = fl_find_packet(skb, &place, &direction, &p);
   if (hook_id >= FL_MAX_HOOKS || fl_lost_by_fault(skb)) return 0;
-  /* Hidden from the compiler, which would drop the mask that the verifier wants to see. */
-  asm volatile("" : "+r"(hook_id));
-  hook_id &= FL_MAX_HOOKS - 1;
-  if (!fl_match_packet(t, &t->hook[hook_id], direction, &p, &set)) return 0;
-  fl_match_socket(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &set);
+  search.hook = hook_id;
+  search.direction = direction;
+  fl_match_socket(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &p, &search,
+                  &found);
+  if (!found.targets.words) return 0;
   news.direction = direction;
-  fl_count_drop(set.word[FL_TARGET_WORD], news.reason);
-  return fl_tell(set.word[FL_TARGET_WORD], &p, &news);
+  fl_count_drops(&found.targets, news.reason);
+  return fl_tell(&found.targets, &p, &news);
 }
 
 /* Whether a socket that closes has failed, otherwise than by a reset. So has one whose program
@@ -173,19 +167,19 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   __u32 zero = 0, hook_id;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_packet p = {};
-  struct fl_bits set;
+  struct fl_search search = {.direction = FL_EGRESS};
+  struct fl_found found = {};
   if (!t || now != FL_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
   news.open = before != FL_SYN_SENT && before != FL_SYN_RECV;
   news.reason = BPF_CORE_READ(sk, sk_err);
   if (!fl_has_failed(news.reason, before) || !fl_read_socket(sk, &p)) return 0;
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
   if (hook_id >= FL_MAX_HOOKS) return 0;
-  asm volatile("" : "+r"(hook_id));
-  hook_id &= FL_MAX_HOOKS - 1;
-  if (!fl_match_packet(t, &t->hook[hook_id], FL_EGRESS, &p, &set)) return 0;
-  fl_match_socket(sk, t, &set);
-  fl_count_event(set.word[FL_TARGET_WORD], FL_EVENT_FAILED + news.open);
-  return fl_tell(set.word[FL_TARGET_WORD], &p, &news);
+  search.hook = hook_id;
+  fl_match_socket(sk, t, &p, &search, &found);
+  if (!found.targets.words) return 0;
+  fl_count_event(&found.targets, FL_EVENT_FAILED + news.open);
+  return fl_tell(&found.targets, &p, &news);
 }
 
 char fl_license[] SEC("license") = "Dual BSD/GPL";

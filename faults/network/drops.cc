@@ -95,9 +95,6 @@ Status DropWatch::Attach() {
   if (const int error = -drops__load(skeleton.get()); error != 0) {
     return log.Refused("the program on drops", error);
   }
-  FL_ASSIGN_OR_RETURN(drops_,
-                      bpf::MappedArray<__u64>::Map(bpf_map__fd(skeleton->maps.fl_drops),
-                                                   size_t{FL_MAX_TARGETS} * FL_DROP_REASONS));
   if (names_.empty()) names_ = ReasonNames(types);
   FL_RETURN_IF_ERROR(
       Open("inet_sock_set_state", skeleton->progs.fl_failed, &failed_program_, &failed_link_));
@@ -111,12 +108,11 @@ std::string DropWatch::ReasonName(unsigned reason) const {
 
 void DropWatch::Take(unsigned target, chaos::v1::TrafficDetail* traffic) {
   if (!drop_link_.valid()) return;
-  __u64* const drops = drops_.data() + target * FL_DROP_REASONS;
-  for (unsigned reason = 0; reason < FL_DROP_REASONS; ++reason) {
-    if (__atomic_load_n(&drops[reason], __ATOMIC_RELAXED) == 0) continue;
-    const uint64_t count = __atomic_exchange_n(&drops[reason], 0, __ATOMIC_RELAXED);
-    if (!names_[reason].empty()) (*traffic->mutable_kernel_drops())[names_[reason]] += count;
-  }
+  kernel_->TakeCounters(target, FL_COUNTERS_OF_DROPS, FL_DROP_REASONS,
+                        [&](unsigned reason, uint64_t count) {
+                          if (!names_[reason].empty())
+                            (*traffic->mutable_kernel_drops())[names_[reason]] += count;
+                        });
 }
 
 }  // namespace faultline::network

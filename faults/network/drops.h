@@ -7,7 +7,6 @@
 
 #include "base/status.h"
 #include "bpf/fd.h"
-#include "bpf/map.h"
 #include "chaos/v1/metrics.pb.h"
 #include "faults/network/kernel.h"
 
@@ -32,7 +31,6 @@ class DropWatch {
   Kernel* const kernel_;
   // Links last in, first out.
   bpf::UniqueFd drop_program_, failed_program_, drop_link_, failed_link_;
-  bpf::MappedArray<__u64> drops_;
   std::vector<std::string> names_;  // of reasons; "": no drop
 };
 

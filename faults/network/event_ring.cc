@@ -70,10 +70,7 @@ int EventRing::OnEvent(void* self, void* data, size_t size) {
   fl_event event;
   if (size < sizeof(event)) return 0;
   std::memcpy(&event, data, sizeof(event));
-  for (unsigned target = 0; target < FL_MAX_TARGETS; ++target) {
-    if ((event.targets >> target & 1) == 0) continue;
-    static_cast<EventRing*>(self)->waiting_[target].push_back(event);
-  }
+  static_cast<EventRing*>(self)->waiting_[event.target % FL_MAX_TARGETS].push_back(event);
   return 0;
 }
 

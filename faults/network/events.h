@@ -5,6 +5,8 @@
 
 #include <linux/types.h>
 
+#include "base/log_linear.h"
+
 /* Index of fl_target_stats.events. */
 #define FL_EVENT_NONE 0
 #define FL_EVENT_HANDSHAKE 1          /* times in its histogram */
@@ -30,7 +32,6 @@
 #define FL_EVENT_RING_BYTES (32 * 1024)
 
 struct fl_event {
-  __u64 targets;       /* bit by bit, those that it is told of */
   __u64 at_ns;         /* CLOCK_BOOTTIME */
   __u32 address[2][4]; /* as in fl_packet */
   __u16 local_port;
@@ -40,7 +41,7 @@ struct fl_event {
   __u8 type;    /* FL_TELL_ */
   __u8 open;    /* of a failed connection: it had been open */
   __u32 reason; /* of a drop the kernel's number, of a failed connection the errno */
-  __u32 reserved;
+  __u32 target;
 };
 
 /* A target's histograms. */
@@ -48,9 +49,20 @@ struct fl_event {
 #define FL_HIST_HANDSHAKE 1
 #define FL_HIST_RTT 2
 #define FL_HISTS 3
-#define FL_HIST_AT(hist, target) (((hist) * FL_MAX_TARGETS + (target)) * FL_HIST_BUCKETS)
 
 /* Drops by reason; what is beyond counts in the last place. */
 #define FL_DROP_REASONS 256
+
+/* A target's counters: its histograms, one behind the other, then its drops. Most of them stay 0,
+ * so they live in chunks, which the programs take out of a common store when they need one. */
+#define FL_COUNTERS_OF_HIST(hist) ((hist) * FL_HIST_BUCKETS)
+#define FL_COUNTERS_OF_DROPS FL_COUNTERS_OF_HIST(FL_HISTS)
+#define FL_CHUNK_COUNTERS 64
+#define FL_TARGET_CHUNKS ((FL_COUNTERS_OF_DROPS + FL_DROP_REASONS) / FL_CHUNK_COUNTERS)
+#define FL_CHUNKS 4096 /* number 0 is none's */
+
+struct fl_chunk {
+  __u64 count[FL_CHUNK_COUNTERS];
+};
 
 #endif

@@ -16,7 +16,7 @@ namespace faultline::network {
 
 struct FlowKey {
   uint32_t hash = 0;
-  uint8_t hook = 0;
+  uint16_t hook = 0;
   uint8_t direction = 0;
   bool overtaken = false;  // those of the flow that the rest may overtake
   bool operator==(const FlowKey&) const = default;

@@ -77,19 +77,20 @@ Status Hooks::Open(unsigned index, Hook* hook) {
   const bool has_lane = lane != lanes_.end() && lane->second.device != 0;
   shared.lane_ifindex = has_lane ? static_cast<__u32>(lane->second.tap.ifindex) : 0;
   hook->users = 1;
-  FL_ASSIGN_OR_RETURN(hook->programs, kernel_->LoadHook(index));
-  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, /*egress=*/false));
-  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, /*egress=*/true));
+  FL_ASSIGN_OR_RETURN(const HookPrograms programs, kernel_->LoadHook(index));
+  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, programs.ingress.get(), /*egress=*/false));
+  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, programs.egress.get(), /*egress=*/true));
   return absl::OkStatus();
 }
 
-StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, bool egress) {
+StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int program_fd,
+                                                           bool egress) {
   bpf::AttachRequest request;
   request.netns = hook.netns;
   request.interface = hook.interface;
   request.ifindex = hook.ifindex;
   request.egress = egress;
-  request.program_fd = egress ? hook.programs.egress.get() : hook.programs.ingress.get();
+  request.program_fd = program_fd;
   request.mode = mode_;
   if (undo_ != nullptr) {
     request.record_undo = [this](const std::string& kind, const std::vector<std::string>& args) {

@@ -80,12 +80,12 @@ class Hooks {
     int ifindex = 0;
     bool is_loopback = false;
     unsigned users = 0;
-    HookPrograms programs;
     std::unique_ptr<bpf::Attachment> first;
     std::unique_ptr<bpf::Attachment> second;
   };
 
-  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, bool egress);
+  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, int program_fd,
+                                                      bool egress);
   Status Open(unsigned index, Hook* hook);
   using Lanes = std::map<bpf::NetnsId, LaneDevice>;
 

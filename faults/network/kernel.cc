@@ -1,10 +1,13 @@
 #include "faults/network/kernel.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <sys/random.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 
 #include "bpf/verifier_log.h"
 #include "datapath.skel.h"
@@ -17,13 +20,12 @@ struct CloseSkeleton {
 };
 using Skeleton = std::unique_ptr<datapath, CloseSkeleton>;
 
-StatusOr<Skeleton> Open(unsigned hook, uint64_t magic) {
+StatusOr<Skeleton> Open(uint64_t magic) {
   Skeleton skeleton(datapath__open());
   if (!skeleton) {
     return MakeError(StatusCode::kInternal, "opening the network programs failed: {}",
                      ErrnoText(errno));
   }
-  skeleton->rodata->fl_hook_id = hook;
   skeleton->rodata->fl_magic = magic;
   return skeleton;
 }
@@ -36,7 +38,9 @@ Status LoadInto(const Skeleton& skeleton) {
 
 bpf::UniqueFd Duplicate(int fd) { return bpf::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
-// The programs' constants are a map of each copy's own.
+constexpr int kPass = -1;  // TCX_NEXT, TC_ACT_UNSPEC
+
+// The programs' constants are a map of their own.
 bool IsShared(const bpf_map* map) { return std::string(bpf_map__name(map)).starts_with("fl_"); }
 
 }  // namespace
@@ -46,15 +50,26 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
   if (getrandom(&kernel->magic_, sizeof(kernel->magic_), 0) != sizeof(kernel->magic_)) {
     return MakeError(StatusCode::kInternal, "no random bytes: {}", ErrnoText(errno));
   }
-  FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(0, kernel->magic_));
-  bpf_program__set_autoload(skeleton->progs.fl_egress, false);
-  bpf_program__set_autoload(skeleton->progs.fl_ingress, false);
+  FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(kernel->magic_));
   FL_RETURN_IF_ERROR(LoadInto(skeleton));
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
     if (IsShared(map)) kernel->maps_[bpf_map__name(map)] = Duplicate(bpf_map__fd(map));
   }
   kernel->lane_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_lane));
+  kernel->directions_ = bpf::UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fl_directions",
+                                                     sizeof(__u32), sizeof(__u32), 2, nullptr));
+  for (const __u32 direction : {FL_EGRESS, FL_INGRESS}) {
+    const int program = bpf_program__fd(direction == FL_EGRESS ? skeleton->progs.fl_egress
+                                                               : skeleton->progs.fl_ingress);
+    if (bpf_map_update_elem(kernel->directions_.get(), &direction, &program, BPF_ANY) != 0) {
+      return MakeError(StatusCode::kInternal, "keeping the network programs failed: {}",
+                       ErrnoText(errno));
+    }
+  }
+  for (__u32 chunk = 1; chunk < FL_CHUNKS; ++chunk) {
+    bpf_map_update_elem(kernel->map_fd("fl_free_chunks"), nullptr, &chunk, BPF_ANY);
+  }
   FL_RETURN_IF_ERROR(kernel->Map());
   return kernel;
 }
@@ -68,8 +83,8 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_counters>::Map(map_fd("fl_counters"), FL_MAX_RULES));
   FL_ASSIGN_OR_RETURN(stats_,
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
-  FL_ASSIGN_OR_RETURN(
-      histograms_, bpf::MappedArray<__u64>::Map(map_fd("fl_histograms"), FL_HIST_AT(FL_HISTS, 0)));
+  FL_ASSIGN_OR_RETURN(chunks_of_, bpf::MappedArray<fl_chunks_of>::Map(map_fd("fl_chunks_of"), 1));
+  FL_ASSIGN_OR_RETURN(chunks_, bpf::MappedArray<fl_chunk>::Map(map_fd("fl_chunks"), FL_CHUNKS));
   FL_ASSIGN_OR_RETURN(events_, EventRing::Open(map_fd("fl_event_ring")));
   return absl::OkStatus();
 }
@@ -85,14 +100,64 @@ Status Kernel::ShareMaps(bpf_object* object) const {
   return absl::OkStatus();
 }
 
+StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+  const bpf::UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "fl_sets_chunk", sizeof(__u32),
+                                         sizeof(fl_bits), FL_SETS_PER_CHUNK, &options));
+  const int inner_fd = map.get();
+  if (!map.valid() || bpf_map_update_elem(map_fd("fl_sets"), &chunk, &inner_fd, BPF_ANY) != 0) {
+    return MakeError(StatusCode::kResourceExhausted, "no room for more filters: {}",
+                     ErrnoText(errno));
+  }
+  FL_ASSIGN_OR_RETURN(auto sets, bpf::MappedArray<fl_bits>::Map(inner_fd, FL_SETS_PER_CHUNK));
+  sets_.push_back(std::move(sets));
+  return sets_.back().data();
+}
+
+void Kernel::FreeCounters(unsigned target) {
+  for (__u32& number : chunks_of_[0].number[target]) {
+    const __u32 gone = __atomic_exchange_n(&number, 0, __ATOMIC_ACQ_REL);
+    if (gone == 0) continue;
+    chunks_[gone] = fl_chunk{};
+    bpf_map_update_elem(map_fd("fl_free_chunks"), nullptr, &gone, BPF_ANY);
+  }
+}
+
+StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
+                                          unsigned direction) const {
+  const auto instruction = [](int code, unsigned to, unsigned from, size_t offset, unsigned value) {
+    bpf_insn made{};
+    made.code = static_cast<__u8>(code);
+    made.dst_reg = static_cast<__u8>(to & 0xf);
+    made.src_reg = static_cast<__u8>(from & 0xf);
+    made.off = static_cast<__s16>(offset);
+    made.imm = static_cast<__s32>(value);
+    return made;
+  };
+  const auto map = static_cast<unsigned>(directions_.get());
+  // skb->cb[FL_HOOK_CB] = hook, then a jump into the map's program; without one the packet passes.
+  const std::array code = {
+      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, hook),
+      instruction(BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2,
+                  offsetof(__sk_buff, cb) + sizeof(__u32) * FL_HOOK_CB, 0),
+      instruction(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, map),
+      instruction(0, 0, 0, 0, 0),
+      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, direction),
+      instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call),
+      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, static_cast<unsigned>(kPass)),
+      instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+  };
+  bpf::UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "Dual BSD/GPL", code.data(),
+                                      code.size(), nullptr));
+  if (program.valid()) return program;
+  return MakeError(StatusCode::kFailedPrecondition, "the kernel refused a hook's program: {}",
+                   ErrnoText(errno));
+}
+
 StatusOr<HookPrograms> Kernel::LoadHook(unsigned hook) {
-  FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(hook, magic_));
-  bpf_program__set_autoload(skeleton->progs.fl_lane, false);
-  FL_RETURN_IF_ERROR(ShareMaps(skeleton->obj));
-  FL_RETURN_IF_ERROR(LoadInto(skeleton));
   HookPrograms programs;
-  programs.egress = Duplicate(bpf_program__fd(skeleton->progs.fl_egress));
-  programs.ingress = Duplicate(bpf_program__fd(skeleton->progs.fl_ingress));
+  FL_ASSIGN_OR_RETURN(programs.egress, LoadEntry("fl_egress", hook, FL_EGRESS));
+  FL_ASSIGN_OR_RETURN(programs.ingress, LoadEntry("fl_ingress", hook, FL_INGRESS));
   return programs;
 }
 

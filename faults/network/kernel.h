@@ -1,12 +1,12 @@
-// The BPF object: its maps, shared by all hooks, and a copy of its programs for each hook.
+// The BPF object: its maps and its programs, shared by all hooks, and what is attached at each.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "base/log_linear.h"
 #include "base/status.h"
 #include "bpf/fd.h"
 #include "bpf/map.h"
@@ -24,11 +24,15 @@ struct HookPrograms {
 
 class Kernel {
  public:
-  // Makes the maps and loads the lane's program. FAILED_PRECONDITION when the kernel refuses.
+  // Makes the maps and loads the programs. FAILED_PRECONDITION when the kernel refuses.
   static StatusOr<std::unique_ptr<Kernel>> Load();
 
-  // Programs for the hook of that index (below FL_MAX_HOOKS), not attached to anything.
+  // What to attach at the hook of that index (below FL_MAX_HOOKS): a few instructions, which cost
+  // neither time nor memory worth mentioning.
   StatusOr<HookPrograms> LoadHook(unsigned hook);
+
+  // Makes the vectors of that chunk of fl_sets, all empty; they live as long as this.
+  StatusOr<fl_bits*> AddSets(unsigned chunk);
 
   // Lets another object's maps of the same names be these; before it is loaded.
   Status ShareMaps(bpf_object* object) const;
@@ -45,25 +49,47 @@ class Kernel {
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
   EventRing& events() { return *events_; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
-  // FL_HIST_BUCKETS counts; `histogram` is FL_HIST_LATENCY or another.
-  __u64* histogram(unsigned histogram, unsigned target) {
-    return histograms_.data() + FL_HIST_AT(histogram, target);
-  }
+  // Takes out `size` of the target's counters, both multiples of FL_CHUNK_COUNTERS: calls `taken`
+  // with place behind `first` and count for each that is not 0.
+  template <typename Taken>
+  void TakeCounters(unsigned target, unsigned first, unsigned size, const Taken& taken);
+  // The target's counters become 0 and take no memory: nobody may count for it.
+  void FreeCounters(unsigned target);
 
  private:
   Kernel() = default;
   Status Map();
+  // The program that is attached at a hook: notes which it is, and goes on in a shared one.
+  StatusOr<bpf::UniqueFd> LoadEntry(const char* name, unsigned hook, unsigned direction) const;
 
   uint64_t magic_ = 0;
   std::map<std::string, bpf::UniqueFd> maps_;  // by name, without the programs' constants
   bpf::UniqueFd lane_program_;
+  bpf::UniqueFd directions_;  // programs by direction
   bpf::MappedArray<fl_tables> tables_;
+  std::vector<bpf::MappedArray<fl_bits>> sets_;  // by chunk
   bpf::MappedArray<fl_lease> lease_;
   bpf::MappedArray<fl_lane_prefix> parked_;
   bpf::MappedArray<fl_counters> counters_;
   bpf::MappedArray<fl_target_stats> stats_;
-  bpf::MappedArray<__u64> histograms_;
+  bpf::MappedArray<fl_chunks_of> chunks_of_;
+  bpf::MappedArray<fl_chunk> chunks_;
   std::unique_ptr<EventRing> events_;
 };
+
+template <typename Taken>
+void Kernel::TakeCounters(unsigned target, unsigned first, unsigned size, const Taken& taken) {
+  for (unsigned at = 0; at < size; at += FL_CHUNK_COUNTERS) {
+    const auto& numbers = chunks_of_[0].number[target];
+    const uint32_t number =
+        __atomic_load_n(&numbers[(first + at) / FL_CHUNK_COUNTERS], __ATOMIC_ACQUIRE);
+    if (number == 0) continue;
+    for (unsigned i = 0; i < FL_CHUNK_COUNTERS; ++i) {
+      __u64* count = &chunks_[number].count[i];
+      if (__atomic_load_n(count, __ATOMIC_RELAXED) == 0) continue;
+      taken(at + i, __atomic_exchange_n(count, 0, __ATOMIC_RELAXED));
+    }
+  }
+}
 
 }  // namespace faultline::network

@@ -38,27 +38,27 @@ static __always_inline int fl_left_out(__u64 seed, __u64 salt, __u64 name, __u64
   return (__u32)fl_mix(seed ^ salt ^ fl_mix(name)) < out;
 }
 
-/* Reads the first bytes of the payload, for fl_begins. */
-__noinline int fl_look_inside(struct __sk_buff* skb, struct fl_packet* p) {
-  __u32 last;
-  if (!p || !p->payload_bytes) return 0;
-  last = (p->payload_bytes < FL_FIRST_BYTES ? p->payload_bytes : FL_FIRST_BYTES) - 1;
+/* Whether the payload begins with the bytes that the rule names. Global, as the function below:
+ * verified once, by itself. */
+__noinline int fl_begins(struct __sk_buff* skb, __u32 id, struct fl_packet* p) {
+  __u8 first[FL_FIRST_BYTES] = {};
+  __u32 zero = 0, last;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_narrow* n;
+  if (!t || !p) return 0;
+  n = &t->rule[id & (FL_MAX_RULES - 1)].narrow;
+  if (p->payload_bytes < n->first_bytes) return 0;
+  last = n->first_bytes - 1;
   /* Hidden from the compiler, which would drop the mask: older verifiers learn only from it that
    * the size is not 0. */
   asm volatile("" : "+r"(last));
   last &= FL_FIRST_BYTES - 1;
-  return bpf_skb_load_bytes(skb, p->payload_offset, p->first, last + 1);
-}
-
-/* Whether the payload begins with the rule's bytes. Inlined: older kernels count the stacks of all
- * calls together, and there is none left for one more. */
-static __always_inline int fl_begins(struct fl_narrow* n, struct fl_packet* p) {
+  if (bpf_skb_load_bytes(skb, p->payload_offset, first, last + 1)) return 0;
   for (__u32 i = 0; i < FL_FIRST_BYTES; i++)
-    if (i < n->first_bytes && n->first[i] != p->first[i]) return 0;
+    if (i <= last && n->first[i] != first[i]) return 0;
   return 1;
 }
 
-/* Global: verified once, by itself. */
 __noinline int fl_admits(__u32 id, struct fl_packet* p) {
   __u32 zero = 0;
   struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
@@ -76,7 +76,6 @@ __noinline int fl_admits(__u32 id, struct fl_packet* p) {
     if ((p->tcp_flags & n->tcp_flags_mask) != n->tcp_flags) return 0;
   }
   if (p->payload_bytes < n->min_payload) return 0;
-  if (n->first_bytes && !fl_begins(n, p)) return 0;
   if (n->peers_out && fl_left_out(rule->seed, FL_SALT_PEERS, fl_peer_hash(p), n->peers_out))
     return 0;
   if (n->flows_out && fl_left_out(rule->seed, FL_SALT_FLOWS, fl_flow_hash(p), n->flows_out))

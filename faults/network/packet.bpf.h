@@ -31,8 +31,7 @@ struct fl_packet {
   __u8 icmp6_type; /* 0: not ICMPv6, or a later fragment */
   __u8 shielded;   /* only rules that say so may touch it: the caller's */
   __u32 ip_bytes;
-  __u8 first[FL_FIRST_BYTES]; /* of the payload, when a rule asks for them; else 0 */
-  __u32 count;                /* as how many packets it counts: the caller's */
+  __u32 count; /* as how many packets it counts, once it is classified */
 };
 
 #define FL_TCP_FIN 0x01

@@ -91,12 +91,13 @@ static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes,
 }
 
 /* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports, and none has
- * what begins behind FL_HEADER_BYTES. */
-static __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
+ * what begins behind FL_HEADER_BYTES. Global: its many branches are verified once. */
+__noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
   void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
   __u32 l4_bytes = 0;
   __u8 first = 1;
   int protocol;
+  if (!p) return -1;
   if (skb->protocol == bpf_htons(ETH_P_IP))
     protocol = fl_parse_ipv4(data, end, skb->len, direction, p, &l4_bytes, &first);
   else if (skb->protocol == bpf_htons(ETH_P_IPV6))

@@ -4,8 +4,7 @@
 #define FAULTLINE_NETWORK_RECEIVER_BPF_H
 
 #include "faults/network/core_types.bpf.h"
-#include "faults/network/packet.bpf.h"
-#include "faults/network/table_maps.bpf.h"
+#include "faults/network/found.bpf.h"
 
 /* The packet's socket is looked up by this; returns its size. */
 static __always_inline __u32 fl_tuple_of(struct fl_packet* p, struct bpf_sock_tuple* tuple) {
@@ -52,29 +51,24 @@ static __always_inline struct cgroup* fl_receiver_cgroup(struct __sk_buff* skb,
   return own;
 }
 
-/* Keeps of `set` what names no cgroup, and the rules that name one which the receiver belongs to.
- * What a target sends is all that is measured by cgroup. Global: verified once, by itself, and with
- * a stack of its own, of which older kernels give the programs little. */
-__noinline int fl_keep_receivers(struct __sk_buff* skb, struct fl_packet* p, struct fl_bits* set) {
+/* Finds the cgroups that a packet's receiver is in. Of rules: what a target sends is all that is
+ * measured by cgroup. Global: verified once, by itself, and with a stack of its own, of which older
+ * kernels give the programs little. */
+__noinline int fl_find_receivers(struct __sk_buff* skb, struct fl_packet* p,
+                                 struct fl_search* search) {
   __u32 zero = 0, depth;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_bits inside = {};
   struct cgroup* own;
-  if (!t || !p || !set) return 0;
+  if (!t || !p || !search) return 0;
+  search->cgroups_of_rules = 1;
   own = fl_receiver_cgroup(skb, p);
   depth = own ? BPF_CORE_READ(own, level) : 0;
   for (__u32 level = 0; own && level < FL_CGROUP_LEVELS && level <= depth; level++) {
     struct cgroup* ancestor = 0;
-    struct fl_bits* bits;
-    __u64 id;
     if (!(t->cgroup_levels >> level & 1)) continue;
     if (bpf_core_read(&ancestor, sizeof(ancestor), &own->ancestors[level])) continue;
-    id = BPF_CORE_READ(ancestor, kn, id);
-    bits = bpf_map_lookup_elem(&fl_cgroups, &id);
-    if (!bits) continue;
-    for (int i = 0; i < FL_RULE_WORDS; i++) inside.word[i] |= bits->word[i];
+    fl_add_cgroup(BPF_CORE_READ(ancestor, kn, id), search);
   }
-  for (int i = 0; i < FL_WORDS; i++) set->word[i] &= t->any_cgroup.word[i] | inside.word[i];
   return 0;
 }
 

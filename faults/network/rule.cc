@@ -80,4 +80,14 @@ StatusOr<RulePlan> PlanRule(const Any& config, const chaos::v1::Target& target, 
   return MakeError(StatusCode::kInvalidArgument, "'{}' is not a network fault", config.type_url());
 }
 
+fl_rule ToKernelRule(const RulePlan& plan, const faults::ArmRequest& request, uint64_t seed) {
+  return {.deadline_ns = request.deadline_boottime_ns,
+          .seed = request.seed,
+          .choice_seed = seed,
+          .action = plan.action.action,
+          .exposes = plan.exposes ? 1u : 0u,
+          .choice = plan.action.choice,
+          .narrow = plan.narrow};
+}
+
 }  // namespace faultline::network

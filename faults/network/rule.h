@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
+#include "faults/driver.h"
 #include "faults/network/named_peers.h"
 #include "faults/network/plan.h"
 #include "faults/network/tables.h"
@@ -25,5 +26,8 @@ struct RulePlan {
 // INVALID_ARGUMENT for a message that is not of this group.
 StatusOr<RulePlan> PlanRule(const google::protobuf::Any& config, const chaos::v1::Target& target,
                             uint64_t seed);
+
+// What the kernel's programs are told of it; `seed` as for PlanRule.
+fl_rule ToKernelRule(const RulePlan& plan, const faults::ArmRequest& request, uint64_t seed);
 
 }  // namespace faultline::network

@@ -14,7 +14,7 @@ constexpr std::array<const char*, FL_REASONS> kReasons = {
     "HTTP/2 answers out of turn",
     "QUIC answers out of turn",
     "who asks on a connection that began before the agent cannot be told",
-    "",
+    "the agent has no room for so many different times of so many targets",
     "",
     "",
 };
@@ -22,13 +22,14 @@ constexpr std::array<const char*, FL_REASONS> kReasons = {
 uint64_t Take(__u64* counter) { return __atomic_exchange_n(counter, 0, __ATOMIC_RELAXED); }
 uint64_t Read(const __u64& counter) { return __atomic_load_n(&counter, __ATOMIC_RELAXED); }
 
-void TakeHistogram(__u64* buckets, chaos::v1::SparseHistogram* histogram) {
+void TakeHistogram(Kernel* kernel, unsigned target, unsigned hist,
+                   chaos::v1::SparseHistogram* histogram) {
   histogram->set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
-  for (unsigned i = 0; i < FL_HIST_BUCKETS; ++i) {
-    if (Read(buckets[i]) == 0) continue;
-    histogram->add_index(i);
-    histogram->add_count(Take(&buckets[i]));
-  }
+  kernel->TakeCounters(target, FL_COUNTERS_OF_HIST(hist), FL_HIST_BUCKETS,
+                       [histogram](unsigned bucket, uint64_t count) {
+                         histogram->add_index(bucket);
+                         histogram->add_count(count);
+                       });
 }
 
 void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
@@ -36,10 +37,10 @@ void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
   fl_target_stats& stats = kernel->stats(target);
   chaos::v1::TrafficDetail traffic;
   if (Take(&stats.events[FL_EVENT_HANDSHAKE]) != 0) {
-    TakeHistogram(kernel->histogram(FL_HIST_HANDSHAKE, target), traffic.mutable_handshake());
+    TakeHistogram(kernel, target, FL_HIST_HANDSHAKE, traffic.mutable_handshake());
   }
   if (Take(&stats.events[FL_EVENT_RTT]) != 0) {
-    TakeHistogram(kernel->histogram(FL_HIST_RTT, target), traffic.mutable_smoothed_rtt());
+    TakeHistogram(kernel, target, FL_HIST_RTT, traffic.mutable_smoothed_rtt());
   }
   if (Take(&stats.events[FL_EVENT_DROP]) != 0) drops->Take(target, &traffic);
   traffic.set_unpaired_handshakes(Take(&stats.events[FL_EVENT_UNPAIRED_HANDSHAKE]));
@@ -79,13 +80,14 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned ta
   // The kernel counts a sample after its bucket: when there is none, no bucket has changed that
   // the next call would not see.
   if (Take(&stats.samples) != 0) {
-    TakeHistogram(kernel->histogram(FL_HIST_LATENCY, target), sample.mutable_latency());
+    TakeHistogram(kernel, target, FL_HIST_LATENCY, sample.mutable_latency());
   }
   return sample;
 }
 
 void ClearSample(Kernel* kernel, DropWatch* drops, unsigned target) {
   (void)TakeSample(kernel, drops, target);
+  kernel->FreeCounters(target);
 }
 
 chaos::v1::FaultCounters ToCounters(const faults::FaultKey& key, const fl_counters& counters,

@@ -10,7 +10,8 @@
 namespace faultline::network {
 
 // What was measured on that target since the last TakeSample or ClearSample; takes it out of the
-// shared memory while packets go on.
+// shared memory while packets go on. ClearSample is for a target that is not measured: it gives
+// back the memory of its counters.
 chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned target);
 void ClearSample(Kernel* kernel, DropWatch* drops, unsigned target);
 

@@ -9,7 +9,7 @@
 #include "faults/network/tell.bpf.h"
 
 static __always_inline void fl_tell_reset(struct fl_packet* p, struct fl_sight* sight,
-                                          struct fl_seen* seen, __u64 targets) {
+                                          struct fl_seen* seen, struct fl_targets* targets) {
   int refused =
       seen->event == FL_EVENT_REFUSED + FL_EGRESS || seen->event == FL_EVENT_REFUSED + FL_INGRESS;
   struct fl_news news = {.type = refused ? FL_TELL_REFUSED : FL_TELL_RESET,
@@ -19,9 +19,9 @@ static __always_inline void fl_tell_reset(struct fl_packet* p, struct fl_sight* 
 
 /* Most packets tell nothing. Global: verified once, by itself, and not for each way to it. */
 __noinline int fl_see(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
-                      struct fl_turn* turn, __u64 targets) {
+                      struct fl_turn* turn, struct fl_targets* targets) {
   struct fl_seen seen = {};
-  if (!p || !sight || !turn || p->protocol != FL_PROTO_TCP) return 0;
+  if (!p || !sight || !turn || !targets || p->protocol != FL_PROTO_TCP) return 0;
   if (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) fl_see_handshake(p, sight, &seen);
   if (turn->answers) fl_see_answer(skb, p, &seen);
   if (sight->direction == FL_EGRESS && sight->first &&

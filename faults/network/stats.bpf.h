@@ -6,6 +6,20 @@
 #include <bpf/bpf_helpers.h>
 
 #include "faults/network/datapath.h"
+#include "faults/network/lowest_bit.bpf.h"
+
+/* A set of targets. */
+struct fl_targets {
+  __u64 words; /* bit i is set when word i is not 0 */
+  __u64 word[FL_TARGET_WORDS];
+};
+
+/* Runs what follows with `target`, a __u32, for each of them. No `break`. */
+#define FL_FOR_EACH_TARGET(targets, target)                                               \
+  for (__u32 fl_at = 0; fl_at < FL_TARGET_WORDS && (targets)->words >> fl_at; fl_at++)    \
+    for (__u64 fl_rest = (targets)->word[fl_at], fl_turn_ = 0;                            \
+         fl_turn_ < 64 && fl_rest && ((target) = fl_at * 64 + fl_lowest_bit(fl_rest), 1); \
+         fl_rest &= fl_rest - 1, fl_turn_++)
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -14,5 +28,48 @@ struct {
   __type(key, __u32);
   __type(value, struct fl_target_stats);
 } fl_stats SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct fl_chunks_of);
+} fl_chunks_of SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, FL_CHUNKS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct fl_chunk);
+} fl_chunks SEC(".maps");
+
+/* Numbers of chunks that are nobody's, all 0. */
+struct {
+  __uint(type, BPF_MAP_TYPE_QUEUE);
+  __uint(max_entries, FL_CHUNKS);
+  __type(value, __u32);
+} fl_free_chunks SEC(".maps");
+
+/* Adds one to a counter of the target; -1 when there is no room for it. */
+static __always_inline int fl_add_one(__u32 target, __u32 counter) {
+  __u32 zero = 0, place = counter / FL_CHUNK_COUNTERS, number, other;
+  struct fl_chunks_of* chunks = bpf_map_lookup_elem(&fl_chunks_of, &zero);
+  struct fl_chunk* chunk;
+  if (!chunks || target >= FL_MAX_TARGETS || place >= FL_TARGET_CHUNKS) return -1;
+  number = *(volatile __u32*)&chunks->number[target][place];
+  if (!number) {
+    if (bpf_map_pop_elem(&fl_free_chunks, &number)) return -1;
+    other = __sync_val_compare_and_swap(&chunks->number[target][place], 0, number);
+    if (other) {
+      bpf_map_push_elem(&fl_free_chunks, &number, 0);
+      number = other;
+    }
+  }
+  chunk = bpf_map_lookup_elem(&fl_chunks, &number);
+  if (chunk) __sync_fetch_and_add(&chunk->count[counter & (FL_CHUNK_COUNTERS - 1)], 1);
+  return 0;
+}
 
 #endif

@@ -17,6 +17,21 @@ struct {
   __type(value, struct fl_tables);
 } fl_tables SEC(".maps");
 
+/* User space puts the chunks in, the first one before any program runs. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, FL_SET_CHUNKS);
+  __type(key, __u32);
+  __array(
+      values, struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, FL_SETS_PER_CHUNK);
+        __uint(map_flags, BPF_F_MMAPABLE);
+        __type(key, __u32);
+        __type(value, struct fl_bits);
+      });
+} fl_sets SEC(".maps");
+
 struct {
   __uint(type, BPF_MAP_TYPE_LPM_TRIE);
   __uint(max_entries, FL_MAX_PREFIXES);
@@ -29,7 +44,14 @@ struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, FL_MAX_TARGETS);
   __type(key, __u64);
-  __type(value, struct fl_bits);
+  __type(value, __u32); /* number of the vector of those that name the cgroup */
 } fl_cgroups SEC(".maps");
+
+/* The vector of that number; 0 for one that nobody has made. */
+static __always_inline struct fl_bits* fl_set(__u32 number) {
+  __u32 chunk = number / FL_SETS_PER_CHUNK, place = number % FL_SETS_PER_CHUNK;
+  void* sets = bpf_map_lookup_elem(&fl_sets, &chunk);
+  return sets ? bpf_map_lookup_elem(sets, &place) : 0;
+}
 
 #endif

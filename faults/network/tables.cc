@@ -3,135 +3,177 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <cstring>
 
 namespace faultline::network {
 namespace {
 
-constexpr unsigned kMappedIpv4Bits = 96;
+using Way = NetworkSets::Way;
 
-void Store(__u64* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
-
-void Assign(fl_bits* bits, unsigned bit, bool on) {
-  const uint64_t mask = uint64_t{1} << (bit % 64);
-  __u64* word = &bits->word[bit / 64];
-  Store(word, on ? *word | mask : *word & ~mask);
-}
-
-// Address as in fl_prefix_key, with the length in it.
-std::pair<std::array<uint8_t, 16>, unsigned> Mapped(const Cidr& cidr) {
-  if (cidr.ipv6) return {cidr.address, cidr.prefix_bits};
-  std::array<uint8_t, 16> address{};
-  address[10] = address[11] = 0xff;
-  std::copy_n(cidr.address.begin(), 4, address.begin() + 12);
-  return {address, kMappedIpv4Bits + cidr.prefix_bits};
-}
-
-// True when every address of `inner` is in `outer`; both are side, address, bits.
-bool Covers(const std::array<uint8_t, 18>& outer, const std::array<uint8_t, 18>& inner) {
-  const unsigned bits = outer[17];
-  if (outer[0] != inner[0] || bits > inner[17]) return false;
-  for (unsigned i = 0; i < bits; ++i) {
-    const unsigned mask = 0x80u >> (i % 8);
-    if ((outer[1 + i / 8] & mask) != (inner[1 + i / 8] & mask)) return false;
+// Sorted, without overlaps.
+std::vector<PortRange> Apart(std::vector<PortRange> ranges) {
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<PortRange> apart;
+  for (const PortRange& range : ranges) {
+    if (!apart.empty() && range.first <= apart.back().last) {
+      apart.back().last = std::max(apart.back().last, range.last);
+    } else {
+      apart.push_back(range);
+    }
   }
-  return true;
+  return apart;
 }
 
-fl_prefix_key ToKey(const std::array<uint8_t, 18>& prefix) {
-  fl_prefix_key key{};
-  key.prefix_bits = 8u + prefix[17];
-  key.side = prefix[0];
-  std::copy_n(prefix.begin() + 1, 16, key.address);
-  return key;
+std::vector<Cidr> EachOnce(std::vector<Cidr> cidrs) {
+  std::sort(cidrs.begin(), cidrs.end());
+  cidrs.erase(std::unique(cidrs.begin(), cidrs.end()), cidrs.end());
+  return cidrs;
 }
 
-Status UpdateFailed(const char* what) {
-  return MakeError(StatusCode::kResourceExhausted, "the kernel's table of {} is full: {}", what,
-                   ErrnoText(errno));
+// Those of `some` that are not among `others`.
+std::vector<Cidr> Without(const std::vector<Cidr>& some, const std::vector<Cidr>& others) {
+  std::vector<Cidr> rest;
+  std::copy_if(some.begin(), some.end(), std::back_inserter(rest), [&](const Cidr& cidr) {
+    return std::find(others.begin(), others.end(), cidr) == others.end();
+  });
+  return rest;
 }
 
 }  // namespace
 
-Tables::Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd)
-    : memory_(memory), prefixes_fd_(prefixes_fd), cgroups_fd_(cgroups_fd) {}
+unsigned ShapeOf(const Filter& filter) {
+  unsigned shape = 0;
+  for (const bool asked : {!filter.protocols.empty(), filter.ports[FL_LOCAL].has_value(),
+                           filter.ports[FL_PEER].has_value(), !filter.prefixes[FL_LOCAL].empty(),
+                           !filter.prefixes[FL_PEER].empty(), filter.cgroup.has_value()}) {
+    shape = shape << 1 | (asked ? 1 : 0);
+  }
+  return shape;
+}
+
+Tables::Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd, BitSets::Grow grow)
+    : memory_(memory),
+      cgroups_fd_(cgroups_fd),
+      sets_(std::move(grow)),
+      ports_{PortSets(memory->port_set[FL_LOCAL], &sets_),
+             PortSets(memory->port_set[FL_PEER], &sets_)},
+      networks_(prefixes_fd, &sets_) {}
 
 Status Tables::Set(unsigned bit, const Filter& filter) {
+  FL_RETURN_IF_ERROR(Prepare(bit, filter));
+  Publish(bit, filter);
+  return absl::OkStatus();
+}
+
+Status Tables::Replace(unsigned old, unsigned bit, const Filter& filter) {
+  const auto held = filters_.find(old);
+  if (held == filters_.end()) return Set(bit, filter);
+  FL_RETURN_IF_ERROR(Prepare(bit, filter));
+  if (held->second.hook == filter.hook) {
+    for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
+      const bool wanted = direction == FL_EGRESS ? filter.egress : filter.ingress;
+      if (wanted) Exchange(&memory_->hook[filter.hook].bits[direction], old, bit);
+    }
+  } else {
+    Publish(bit, filter);
+  }
+  Withdraw(old, held->second);
+  Forget(old);
+  return absl::OkStatus();
+}
+
+Status Tables::Prepare(unsigned bit, const Filter& wanted) {
+  Filter filter = wanted;
+  for (auto& ports : filter.ports) {
+    if (ports) ports = Apart(std::move(*ports));
+  }
+  for (auto& prefixes : filter.prefixes) prefixes = EachOnce(std::move(prefixes));
+  filter.excluded = EachOnce(std::move(filter.excluded));
   filters_.emplace(bit, filter);
   SetIndependent(bit, filter, true);
-  Status status = CompilePorts(FL_LOCAL);
-  if (status.ok()) status = CompilePorts(FL_PEER);
-  if (status.ok()) status = CompilePrefixes();
-  if (status.ok()) status = CompileCgroups();
-  if (!status.ok()) {
-    Clear(bit);
-    return status;
+  Status status = absl::OkStatus();
+  for (const unsigned side : {FL_LOCAL, FL_PEER}) {
+    if (status.ok() && filter.ports[side]) status = ports_[side].Add(bit, *filter.ports[side]);
   }
-  Publish(bit, filter);
+  if (status.ok()) status = AddNetworks(bit, filter);
+  if (status.ok() && filter.cgroup) status = JoinCgroup(bit, *filter.cgroup);
+  if (!status.ok()) Forget(bit);
+  return status;
+}
+
+Status Tables::AddNetworks(unsigned bit, const Filter& filter) {
+  for (const unsigned side : {FL_LOCAL, FL_PEER}) {
+    for (const Cidr& cidr : filter.prefixes[side]) {
+      FL_RETURN_IF_ERROR(networks_.Add(bit, side, cidr, Way::kIn));
+    }
+  }
+  for (const Cidr& cidr : filter.excluded) {
+    FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kOut));
+  }
   return absl::OkStatus();
 }
 
 Status Tables::SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr> excluded) {
   const auto found = filters_.find(bit);
   if (found == filters_.end()) return absl::OkStatus();
-  found->second.prefixes[FL_PEER] = std::move(peers);
-  found->second.excluded = std::move(excluded);
-  FL_RETURN_IF_ERROR(CompilePrefixes());
-  Assign(&memory_->excluding, bit, !found->second.excluded.empty());
+  peers = EachOnce(std::move(peers));
+  excluded = EachOnce(std::move(excluded));
+  Filter& filter = found->second;
+  auto& in = filter.prefixes[FL_PEER];
+  auto& out = filter.excluded;
+  const auto gone = Without(in, peers), no_longer_out = Without(out, excluded);
+  // What is new is written down before it is told, so that Forget takes it back.
+  const auto come = Without(peers, in), now_out = Without(excluded, out);
+  in.insert(in.end(), come.begin(), come.end());
+  out.insert(out.end(), now_out.begin(), now_out.end());
+  for (const Cidr& cidr : now_out) {
+    FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kOut));
+  }
+  if (!out.empty()) Assign(&memory_->excluding, bit, true);
+  for (const Cidr& cidr : come) FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kIn));
+  for (const Cidr& cidr : no_longer_out) networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
+  for (const Cidr& cidr : gone) networks_.Remove(bit, FL_PEER, cidr, Way::kIn);
+  in = std::move(peers);
+  out = std::move(excluded);
+  Assign(&memory_->excluding, bit, !out.empty());
   return absl::OkStatus();
 }
 
 void Tables::Clear(unsigned bit) {
   const auto found = filters_.find(bit);
   if (found == filters_.end()) return;
-  const Filter filter = found->second;
-  Withdraw(bit, filter);
-  filters_.erase(found);
-  SetIndependent(bit, filter, false);
-  // Shrinking needs no room, so these cannot fail in a way that matters: what stays behind names a
-  // bit that no hook has.
-  (void)CompilePorts(FL_LOCAL);
-  (void)CompilePorts(FL_PEER);
-  (void)CompilePrefixes();
-  (void)CompileCgroups();
+  Withdraw(bit, found->second);
+  Forget(bit);
 }
 
-void Tables::SetRule(unsigned index, const fl_rule& rule, bool exposes) {
-  memory_->rule[index] = rule;
-  Assign(&memory_->exposing, index, exposes);
-  Assign(&memory_->looking_inside, index, rule.narrow.first_bytes != 0);
-  for (unsigned action = 0; action < FL_ACTS; ++action) {
-    Assign(&memory_->by_action[action], index, action == rule.action);
+void Tables::Forget(unsigned bit) {
+  const auto found = filters_.find(bit);
+  const Filter& filter = found->second;
+  SetIndependent(bit, filter, false);
+  for (const unsigned side : {FL_LOCAL, FL_PEER}) {
+    if (filter.ports[side]) ports_[side].Remove(bit, *filter.ports[side]);
+    for (const Cidr& cidr : filter.prefixes[side]) networks_.Remove(bit, side, cidr, Way::kIn);
   }
+  for (const Cidr& cidr : filter.excluded) networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
+  if (filter.cgroup) LeaveCgroup(bit, *filter.cgroup);
+  filters_.erase(found);
 }
 
 bool Tables::IsSet(unsigned bit) const {
   const auto found = filters_.find(bit);
   if (found == filters_.end()) return false;
   const fl_hook& hook = memory_->hook[found->second.hook];
-  const uint64_t mask = uint64_t{1} << (bit % 64);
-  return ((hook.bits[FL_EGRESS].word[bit / 64] | hook.bits[FL_INGRESS].word[bit / 64]) & mask) != 0;
+  return Has(hook.bits[FL_EGRESS], bit) || Has(hook.bits[FL_INGRESS], bit);
 }
 
 void Tables::Publish(unsigned bit, const Filter& filter) {
   fl_hook& hook = memory_->hook[filter.hook];
-  for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
-    if (!(direction == FL_EGRESS ? filter.egress : filter.ingress)) continue;
-    Assign(&hook.bits[direction], bit, true);
-    __atomic_or_fetch(&hook.words[direction], 1u << (bit / 64), __ATOMIC_RELEASE);
-  }
+  if (filter.egress) Assign(&hook.bits[FL_EGRESS], bit, true);
+  if (filter.ingress) Assign(&hook.bits[FL_INGRESS], bit, true);
 }
 
 void Tables::Withdraw(unsigned bit, const Filter& filter) {
-  fl_hook& hook = memory_->hook[filter.hook];
-  for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
-    Assign(&hook.bits[direction], bit, false);
-    if (hook.bits[direction].word[bit / 64] == 0) {
-      __atomic_and_fetch(&hook.words[direction], ~(1u << (bit / 64)), __ATOMIC_RELEASE);
-    }
-  }
+  for (fl_bits& bits : memory_->hook[filter.hook].bits) Assign(&bits, bit, false);
 }
 
 void Tables::SetIndependent(unsigned bit, const Filter& filter, bool on) {
@@ -141,144 +183,47 @@ void Tables::SetIndependent(unsigned bit, const Filter& filter, bool on) {
   }
   for (const unsigned side : {FL_LOCAL, FL_PEER}) {
     Assign(&memory_->any_port[side], bit, on && !filter.ports[side]);
-    Assign(&memory_->any_address[side], bit, on && filter.prefixes[side].empty());
+    const bool any = filter.prefixes[side].empty();
+    Assign(&memory_->any_address[side], bit, on && any);
+    Assign(&memory_->by_address[side], bit, on && !any);
   }
   Assign(&memory_->excluding, bit, on && !filter.excluded.empty());
   Assign(&memory_->any_cgroup, bit, on && !filter.cgroup);
+  Assign(&memory_->by_cgroup, bit, on && filter.cgroup);
 }
 
-std::vector<Tables::Segment> Tables::SegmentsOf(unsigned side) const {
-  // The bits that begin or end to hold at a port.
-  std::map<uint32_t, Bits> edges;
-  for (const auto& [bit, filter] : filters_) {
-    if (!filter.ports[side]) continue;
-    std::vector<PortRange> ranges = *filter.ports[side];
-    std::sort(ranges.begin(), ranges.end());
-    uint32_t covered = 0;  // ports below it have been seen to
-    for (const PortRange& range : ranges) {
-      const uint32_t first = std::max<uint32_t>(range.first, covered), end = range.last + 1u;
-      if (first >= end) continue;
-      for (const uint32_t edge : {first, end}) {
-        edges.try_emplace(edge).first->second[bit / 64] ^= uint64_t{1} << (bit % 64);
-      }
-      covered = end;
+Status Tables::JoinCgroup(unsigned bit, const Filter::Cgroup& wanted) {
+  Cgroup& cgroup = cgroups_[wanted.id];
+  ++cgroup.users;
+  if (cgroup.set == 0) {
+    FL_ASSIGN_OR_RETURN(cgroup.set, sets_.Make());
+    cgroup.level = wanted.level;
+    ++on_level_[cgroup.level % on_level_.size()];
+    const __u32 set = cgroup.set;
+    if (bpf_map_update_elem(cgroups_fd_, &wanted.id, &set, BPF_ANY) != 0) {
+      return MakeError(StatusCode::kResourceExhausted, "the kernel's table of cgroups is full: {}",
+                       ErrnoText(errno));
     }
+    __atomic_or_fetch(&memory_->cgroup_levels, uint64_t{1} << cgroup.level, __ATOMIC_RELEASE);
   }
-  std::vector<Segment> segments;
-  Bits bits{};
-  for (auto edge = edges.begin(); edge != edges.end(); ++edge) {
-    for (unsigned i = 0; i < FL_WORDS; ++i) bits[i] ^= edge->second[i];
-    if (bits == Bits{}) continue;
-    const auto last = static_cast<uint16_t>(std::next(edge)->first - 1);
-    segments.push_back({{static_cast<uint16_t>(edge->first), last}, bits});
-  }
-  return segments;
-}
-
-StatusOr<unsigned> Tables::ClassOf(unsigned side, const Bits& bits, std::set<unsigned>* used) {
-  const auto known = class_of_bits_[side].find(bits);
-  if (known != class_of_bits_[side].end()) return known->second;
-  if (used->size() + 1 >= FL_MAX_PORT_CLASSES) {
-    return MakeError(StatusCode::kResourceExhausted,
-                     "filters name more than {} different sets of ports", FL_MAX_PORT_CLASSES - 1);
-  }
-  unsigned number = last_class_[side];
-  // Round and round: a number that a packet on another CPU just read is not soon another set.
-  do number = number % (FL_MAX_PORT_CLASSES - 1) + 1;
-  while (used->contains(number));
-  last_class_[side] = number;
-  used->insert(number);
-  fl_bits* slot = &memory_->port_class_bits[side][number];
-  for (unsigned i = 0; i < FL_WORDS; ++i) Store(&slot->word[i], bits[i]);
-  class_of_bits_[side].emplace(bits, number);
-  return number;
-}
-
-Status Tables::CompilePorts(unsigned side) {
-  std::map<Bits, unsigned> classes;
-  std::set<unsigned> used;
-  for (const auto& [bits, number] : class_of_bits_[side]) used.insert(number);
-  std::vector<uint16_t> wanted(std::size(memory_->port_class[side]));
-  for (const Segment& segment : SegmentsOf(side)) {
-    FL_ASSIGN_OR_RETURN(const unsigned number, ClassOf(side, segment.bits, &used));
-    classes[segment.bits] = number;
-    std::fill(wanted.begin() + segment.ports.first, wanted.begin() + segment.ports.last + 1,
-              static_cast<uint16_t>(number));
-  }
-  for (size_t port = 0; port < wanted.size(); ++port) {
-    __u16* held = &memory_->port_class[side][port];
-    if (*held != wanted[port]) __atomic_store_n(held, wanted[port], __ATOMIC_RELEASE);
-  }
-  class_of_bits_[side] = std::move(classes);
+  Assign(&sets_[cgroup.set], bit, true);
   return absl::OkStatus();
 }
 
-Status Tables::CompilePrefixes() {
-  std::map<PrefixKey, Covering> own;
-  const auto add = [&own](unsigned side, unsigned bit, const Cidr& cidr, Bits Covering::* bits) {
-    const auto [address, length] = Mapped(cidr);
-    PrefixKey key{};
-    key[0] = static_cast<uint8_t>(side);
-    std::copy(address.begin(), address.end(), key.begin() + 1);
-    key[17] = static_cast<uint8_t>(length);
-    (own.try_emplace(key).first->second.*bits)[bit / 64] |= uint64_t{1} << (bit % 64);
-  };
-  for (const auto& [bit, filter] : filters_) {
-    for (const unsigned side : {FL_LOCAL, FL_PEER}) {
-      for (const Cidr& cidr : filter.prefixes[side]) add(side, bit, cidr, &Covering::in);
-    }
-    for (const Cidr& cidr : filter.excluded) add(FL_PEER, bit, cidr, &Covering::out);
-  }
-  std::map<PrefixKey, Covering> wanted;
-  for (const auto& [inner, ignored] : own) {
-    Covering& sum = wanted[inner];
-    for (const auto& [outer, bits] : own) {
-      if (!Covers(outer, inner)) continue;
-      for (unsigned i = 0; i < FL_WORDS; ++i) {
-        sum.in[i] |= bits.in[i];
-        sum.out[i] |= bits.out[i];
-      }
+void Tables::LeaveCgroup(unsigned bit, const Filter::Cgroup& left) {
+  const auto found = cgroups_.find(left.id);
+  if (found == cgroups_.end()) return;
+  Cgroup& cgroup = found->second;
+  if (cgroup.set != 0) Assign(&sets_[cgroup.set], bit, false);
+  if (--cgroup.users > 0) return;
+  if (cgroup.set != 0) {
+    bpf_map_delete_elem(cgroups_fd_, &left.id);
+    sets_.GiveBack(cgroup.set);
+    if (--on_level_[cgroup.level % on_level_.size()] == 0) {
+      __atomic_and_fetch(&memory_->cgroup_levels, ~(uint64_t{1} << cgroup.level), __ATOMIC_RELEASE);
     }
   }
-  for (auto it = prefixes_.begin(); it != prefixes_.end();) {
-    const fl_prefix_key key = ToKey(it->first);
-    if (wanted.contains(it->first) || bpf_map_delete_elem(prefixes_fd_, &key) != 0) {
-      ++it;
-    } else {
-      it = prefixes_.erase(it);
-    }
-  }
-  for (const auto& [prefix, covering] : wanted) {
-    const auto known = prefixes_.find(prefix);
-    if (known != prefixes_.end() && known->second == covering) continue;
-    const fl_prefix_key key = ToKey(prefix);
-    if (bpf_map_update_elem(prefixes_fd_, &key, &covering, BPF_ANY) != 0) {
-      return UpdateFailed("networks");
-    }
-    prefixes_[prefix] = covering;
-  }
-  return absl::OkStatus();
-}
-
-Status Tables::CompileCgroups() {
-  std::map<uint64_t, Bits> wanted;
-  uint64_t levels = 0;
-  for (const auto& [bit, filter] : filters_) {
-    if (!filter.cgroup) continue;
-    wanted[filter.cgroup->id][bit / 64] |= uint64_t{1} << (bit % 64);
-    levels |= uint64_t{1} << filter.cgroup->level;
-  }
-  for (const auto& [id, bits] : cgroups_) {
-    if (!wanted.contains(id)) bpf_map_delete_elem(cgroups_fd_, &id);
-  }
-  for (const auto& [id, bits] : wanted) {
-    if (bpf_map_update_elem(cgroups_fd_, &id, bits.data(), BPF_ANY) != 0) {
-      return UpdateFailed("cgroups");
-    }
-  }
-  cgroups_ = std::move(wanted);
-  Store(&memory_->cgroup_levels, levels);
-  return absl::OkStatus();
+  cgroups_.erase(found);
 }
 
 }  // namespace faultline::network

@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "faults/network/bit_sets.h"
 #include "faults/network/datapath.h"
 #include "faults/network/filter_spec.h"
+#include "faults/network/network_sets.h"
+#include "faults/network/port_sets.h"
 
 namespace faultline::network {
-
-// Position in fl_bits: rules first, then targets.
-constexpr unsigned RuleBit(unsigned rule) { return rule; }
-constexpr unsigned TargetBit(unsigned target) { return FL_MAX_RULES + target; }
 
 // Which packets a bit stands for; all that is given must hold.
 struct Filter {
@@ -36,17 +35,26 @@ struct Filter {
   std::optional<Cgroup> cgroup;
 };
 
+// Which properties a filter asks for, bit by bit: rules of one kind of filter that share words of
+// the vectors are told in the summaries, others are not.
+unsigned ShapeOf(const Filter& filter);
+
 // One thread. Writes to memory that the kernel reads at the same time: a bit begins to match, or
-// ceases to, with one store, after (before) all else that concerns it.
+// ceases to, with one store, after (before) all else that concerns it. The work for a bit does not
+// grow with the others, but for prefixes that its own cover.
 class Tables {
  public:
   // `memory` is the mapped element of fl_tables; the descriptors are the maps fl_prefixes and
-  // fl_cgroups. All outlive this.
-  Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd);
+  // fl_cgroups; `grow` makes chunks of fl_sets. All outlive this.
+  Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd, BitSets::Grow grow);
 
   // The bit matches these packets from now on. The bit must not be set.
   // RESOURCE_EXHAUSTED when there are more port sets or prefixes than the tables hold.
   Status Set(unsigned bit, const Filter& filter);
+  // The same, and from the same moment on `old`, if it is set, matches nothing. When both
+  // are in one word of the vectors, at one hook, every packet meets one of them and none both.
+  // When this fails nothing has changed.
+  Status Replace(unsigned old, unsigned bit, const Filter& filter);
   // Other peers for a bit that is set, without a moment in which those that stay do not match; some
   // before and after, or none before and after. RESOURCE_EXHAUSTED as Set.
   Status SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr> excluded);
@@ -56,43 +64,35 @@ class Tables {
   bool IsSet(unsigned bit) const;
 
   fl_hook& hook(unsigned index) { return memory_->hook[index]; }
+  // Of a rule whose bit is not set, or its deadline.
   fl_rule& rule(unsigned index) { return memory_->rule[index]; }
-  // What a rule does to its packets, and whether protected ones are among them. Its bit must not be
-  // set.
-  void SetRule(unsigned index, const fl_rule& rule, bool exposes);
 
  private:
-  using PrefixKey = std::array<uint8_t, 18>;  // side, address, bits
-  using Bits = std::array<uint64_t, FL_WORDS>;
-  struct Covering {  // as fl_covering
-    Bits in{};
-    Bits out{};
-    bool operator==(const Covering&) const = default;
-  };
-  static_assert(sizeof(Covering) == sizeof(fl_covering));
-  // Ports with the same bits, one after another.
-  struct Segment {
-    PortRange ports;
-    Bits bits{};
+  struct Cgroup {
+    unsigned users = 0;
+    unsigned level = 0;
+    unsigned set = 0;
   };
 
+  // All but the bit at its hook.
+  Status Prepare(unsigned bit, const Filter& filter);
   void Publish(unsigned bit, const Filter& filter);
   void Withdraw(unsigned bit, const Filter& filter);
+  // All but that, of a bit that has been withdrawn.
+  void Forget(unsigned bit);
   void SetIndependent(unsigned bit, const Filter& filter, bool on);
-  std::vector<Segment> SegmentsOf(unsigned side) const;
-  StatusOr<unsigned> ClassOf(unsigned side, const Bits& bits, std::set<unsigned>* used);
-  Status CompilePorts(unsigned side);
-  Status CompilePrefixes();
-  Status CompileCgroups();
+  Status AddNetworks(unsigned bit, const Filter& filter);
+  Status JoinCgroup(unsigned bit, const Filter::Cgroup& cgroup);
+  void LeaveCgroup(unsigned bit, const Filter::Cgroup& cgroup);
 
   fl_tables* const memory_;
-  const int prefixes_fd_;
   const int cgroups_fd_;
+  BitSets sets_;
+  std::array<PortSets, 2> ports_;  // by side
+  NetworkSets networks_;
   std::map<unsigned, Filter> filters_;
-  std::array<std::map<Bits, unsigned>, 2> class_of_bits_;
-  std::array<unsigned, 2> last_class_{};    // the next free one is looked for after it
-  std::map<PrefixKey, Covering> prefixes_;  // what the trie holds
-  std::map<uint64_t, Bits> cgroups_;
+  std::map<uint64_t, Cgroup> cgroups_;   // by id
+  std::array<unsigned, 64> on_level_{};  // how many cgroups are at each
 };
 
 }  // namespace faultline::network

@@ -15,14 +15,20 @@ class TablesTest : public testing::Test {
     return filter;
   }
 
-  // The first word of the rules that name the port.
-  uint64_t RulesOf(uint16_t port) const {
-    const unsigned number = memory_->port_class[FL_PEER][port];
-    return number == 0 ? 0 : memory_->port_class_bits[FL_PEER][number].word[0];
+  const fl_bits& SetOf(uint16_t port) const {
+    static const fl_bits none{};
+    const unsigned number = memory_->port_set[FL_PEER][port];
+    return number == 0 ? none : chunks_[number / FL_SETS_PER_CHUNK][number % FL_SETS_PER_CHUNK];
   }
+  // The first word of the rules that name the port.
+  uint64_t RulesOf(uint16_t port) const { return SetOf(port).word[0]; }
 
   std::unique_ptr<fl_tables> memory_ = std::make_unique<fl_tables>();
-  Tables tables_{memory_.get(), -1, -1};
+  std::vector<std::unique_ptr<fl_bits[]>> chunks_;
+  Tables tables_{memory_.get(), -1, -1, [this](unsigned) -> StatusOr<fl_bits*> {
+                   chunks_.push_back(std::make_unique<fl_bits[]>(FL_SETS_PER_CHUNK));
+                   return chunks_.back().get();
+                 }};
 };
 
 TEST_F(TablesTest, ARangeHoldsBothItsEndsAndNothingBeyond) {
@@ -62,12 +68,64 @@ TEST_F(TablesTest, RangesOfSeveralFiltersAreToldApart) {
 }
 
 TEST_F(TablesTest, NumbersOfPortSetsAreUsedAgainForAsLongAsTheAgentLives) {
-  for (int turn = 0; turn < 3 * FL_MAX_PORT_CLASSES; ++turn) {
-    const auto port = static_cast<uint16_t>(1 + turn);
+  for (int turn = 0; turn < 3 * FL_MAX_SETS; ++turn) {
+    const auto port = static_cast<uint16_t>(1 + turn % 65'535);
     ASSERT_TRUE(tables_.Set(RuleBit(3), PortFilter({{port, port}})).ok());
     EXPECT_EQ(RulesOf(port), 0b1000u);
     tables_.Clear(RuleBit(3));
   }
+  EXPECT_LT(chunks_.size(), size_t{FL_SET_CHUNKS} / 2);
+}
+
+TEST_F(TablesTest, ARangeIsWholeAgainWhenWhatCutItHasGone) {
+  ASSERT_TRUE(tables_.Set(RuleBit(0), PortFilter({{1, 65'535}})).ok());
+  for (int turn = 0; turn < 2 * FL_MAX_SETS; ++turn) {
+    const auto port = static_cast<uint16_t>(2 + turn * 7 % 60'000);
+    ASSERT_TRUE(tables_.Set(RuleBit(1), PortFilter({{port, port}})).ok()) << turn;
+    EXPECT_EQ(RulesOf(port), 0b11u);
+    tables_.Clear(RuleBit(1));
+  }
+  EXPECT_EQ(memory_->port_set[FL_PEER][1], memory_->port_set[FL_PEER][65'535]);
+}
+
+TEST_F(TablesTest, EveryRuleAndTargetHasItsBitAndItsPlaceInTheSummaries) {
+  for (unsigned rule = 0; rule < FL_MAX_RULES; ++rule) {
+    Filter filter =
+        PortFilter({{static_cast<uint16_t>(1 + rule), static_cast<uint16_t>(1 + rule)}});
+    filter.hook = rule % FL_MAX_HOOKS;
+    ASSERT_TRUE(tables_.Set(RuleBit(rule), filter).ok()) << rule;
+  }
+  for (unsigned target = 0; target < FL_MAX_TARGETS; ++target) {
+    Filter filter;
+    filter.egress = filter.ingress = true;
+    filter.hook = target;
+    ASSERT_TRUE(tables_.Set(TargetBit(target), filter).ok()) << target;
+  }
+  for (const unsigned rule : {0u, 255u, 256u, 4'095u}) {
+    const fl_bits& ports = SetOf(static_cast<uint16_t>(1 + rule));
+    EXPECT_EQ(ports.rules, uint64_t{1} << (rule / 64));
+    EXPECT_EQ(ports.word[rule / 64], uint64_t{1} << (rule % 64));
+    EXPECT_TRUE(Has(memory_->hook[rule % FL_MAX_HOOKS].bits[FL_EGRESS], RuleBit(rule)));
+  }
+  EXPECT_EQ(memory_->protocol[FL_PROTO_UDP].rules, ~uint64_t{0});
+  EXPECT_EQ(memory_->any_port[FL_LOCAL].targets, (uint64_t{1} << FL_TARGET_WORDS) - 1);
+  EXPECT_EQ(memory_->hook[511].bits[FL_INGRESS].targets, uint64_t{1} << 7);
+  EXPECT_EQ(memory_->hook[511].bits[FL_INGRESS].rules, 0u);
+  for (unsigned rule = 0; rule < FL_MAX_RULES; ++rule) tables_.Clear(RuleBit(rule));
+  for (unsigned target = 0; target < FL_MAX_TARGETS; ++target) tables_.Clear(TargetBit(target));
+  EXPECT_TRUE(IsEmpty(memory_->protocol[FL_PROTO_UDP]));
+  EXPECT_TRUE(IsEmpty(memory_->any_port[FL_LOCAL]));
+  for (const fl_hook& hook : memory_->hook) EXPECT_TRUE(IsEmpty(hook.bits[FL_EGRESS]));
+}
+
+TEST_F(TablesTest, ARuleTakesThePlaceOfAnotherInOneWord) {
+  ASSERT_TRUE(tables_.Set(RuleBit(70), PortFilter({{80, 80}})).ok());
+  ASSERT_TRUE(tables_.Replace(RuleBit(70), RuleBit(71), PortFilter({{80, 81}})).ok());
+  EXPECT_FALSE(tables_.IsSet(RuleBit(70)));
+  EXPECT_TRUE(tables_.IsSet(RuleBit(71)));
+  EXPECT_EQ(memory_->hook[0].bits[FL_EGRESS].word[1], uint64_t{1} << 7);
+  EXPECT_EQ(SetOf(80).word[1], uint64_t{1} << 7);
+  EXPECT_EQ(SetOf(81).word[1], uint64_t{1} << 7);
 }
 
 }  // namespace

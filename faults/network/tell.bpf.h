@@ -21,46 +21,32 @@ struct fl_news {
 
 /* Adds one to that event of each target. Global, as the functions below: verified once, by itself.
  */
-__noinline int fl_count_event(__u64 targets, __u32 event) {
-  for (int i = 0; i < FL_MAX_TARGETS && targets >> i; i++) {
-    __u32 target = i;
-    struct fl_target_stats* stats;
-    if (!(targets >> i & 1)) continue;
-    stats = bpf_map_lookup_elem(&fl_stats, &target);
-    if (!stats) return 0;
-    __sync_fetch_and_add(&stats->events[event & (FL_EVENTS - 1)], 1);
+__noinline int fl_count_event(struct fl_targets* targets, __u32 event) {
+  __u32 target;
+  if (!targets) return 0;
+  FL_FOR_EACH_TARGET(targets, target) {
+    struct fl_target_stats* stats = bpf_map_lookup_elem(&fl_stats, &target);
+    if (stats) __sync_fetch_and_add(&stats->events[event & (FL_EVENTS - 1)], 1);
   }
   return 0;
 }
 
-/* Those of the targets that have not been told enough of that type. */
-__noinline __u64 fl_still_to_tell(__u64 targets, __u32 type) {
-  __u64 few = 0;
-  for (int i = 0; i < FL_MAX_TARGETS && targets >> i; i++) {
-    __u32 target = i;
-    struct fl_target_stats* stats;
-    __u64* told;
-    if (!(targets >> i & 1)) continue;
-    stats = bpf_map_lookup_elem(&fl_stats, &target);
-    if (!stats) return 0;
-    told = &stats->told[type & (FL_TELLS - 1)];
-    if (*(volatile __u64*)told >= FL_TELL_MOST) continue;
-    if (__sync_fetch_and_add(told, 1) < FL_TELL_MOST) few |= 1ull << i;
-  }
-  return few;
+/* Whether the target has been told enough of that type. */
+static __always_inline int fl_knows_enough(struct fl_target_stats* stats, __u32 type) {
+  __u64* told = &stats->told[type & (FL_TELLS - 1)];
+  return *(volatile __u64*)told >= FL_TELL_MOST || __sync_fetch_and_add(told, 1) >= FL_TELL_MOST;
 }
 
-__noinline int fl_tell(__u64 targets, struct fl_packet* p, struct fl_news* news) {
-  struct fl_event* event;
-  __u64 few;
-  if (!p || !news) return 0;
-  few = fl_still_to_tell(targets, news->type);
-  event = few ? bpf_ringbuf_reserve(&fl_event_ring, sizeof(*event), 0) : 0;
+__noinline int fl_tell_one(__u32 target, struct fl_packet* p, struct fl_news* news) {
+  struct fl_target_stats* stats = bpf_map_lookup_elem(&fl_stats, &target);
+  struct fl_event* event = 0;
+  if (!stats || !p || !news) return 0;
+  if (!fl_knows_enough(stats, news->type))
+    event = bpf_ringbuf_reserve(&fl_event_ring, sizeof(*event), 0);
   if (!event) {
-    fl_count_event(targets, FL_EVENT_LOST);
+    __sync_fetch_and_add(&stats->events[FL_EVENT_LOST], 1);
     return 0;
   }
-  event->targets = few;
   event->at_ns = bpf_ktime_get_boot_ns();
   __builtin_memcpy(event->address, p->address, sizeof(event->address));
   event->local_port = p->local_port;
@@ -70,9 +56,15 @@ __noinline int fl_tell(__u64 targets, struct fl_packet* p, struct fl_news* news)
   event->type = news->type;
   event->open = news->open;
   event->reason = news->reason;
-  event->reserved = 0;
+  event->target = target;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-  if (few != targets) fl_count_event(targets & ~few, FL_EVENT_LOST);
+  return 0;
+}
+
+__noinline int fl_tell(struct fl_targets* targets, struct fl_packet* p, struct fl_news* news) {
+  __u32 target;
+  if (!targets || !p || !news) return 0;
+  FL_FOR_EACH_TARGET(targets, target) fl_tell_one(target, p, news);
   return 0;
 }
 

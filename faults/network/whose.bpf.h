@@ -69,18 +69,17 @@ static __always_inline __u64 fl_ancestor_id(struct cgroup* group, int level) {
   return BPF_CORE_READ(ancestor, kn, id);
 }
 
-/* Keeps of `set` what names no cgroup or one that the socket, which may be 0, is in. */
+/* Finds what a packet at that hook belongs to, told by the socket, which may be 0, if by any. */
 static __always_inline void fl_match_socket(struct sock* sk, struct fl_tables* t,
-                                            struct fl_bits* set) {
-  struct fl_bits inside = {};
+                                            struct fl_packet* p, struct fl_search* search,
+                                            struct fl_found* found) {
   struct cgroup* group;
-  if (!fl_names_cgroup(t, set)) return;
-  group = sk ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup) : 0;
-  for (int level = 0; level < FL_CGROUP_LEVELS; level++) {
-    if (!(t->cgroup_levels >> level & 1)) continue;
-    fl_add_cgroup(fl_ancestor_id(group, level), &inside);
-  }
-  fl_keep_inside(t, &inside, set);
+  if (!fl_search(p, search)) return;
+  search->rules = 0; /* nothing is done to it any more */
+  group = sk && fl_has(search, &t->by_cgroup) ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup) : 0;
+  for (int level = 0; group && level < FL_CGROUP_LEVELS; level++)
+    if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), search);
+  fl_collect(search, p, found);
 }
 
 /* As its packets are; 0 for what is neither IPv4 nor IPv6. Its port as it was asked for: the other

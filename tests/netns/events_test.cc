@@ -191,7 +191,7 @@ TEST_F(EventsTest, AFloodIsCountedExactlyHidesNoOtherEventAndTellsOfItsFirstOnes
 
 TEST_F(EventsTest, WhatTheRingHasNoRoomForIsLostAndCounted) {
   // More than it holds, although each target's are few.
-  constexpr uint64_t kTargets = 60;
+  constexpr uint64_t kTargets = 100;
   static_assert(kTargets * kMost * (sizeof(fl_event) + 8) > FL_EVENT_RING_BYTES);
   std::vector<chaos::v1::Target> targets;
   for (uint32_t i = 0; i < kTargets; ++i) {

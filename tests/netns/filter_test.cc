@@ -231,14 +231,19 @@ TEST_F(FilterTest, HostsThatMoveTakeTheFaultWithThem) {
   const auto kernel = network::Kernel::Load();
   ASSERT_TRUE(kernel.ok()) << kernel.status();
   const int prefixes = (*kernel)->map_fd("fl_prefixes");
-  network::Tables tables((*kernel)->tables(), prefixes, (*kernel)->map_fd("fl_cgroups"));
+  fl_bits* sets = nullptr;
+  network::Tables tables((*kernel)->tables(), prefixes, (*kernel)->map_fd("fl_cgroups"),
+                         [&](unsigned chunk) -> StatusOr<fl_bits*> {
+                           FL_ASSIGN_OR_RETURN(sets, (*kernel)->AddSets(chunk));
+                           return sets;
+                         });
   network::Filter filter;
   filter.egress = true;
   filter.prefixes[FL_PEER].push_back(*network::ParseCidr("10.1.0.0/16"));
   network::NamedPeers peers(filter, {{"db"}, {}});
   while (!peers.Fill(&names, &filter).ok()) std::this_thread::sleep_for(1ms);
   ASSERT_TRUE(tables.Set(network::RuleBit(0), filter).ok());
-  const auto holds = [prefixes](uint8_t third, uint8_t last) {
+  const auto holds = [prefixes, &sets](uint8_t third, uint8_t last) {
     fl_prefix_key key{};
     key.prefix_bits = 8 + 128;
     key.side = FL_PEER;
@@ -247,7 +252,8 @@ TEST_F(FilterTest, HostsThatMoveTakeTheFaultWithThem) {
     key.address[13] = third;
     key.address[15] = last;
     fl_covering covering{};
-    return bpf_map_lookup_elem(prefixes, &key, &covering) == 0 && covering.in.word[0] == 1;
+    return bpf_map_lookup_elem(prefixes, &key, &covering) == 0 && covering.in != 0 &&
+           network::Has(sets[covering.in], network::RuleBit(0));
   };
   EXPECT_TRUE(holds(0, 1));
   EXPECT_TRUE(holds(1, 7));
