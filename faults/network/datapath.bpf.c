@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* The network datapath: one program per direction on a target's interface, one on the lane.
+/* The network datapath: one program per direction on a target's interface, others on the lanes.
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
+#include "faults/network/fq.bpf.h"
 #include "faults/network/lane.bpf.h"
 #include "faults/network/parse.bpf.h"
 #include "faults/network/protect.bpf.h"
 #include "faults/network/see.bpf.h"
-
-/* Set before loading: which hook this copy serves, and what marks our own reinjected packets. */
-const volatile __u32 fl_hook_id = 0;
-const volatile __u64 fl_magic = 0;
-
-/* Bound to hook and direction: a packet of ours that reaches another target of this host on a veth
- * pair is an ordinary packet there. */
-static __always_inline __u64 fl_mark(__u32 hook, __u32 direction) {
-  return fl_magic + FL_RETURN_TAG(hook, direction);
-}
-
-static __always_inline int fl_reinjected(struct __sk_buff* skb, __u32 direction) {
-  __u64 mark = fl_mark(fl_hook_id, direction);
-  if (skb->cb[0] != (__u32)mark || skb->cb[1] != (__u32)(mark >> 32)) return 0;
-  skb->cb[0] = 0;
-  skb->cb[1] = 0;
-  return 1;
-}
 
 /* Fills `p`; not 0 for what no filter can match. */
 static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
@@ -49,13 +32,6 @@ static __always_inline void fl_inspect(struct __sk_buff* skb, struct fl_tables* 
   if (looking) fl_look_inside(skb, p);
 }
 
-/* The mark tells the program on drops that it is no drop of the kernel's. */
-static __always_inline int fl_lose(struct __sk_buff* skb) {
-  skb->cb[0] = (__u32)fl_magic;
-  skb->cb[1] = (__u32)(fl_magic >> 32);
-  return bpf_redirect(FL_NOWHERE, 0);
-}
-
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_bits set;
@@ -65,7 +41,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
   int again, lost = 0;
-  __u64 targets;
+  __u64 targets, hold_ns;
   if (!t) return FL_PASS;
   hook = &t->hook[hook_id];
   if (!hook->words[direction]) return FL_PASS;
@@ -99,6 +75,8 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (lost) return fl_lose(skb);
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
+  hold_ns = hook->fq_ifindex ? fl_hold_ns(t, &prefix) : 0;
+  if (hold_ns) return fl_to_fq(skb, &prefix, hold_ns, p.count);
   return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);
 }
 
@@ -108,26 +86,26 @@ int fl_egress(struct __sk_buff* skb) { return fl_handle(skb, FL_EGRESS); }
 SEC("tc")
 int fl_ingress(struct __sk_buff* skb) { return fl_handle(skb, FL_INGRESS); }
 
-/* On the lane's ingress: back to where the frame belongs; nothing else may come out of a lane. */
+/* On the TAP lane's ingress: back to where the frame belongs; nothing else may come out of a lane.
+ */
 SEC("tc")
 int fl_lane(struct __sk_buff* skb) {
-  __u32 zero = 0, hook_id, direction, ifindex;
+  __u32 zero = 0, place;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  __u64 mark;
   if (!t || !skb->vlan_present || skb->vlan_proto != bpf_htons(FL_RETURN_ETHERTYPE))
     return bpf_redirect(FL_NOWHERE, 0);
-  hook_id = ((skb->vlan_tci - 1) >> 1) & (FL_MAX_HOOKS - 1);
-  direction = (skb->vlan_tci - 1) & 1;
-  ifindex = t->hook[hook_id].ifindex;
-  if (!ifindex || bpf_skb_vlan_pop(skb)) return bpf_redirect(FL_NOWHERE, 0);
-  mark = fl_mark(hook_id, direction);
-  skb->cb[0] = (__u32)mark;
-  skb->cb[1] = (__u32)(mark >> 32);
-  if (direction == FL_INGRESS) return bpf_redirect(ifindex, BPF_F_INGRESS);
-  /* A lane's frames are for "another host"; the loopback device would deliver them as such: never.
-   */
-  bpf_skb_change_type(skb, PACKET_HOST);
-  return bpf_redirect(ifindex, 0);
+  place = skb->vlan_tci - 1;
+  if (bpf_skb_vlan_pop(skb)) return bpf_redirect(FL_NOWHERE, 0);
+  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1);
 }
+
+/* On the fq lane's way in: only what our programs sent. */
+SEC("tc")
+int fl_fq_in(struct __sk_buff* skb) {
+  return skb->cb[3] == (__u32)fl_magic ? FL_PASS : fl_lose(skb);
+}
+
+SEC("tc")
+int fl_fq_out(struct __sk_buff* skb) { return fl_from_fq(skb); }
 
 char fl_license[] SEC("license") = "Dual BSD/GPL";

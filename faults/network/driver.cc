@@ -13,6 +13,7 @@
 #include "faults/network/hooks.h"
 #include "faults/network/kernel.h"
 #include "faults/network/lane.h"
+#include "faults/network/lane_choice.h"
 #include "faults/network/plan_units.h"
 #include "faults/network/rule.h"
 #include "faults/network/rule_numbers.h"
@@ -29,32 +30,25 @@ static_assert(sizeof(faults::LeasePage) == sizeof(fl_lease));
 
 class NetworkDriver : public faults::Driver {
  public:
-  NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, faults::UndoLog* undo,
-                bpf::AttachMode mode)
-      : kernel_(std::move(kernel)),
+  NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, LaneChoice lane_choice,
+                uint64_t fq_bytes, faults::UndoLog* undo, bpf::AttachMode mode)
+      : lane_choice_(lane_choice),
+        kernel_(std::move(kernel)),
         lane_(std::move(lane)),
+        fq_(std::make_unique<FqLanes>(kernel_.get(), undo, mode, lane_choice, fq_bytes)),
         drops_(kernel_.get()),
         tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups")),
-        hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
+        hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), fq_.get(), undo, mode)) {}
   ~NetworkDriver() override { SetTargets({}); }
 
-  std::vector<chaos::v1::Capability> Probe() override {
-    std::vector<chaos::v1::Capability> capabilities;
-    for (const bpf::Feature& feature : bpf::KernelFeatures()) {
-      auto& capability = capabilities.emplace_back();
-      capability.set_name(feature.name);
-      capability.set_available(feature.available);
-      capability.set_reason(feature.reason);
-    }
-    return capabilities;
-  }
+  std::vector<chaos::v1::Capability> Probe() override { return CapabilitiesWith(lane_choice_); }
 
   std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
   Status Arm(const ArmRequest& request) override;
   Status Disarm(const FaultKey& key) override;
   std::vector<FaultKey> Armed() override;
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
-  faults::DriverLoad Load() override { return lane_->Load(); }
+  faults::DriverLoad Load() override { return lane_->Load() + fq_->Load(); }
 
  private:
   Status Begin(TargetState* state);
@@ -70,8 +64,10 @@ class NetworkDriver : public faults::Driver {
     return tables_.IsSet(RuleBit(rule.index)) && (!rule.uses_lane || hooks_->HasLane(rule.hook));
   }
 
+  const LaneChoice lane_choice_;
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<Lane> lane_;
+  std::unique_ptr<FqLanes> fq_;
   DropWatch drops_;
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
@@ -206,6 +202,7 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   FL_ASSIGN_OR_RETURN(rule->index, numbers_.Next(taken));
   rule->hook = target.hook;
   rule->uses_lane = action.lane.has_value();
+  rule->lane_use = {rule->index, action.hold_ns != 0, plan.Picks()};
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
   tables_.SetRule(rule->index,
@@ -213,18 +210,19 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
                    .seed = request.seed,
                    .choice_seed = seed,
                    .action = action.action,
+                   .hold_ns = action.hold_ns,
                    .choice = action.choice,
                    .narrow = plan.narrow},
                   plan.exposes);
   if (rule->uses_lane) {
     FL_RETURN_IF_ERROR(bpf::RequireFeature("tun"));
-    FL_RETURN_IF_ERROR(hooks_->AcquireLane(rule->hook));
+    FL_RETURN_IF_ERROR(hooks_->AcquireLane(rule->hook, rule->lane_use));
     lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
   }
   const Status status = tables_.Set(RuleBit(rule->index), filter);
   if (!status.ok() && rule->uses_lane) {
     lane_->ClearRule(rule->index);
-    hooks_->ReleaseLane(rule->hook);
+    hooks_->ReleaseLane(rule->hook, rule->lane_use);
   }
   return status;
 }
@@ -236,7 +234,7 @@ Status NetworkDriver::Disarm(const FaultKey& key) {
   tables_.Clear(RuleBit(rule.index));
   if (rule.uses_lane) {
     lane_->ClearRule(rule.index);
-    hooks_->ReleaseLane(rule.hook);
+    hooks_->ReleaseLane(rule.hook, rule.lane_use);
   }
   retired_[key.target_id].push_back(CountersOf(key, rule));
   rules_.erase(found);
@@ -278,6 +276,7 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   FL_RETURN_IF_ERROR(bpf::RequireRoot());
   for (const char* feature : {"btf", "tc", "ringbuf"})
     FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
+  FL_ASSIGN_OR_RETURN(const LaneChoice choice, ChooseLane(options.lane.value_or(context.lane)));
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
   FL_ASSIGN_OR_RETURN(
       std::unique_ptr<Lane> lane,
@@ -291,7 +290,8 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   for (const uint16_t port : context.own_ports) {
     if (own_ports < FL_OWN_PORTS) kernel->tables()->own_port[own_ports++] = port;
   }
-  return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), context.undo,
+  return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), choice,
+                                         options.fq_bytes, context.undo,
                                          options.attach_mode.value_or(best));
 }
 

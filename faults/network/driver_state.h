@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
 #include "faults/driver.h"
+#include "faults/network/fq_lanes.h"
 #include "faults/network/named_peers.h"
 #include "faults/network/plan.h"
 
@@ -29,6 +30,7 @@ struct RuleState {
   uint64_t seed = 0;   // of the experiment
   unsigned nth = 0;    // which of the target's rules with this seed
   bool uses_lane = false;
+  LaneUse lane_use;
   unsigned hook = 0;
   ActedAs acted;
   NamedPeers peers;

@@ -28,8 +28,8 @@ StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
 
 }  // namespace
 
-Hooks::Hooks(Kernel* kernel, Lane* lane, faults::UndoLog* undo, bpf::AttachMode mode)
-    : kernel_(kernel), lane_(lane), undo_(undo), mode_(mode) {}
+Hooks::Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode)
+    : kernel_(kernel), lane_(lane), fq_(fq), undo_(undo), mode_(mode) {}
 
 Hooks::~Hooks() {
   for (auto& hook : hooks_) hook.reset();
@@ -132,24 +132,24 @@ void Hooks::FindGateways() {
   }
 }
 
-Status Hooks::AcquireLane(unsigned hook) {
+Status Hooks::AcquireLane(unsigned hook, const LaneUse& use) {
   const Hook& place = *hooks_[hook];
   LaneDevice& lane = lanes_[place.netns_id];
   lane.netns = place.netns;
   if (lane.users == 0) lane.idle_since = std::chrono::steady_clock::now();
   if (lane.device == 0) FL_RETURN_IF_ERROR(OpenLane(place.netns_id, &lane));
-  if (place.is_loopback) {
-    if (!lane.loopback) {
-      FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
-    }
-    ++lane.loopback_users;
+  if (place.is_loopback && !lane.loopback) {
+    FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
   }
+  FL_RETURN_IF_ERROR(fq_->Add(hook, {place.netns_id, place.netns}, use));
+  if (place.is_loopback) ++lane.loopback_users;
   ++lane.users;
   return absl::OkStatus();
 }
 
-void Hooks::ReleaseLane(unsigned hook) {
+void Hooks::ReleaseLane(unsigned hook, const LaneUse& use) {
   if (!hooks_[hook]) return;
+  fq_->Remove(hook, use);
   const auto known = lanes_.find(hooks_[hook]->netns_id);
   if (known == lanes_.end()) return;
   LaneDevice& lane = known->second;
@@ -164,6 +164,7 @@ bool Hooks::HasLane(unsigned hook) const {
 }
 
 void Hooks::TendLanes() {
+  fq_->Tend();
   const auto now = std::chrono::steady_clock::now();
   for (auto it = lanes_.begin(); it != lanes_.end();) {
     auto& [id, lane] = *it;

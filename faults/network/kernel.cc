@@ -55,6 +55,8 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
     if (IsShared(map)) kernel->maps_[bpf_map__name(map)] = Duplicate(bpf_map__fd(map));
   }
   kernel->lane_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_lane));
+  kernel->fq_programs_.in = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_in));
+  kernel->fq_programs_.out = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_out));
   FL_RETURN_IF_ERROR(kernel->Map());
   return kernel;
 }
@@ -87,7 +89,10 @@ Status Kernel::ShareMaps(bpf_object* object) const {
 
 StatusOr<HookPrograms> Kernel::LoadHook(unsigned hook) {
   FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(hook, magic_));
-  bpf_program__set_autoload(skeleton->progs.fl_lane, false);
+  for (bpf_program* lanes :
+       {skeleton->progs.fl_lane, skeleton->progs.fl_fq_in, skeleton->progs.fl_fq_out}) {
+    bpf_program__set_autoload(lanes, false);
+  }
   FL_RETURN_IF_ERROR(ShareMaps(skeleton->obj));
   FL_RETURN_IF_ERROR(LoadInto(skeleton));
   HookPrograms programs;

@@ -22,9 +22,15 @@ struct HookPrograms {
   bpf::UniqueFd ingress;
 };
 
+// On the way into the fq lane, and on the way out.
+struct FqPrograms {
+  bpf::UniqueFd in;
+  bpf::UniqueFd out;
+};
+
 class Kernel {
  public:
-  // Makes the maps and loads the lane's program. FAILED_PRECONDITION when the kernel refuses.
+  // Makes the maps and loads the lanes' programs. FAILED_PRECONDITION when the kernel refuses.
   static StatusOr<std::unique_ptr<Kernel>> Load();
 
   // Programs for the hook of that index (below FL_MAX_HOOKS), not attached to anything.
@@ -36,6 +42,7 @@ class Kernel {
   // What marks packets that are or were in our hands.
   uint64_t magic() const { return magic_; }
   int lane_program() const { return lane_program_.get(); }
+  const FqPrograms& fq_programs() const { return fq_programs_; }
   int map_fd(const std::string& name) const { return maps_.at(name).get(); }
 
   fl_tables* tables() { return tables_.data(); }
@@ -57,6 +64,7 @@ class Kernel {
   uint64_t magic_ = 0;
   std::map<std::string, bpf::UniqueFd> maps_;  // by name, without the programs' constants
   bpf::UniqueFd lane_program_;
+  FqPrograms fq_programs_;
   bpf::MappedArray<fl_tables> tables_;
   bpf::MappedArray<fl_lease> lease_;
   bpf::MappedArray<fl_lane_prefix> parked_;
