@@ -81,7 +81,12 @@ class Host : public netns_test::DriverTest {
       (void)Sample();
       ratios.push_back(delayed_mbps.back() / bare_mbps.back());
     }
-    report_.AtLeast("tcp_ratio_" + lane, Median(ratios), "", kTcpGoal);
+    // Where fq takes the short delays the TAP lane is only shown beside it.
+    if (lane == "tap" && bpf::HasFeature("fq")) {
+      report_.AtMost("tcp_ratio_" + lane, Median(ratios), "", std::nullopt);
+    } else {
+      report_.AtLeast("tcp_ratio_" + lane, Median(ratios), "", kTcpGoal);
+    }
     report_.Beside("tcp_mbps_" + lane, Median(delayed_mbps), "Mbit/s", "no fault",
                    Median(bare_mbps));
   }

@@ -40,12 +40,13 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   __u32 zero = 0, hook_id = fl_hook_id & (FL_MAX_HOOKS - 1), bytes = skb->len;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
-  int again, lost = 0;
+  int again, lost = 0, tells = 0;
   __u64 targets, hold_ns;
   if (!t) return FL_PASS;
   hook = &t->hook[hook_id];
   if (!hook->words[direction]) return FL_PASS;
   again = fl_reinjected(skb, direction);
+  if (again > 1) return FL_PASS;
   if (fl_read(skb, direction, &p)) return FL_PASS;
   if (!fl_classify(skb, t, hook, direction, &p, !again, &set)) return FL_PASS;
   prefix.t0_ns = bpf_ktime_get_boot_ns();
@@ -68,7 +69,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
         .first = !again,
         .passes = !lost && !prefix.rule_count,
     };
-    fl_measure(skb, &p, &sight, &turn);
+    tells = fl_measure(skb, &p, &sight, &turn) || p.tcp_flags & (FL_TCP_SYN | FL_TCP_RST);
     fl_count(targets, again ? 0 : bytes, &turn);
     fl_see(skb, &p, &sight, &turn, targets);
   }
@@ -76,7 +77,10 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (!prefix.rule_count) return FL_PASS;
   prefix.flow = fl_flow_hash(&p);
   hold_ns = hook->fq_ifindex ? fl_hold_ns(t, &prefix) : 0;
-  if (hold_ns) return fl_to_fq(skb, &prefix, hold_ns, p.count);
+  if (hold_ns) {
+    __u32 flags = (tells ? 0 : FL_FQ_TOLD) | (p.count > 1 ? FL_FQ_TRAIN : 0);
+    return fl_to_fq(skb, &prefix, hold_ns, p.count, flags);
+  }
   return fl_to_lane(skb, hook->lane_ifindex, &prefix, p.count);
 }
 
@@ -96,7 +100,7 @@ int fl_lane(struct __sk_buff* skb) {
     return bpf_redirect(FL_NOWHERE, 0);
   place = skb->vlan_tci - 1;
   if (bpf_skb_vlan_pop(skb)) return bpf_redirect(FL_NOWHERE, 0);
-  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1);
+  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1, 0);
 }
 
 /* On the fq lane's way in: only what our programs sent. */

@@ -10,6 +10,8 @@
 
 /* In tc_index, beside FL_RETURN_TAG: the packet counts as the packets of its train. */
 #define FL_FQ_TRAIN 0x8000
+/* The same for FL_TOLD. */
+#define FL_FQ_TOLD 0x4000
 
 /* How long the packet is to wait for its rules, if the kernel can hold it; else 0: the TAP lane
  * holds it. */
@@ -47,10 +49,10 @@ static __always_inline int fl_enqueue(struct __sk_buff* skb, struct fl_tables* t
   return -1;
 }
 
-/* Result: the verdict on the packet itself. Global, as the function below: verified once, by
- * itself. */
+/* `flags` are FL_FQ_. Result: the verdict on the packet itself. Global, as the function below:
+ * verified once, by itself. */
 __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __u64 hold_ns,
-                        __u32 count) {
+                        __u32 count, __u32 flags) {
   __u32 zero = 0, ids = 0, tag;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   int dropped;
@@ -60,7 +62,7 @@ __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __
     ids |= (prefix->rule[i] + 1u) << i * 16;
   skb->cb[3] = (__u32)fl_magic;
   skb->cb[4] = ids;
-  skb->tc_index = count > 1 ? tag | FL_FQ_TRAIN : tag;
+  skb->tc_index = tag | flags;
   skb->priority = 0; /* another would be another queue, or none */
   /* fq holds back what stands behind a packet of the same hash: one for each flow and delay. */
   bpf_set_hash(skb, fl_mix(((__u64)prefix->flow << 32 | ids) ^ fl_mix(tag)) | 1);
@@ -101,8 +103,9 @@ __noinline int fl_from_fq(struct __sk_buff* skb) {
   skb->tc_index = 0;
   bpf_skb_set_tstamp(skb, 0, BPF_SKB_TSTAMP_UNSPEC);
   bpf_set_hash_invalid(skb);
-  place = (tag & (FL_FQ_TRAIN - 1)) - 1;
-  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1);
+  place = (tag & (FL_FQ_TOLD - 1)) - 1;
+  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1,
+                     tag & FL_FQ_TOLD ? FL_TOLD : 0);
 }
 
 #endif

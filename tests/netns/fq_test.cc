@@ -1,18 +1,9 @@
-// Delays that the kernel holds, where it has fq. What the TAP lane's tests demand of delays they
-// demand of these as well: without jitter and up to half a second.
-#include <signal.h>
-#include <sys/wait.h>
-
-#include <algorithm>
-#include <sstream>
+// Delays that the kernel holds. What the TAP lane's tests demand of delays they demand of these as
+// well: without jitter and up to half a second.
 #include <thread>
 
-#include "base/clock.h"
-#include "bpf/probe.h"
-#include "bpf/veth.h"
-#include "faults/undo.h"
+#include "netns/fq_fixture.h"
 #include "netns/one_processor.h"
-#include "netns/traffic.h"
 
 namespace faultline::netns_test {
 namespace {
@@ -21,13 +12,11 @@ using namespace std::chrono_literals;
 namespace pb = ::network::v1;
 using testing::Contains;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 
 constexpr uint16_t kPort = 7001;
 constexpr double kDelayMs = 300;
 constexpr double kUntouchedMs = 250;
-constexpr char kPair[] = "fl-fq0";
 
 // Why a driver with that lane cannot be made.
 Status MakeWith(const std::string& lane) {
@@ -54,44 +43,11 @@ TEST(LaneChoice, FqIsRefusedWhereTheKernelHasNone) {
   }
 }
 
-class FqTest : public DriverTest {
- protected:
-  void SetUp() override {
-    if (const Status has = bpf::RequireFeature("fq"); !has.ok() && !WhyNot()) {
-      GTEST_SKIP() << ToString(has.message());
-    }
-    DriverTest::SetUp();
-    if (driver_) MakeDriver({.lane = "fq"});
-  }
-  std::vector<std::string> Links() const { return network_->Links(network_->server_netns()); }
-  // Packets that have waited in fq.
-  int Waited() const {
-    std::istringstream words(RunProgram(
-        {"tc", "-n", network_->server_netns(), "-s", "qdisc", "show", "dev", kPair, "root"}));
-    std::string word;
-    int packets = -1;
-    while (words >> word && word != "bytes") continue;
-    words >> packets;
-    return packets;
-  }
-  double RoundTripMs(uint16_t port = kPort) const {
-    Client client(*network_, Protocol::kUdp, Network::kServer4, port);
-    const auto time = client.RoundTrip();
-    return time ? time->count() : -1;
-  }
-  void UndoAll(const std::map<uint64_t, MemoryUndoLog::Record_>& records) {
-    for (auto it = records.rbegin(); it != records.rend(); ++it) {
-      const Status status = faults::Undo(it->second.kind, it->second.arguments);
-      EXPECT_TRUE(status.ok()) << status;
-    }
-  }
-};
-
 TEST_F(FqTest, ConstantDelaysWaitInTheKernelAndJitterInTheTapLane) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   Arm(Latency(kDelayMs));
-  EXPECT_GE(RoundTripMs(), kDelayMs);
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs);
   EXPECT_EQ(Waited(), 1);
   const auto counters = SettledCounters();
   EXPECT_EQ(counters.delayed(), 1u);
@@ -102,10 +58,10 @@ TEST_F(FqTest, ConstantDelaysWaitInTheKernelAndJitterInTheTapLane) {
   jitter.set_jitter_ms(1);
   Disarm();
   Arm(jitter);
-  EXPECT_GE(RoundTripMs(), kDelayMs - 10);
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs - 10);
   Disarm();
   Arm(Latency(600));
-  EXPECT_GE(RoundTripMs(), 600);
+  EXPECT_GE(RoundTripMs(kPort), 600);
   EXPECT_EQ(Waited(), 1) << "neither jitter nor long delays are for the kernel";
 }
 
@@ -114,8 +70,8 @@ TEST_F(FqTest, TheTapLaneCanBeAskedForInstead) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   Arm(Latency(kDelayMs));
-  EXPECT_GE(RoundTripMs(), kDelayMs);
-  EXPECT_THAT(Links(), Not(Contains(kPair)));
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs);
+  EXPECT_THAT(Links(), Not(Contains(kFqPair)));
   for (const auto& capability : driver_->Probe()) {
     EXPECT_EQ(capability.available(), capability.name() != "fq" && capability.reason().empty());
   }
@@ -198,20 +154,6 @@ TEST_F(FqTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
   EXPECT_EQ(driver_->Load().held_bytes, 0u);
 }
 
-TEST_F(FqTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
-  EchoServer server(*network_, kPort);
-  SetTarget(ServerTarget());
-  Arm(Latency(500));
-  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  held.Send("held");
-  EXPECT_EQ(held.Receive(4, 50ms), "");
-  Disarm();
-  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  EXPECT_TRUE(client.AnswersBefore(kUntouchedMs));
-  EXPECT_EQ(held.Receive(4), "held");
-  EXPECT_EQ(driver_->Load().held_packets, 0u);
-}
-
 TEST_F(FqTest, ARuleThatPicksAmongAFlowsPacketsBesideAnotherSendsAllToTheTapLane) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget());
@@ -219,10 +161,10 @@ TEST_F(FqTest, ARuleThatPicksAmongAFlowsPacketsBesideAnotherSendsAllToTheTapLane
   auto large = Latency(100);
   large.mutable_filter()->set_min_packet_bytes(1000);
   Arm(large, 1);
-  EXPECT_GE(RoundTripMs(), 200);
+  EXPECT_GE(RoundTripMs(kPort), 200);
   EXPECT_EQ(Waited(), 0);
   Disarm(1);
-  EXPECT_GE(RoundTripMs(), 200);
+  EXPECT_GE(RoundTripMs(kPort), 200);
   EXPECT_EQ(Waited(), 1);
 }
 
@@ -231,135 +173,12 @@ TEST_F(FqTest, WhatAlsoMeetsAnotherFaultWaitsInTheTapLane) {
   SetTarget(ServerTarget());
   Arm(Latency(200), 0);
   ArmKind("NETWORK_DUPLICATE", {{"duplicate_percent", "100"}, {"local_port", "7001"}}, 1);
-  EXPECT_GE(RoundTripMs(), 200);
+  EXPECT_GE(RoundTripMs(kPort), 200);
   EXPECT_EQ(Waited(), 0);
   EXPECT_GE(RoundTripMs(kPort + 1), 200);
   EXPECT_EQ(Waited(), 1);
   EXPECT_EQ(SettledCounters(0).lane_dropped(), 0u);
   EXPECT_EQ(SettledCounters(0).delays_measured(), 2u);
-}
-
-TEST_F(FqTest, APairThatIsRemovedOrShutIsReplaced) {
-  EchoServer server(*network_, kPort);
-  SetTarget(ServerTarget());
-  Arm(Latency(kDelayMs));
-  const auto ip = [&](std::vector<std::string> words) {
-    words.insert(words.begin(), {"ip", "-n", network_->server_netns()});
-    RunProgram(words);
-  };
-  ip({"link", "del", kPair});
-  (void)Sample();
-  EXPECT_GE(RoundTripMs(), kDelayMs);
-  ip({"link", "set", std::string(kPair) + "r", "down"});
-  (void)Sample();
-  EXPECT_GE(RoundTripMs(), kDelayMs);
-  EXPECT_EQ(Waited(), 1);
-}
-
-// A lane that takes none of the others' means: not the qdisc of the interface, and no name.
-TEST_F(FqTest, TheInterfacesOwnQdiscAndADeviceOfThatNameStay) {
-  const auto run = [&](std::vector<std::string> words) {
-    words.insert(words.begin() + 1, {"-n", network_->server_netns()});
-    return RunProgram(words);
-  };
-  run({"tc", "qdisc", "replace", "dev", Network::kInterface, "root", "fq", "limit", "777"});
-  run({"ip", "link", "add", kPair, "type", "dummy"});
-  const auto before = network_->KernelState(network_->server_netns());
-  EchoServer server(*network_, kPort);
-  SetTarget(ServerTarget());
-  Arm(Latency(kDelayMs));
-  EXPECT_GE(RoundTripMs(), kDelayMs);
-  EXPECT_THAT(run({"tc", "qdisc", "show", "dev", Network::kInterface}), HasSubstr("limit 777p"));
-  EXPECT_THAT(Links(), Contains("fl-fq1"));
-  ExpectNothingLeft(before);
-}
-
-TEST_F(FqTest, TheUndoRecordsAloneRemoveThePair) {
-  const auto before = Links();
-  SetTarget(ServerTarget());
-  Arm(Latency(kDelayMs));
-  auto records = undo_.records();
-  std::erase_if(records, [](const auto& r) { return r.second.kind != bpf::kUndoVeth; });
-  ASSERT_EQ(records.size(), 1u);
-  // Somebody else's device of that name is not ours.
-  auto others = records;
-  others.begin()->second.arguments[5] = "020000000001";
-  UndoAll(others);
-  EXPECT_THAT(Links(), Contains(kPair));
-  UndoAll(records);
-  EXPECT_THAT(Links(), Not(Contains(kPair)));
-  UndoAll(records);  // once more, with nothing left
-  driver_.reset();
-  EXPECT_EQ(Links(), before);
-  EXPECT_THAT(undo_.records(), IsEmpty());
-}
-
-TEST(VethPlace, DamagedArgumentsAreRefused) {
-  const std::vector<std::vector<std::string>> damaged = {{},
-                                                         {"n", "1", "2", "a", "b"},
-                                                         {"n", "x", "2", "a", "b", "020000000001"},
-                                                         {"n", "1", "2", "a", "b", "02000000000"},
-                                                         {"n", "1", "2", "a", "b", "02000000000z"}};
-  for (const auto& arguments : damaged) {
-    EXPECT_EQ(faults::Undo(bpf::kUndoVeth, arguments).code(), StatusCode::kInvalidArgument);
-  }
-}
-
-// What the guardian does when the agent is killed: it ends the heartbeat and runs the journal.
-TEST_F(FqTest, AKilledProcesssDelayIsOverAndItsJournalRemovesThePair) {
-  driver_.reset();
-  const auto before = Links();
-  int told[2];
-  ASSERT_EQ(pipe(told), 0);
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    MakeDriver({.lane = "fq"});
-    SetTarget(ServerTarget());
-    Arm(Latency(500, pb::DIRECTION_BOTH));
-    lease_->heartbeat_until_ns = BoottimeNowNs() + 5 * kNanosPerSecond;
-    std::string text;
-    for (const auto& [handle, record] : undo_.records()) {
-      text += record.kind + "\n" + std::to_string(record.arguments.size()) + "\n";
-      for (const std::string& argument : record.arguments) text += argument + "\n";
-    }
-    text += HasFailure() ? "failed\n" : "armed\n";
-    (void)!write(told[1], text.data(), text.size());
-    pause();
-    _exit(0);
-  }
-  std::string text;
-  while (!text.ends_with("armed\n") && !text.ends_with("failed\n")) {
-    char bytes[4096];
-    const ssize_t got = read(told[0], bytes, sizeof(bytes));
-    ASSERT_GT(got, 0);
-    text.append(bytes, static_cast<size_t>(got));
-  }
-  ASSERT_TRUE(text.ends_with("armed\n"));
-  EchoServer server(*network_, kPort);
-  EXPECT_GE(RoundTripMs(), 1000);
-  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  held.Send("held");
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  std::map<uint64_t, MemoryUndoLog::Record_> records;
-  std::istringstream lines(text);
-  std::string line;
-  while (std::getline(lines, line) && line != "armed") {
-    MemoryUndoLog::Record_ record{line, {}};
-    std::getline(lines, line);
-    for (size_t left = std::stoul(line); left > 0 && std::getline(lines, line); --left) {
-      record.arguments.push_back(line);
-    }
-    records.emplace(records.size(), record);
-  }
-  UndoAll(records);
-  EXPECT_EQ(Links(), before);
-  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  EXPECT_TRUE(client.AnswersBefore(kUntouchedMs));
-  EXPECT_EQ(held.Receive(4, 1500ms), "") << "what the lane held is lost with it";
-  close(told[0]);
-  close(told[1]);
 }
 
 }  // namespace
