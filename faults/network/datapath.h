@@ -57,6 +57,7 @@ struct fl_hook {
   __u32 lane_ifindex; /* 0: none */
   __u32 fq_ifindex;   /* of the fq lane; 0: none, or not for this hook's packets */
   __u32 netns;        /* inode number of its network namespace */
+  __u32 generation;   /* how many interfaces have had this place */
   /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
   __u32 gateway[2][4];
 };

@@ -13,6 +13,11 @@
 /* The same for FL_TOLD. */
 #define FL_FQ_TOLD 0x4000
 
+/* In cb[4]: its rules, each with 1 added, and the end of its hook's generation. */
+#define FL_FQ_RULE_BITS 13
+#define FL_FQ_RULE_MASK ((1u << FL_FQ_RULE_BITS) - 1)
+#define FL_FQ_GENERATION(hook) ((hook)->generation << FL_FQ_RULES * FL_FQ_RULE_BITS)
+
 /* How long the packet is to wait for its rules, if the kernel can hold it; else 0: the TAP lane
  * holds it. */
 static __always_inline __u64 fl_hold_ns(struct fl_tables* t, struct fl_lane_prefix* prefix) {
@@ -53,13 +58,16 @@ static __always_inline int fl_enqueue(struct __sk_buff* skb, struct fl_tables* t
  * verified once, by itself. */
 __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __u64 hold_ns,
                         __u32 count, __u32 flags) {
-  __u32 zero = 0, ids = 0, tag;
+  __u32 zero = 0, ids, tag;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_hook* hook;
   int dropped;
   if (!t || !prefix) return FL_PASS;
+  hook = &t->hook[prefix->hook & (FL_MAX_HOOKS - 1)];
+  ids = FL_FQ_GENERATION(hook);
   tag = FL_RETURN_TAG(prefix->hook, prefix->direction);
   for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
-    ids |= (prefix->rule[i] + 1u) << i * 16;
+    ids |= (prefix->rule[i] + 1u) << i * FL_FQ_RULE_BITS;
   skb->cb[3] = (__u32)fl_magic;
   skb->cb[4] = ids;
   skb->tc_index = tag | flags;
@@ -67,7 +75,7 @@ __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __
   /* fq holds back what stands behind a packet of the same hash: one for each flow and delay. */
   bpf_set_hash(skb, fl_mix(((__u64)prefix->flow << 32 | ids) ^ fl_mix(tag)) | 1);
   bpf_skb_set_tstamp(skb, bpf_ktime_get_ns() + hold_ns, BPF_SKB_TSTAMP_DELIVERY_MONO);
-  dropped = fl_enqueue(skb, t, t->hook[prefix->hook & (FL_MAX_HOOKS - 1)].fq_ifindex);
+  dropped = fl_enqueue(skb, t, hook->fq_ifindex);
   for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
     fl_count_held(prefix->rule[i], count, dropped);
   return fl_lose(skb);
@@ -86,7 +94,7 @@ static __always_inline void fl_count_back(struct fl_tables* t, __u32 id, __u32 c
 
 /* A packet that has come out of the lane. Result: the verdict on it. */
 __noinline int fl_from_fq(struct __sk_buff* skb) {
-  __u32 zero = 0, ids = skb->cb[4], tag = skb->tc_index, count = 1, place;
+  __u32 zero = 0, ids = skb->cb[4], tag = skb->tc_index, count = 1, place, hook_id;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   __u64 now = bpf_ktime_get_ns(), due = now;
   if (!t || skb->cb[3] != (__u32)fl_magic) return fl_lose(skb);
@@ -95,7 +103,7 @@ __noinline int fl_from_fq(struct __sk_buff* skb) {
   __sync_fetch_and_add(&t->fq_left, 1);
   __sync_fetch_and_add(&t->fq_room, (__s64)skb->len + FL_FQ_PACKET_BYTES);
   for (__u32 i = 0; i < FL_FQ_RULES; i++) {
-    __u32 id = ids >> i * 16 & 0xffff;
+    __u32 id = ids >> i * FL_FQ_RULE_BITS & FL_FQ_RULE_MASK;
     if (id) fl_count_back(t, id - 1, count, now > due ? now - due : 0);
   }
   skb->cb[3] = 0;
@@ -104,8 +112,11 @@ __noinline int fl_from_fq(struct __sk_buff* skb) {
   bpf_skb_set_tstamp(skb, 0, BPF_SKB_TSTAMP_UNSPEC);
   bpf_set_hash_invalid(skb);
   place = (tag & (FL_FQ_TOLD - 1)) - 1;
-  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1,
-                     tag & FL_FQ_TOLD ? FL_TOLD : 0);
+  hook_id = place >> 1 & (FL_MAX_HOOKS - 1);
+  /* Another interface may have the place by now. */
+  if ((ids ^ FL_FQ_GENERATION(&t->hook[hook_id])) >> FL_FQ_RULES * FL_FQ_RULE_BITS)
+    return fl_lose(skb);
+  return fl_put_back(skb, t, hook_id, place & 1, tag & FL_FQ_TOLD ? FL_TOLD : 0);
 }
 
 #endif

@@ -71,6 +71,7 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
 
 Status Hooks::Open(unsigned index, Hook* hook) {
   fl_hook& shared = kernel_->tables()->hook[index];
+  ++shared.generation;  // what the kernel still holds for the one before is not for this one
   shared.netns = static_cast<__u32>(hook->netns_id.inode);
   shared.ifindex = static_cast<__u32>(hook->ifindex);
   const auto lane = lanes_.find(hook->netns_id);

@@ -36,6 +36,19 @@ TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
   EXPECT_EQ(driver_->Load().held_packets, 0u);
 }
 
+TEST_F(FqStopTest, WhatIsHeldForOneInterfaceDoesNotGoToTheNextThatIsATarget) {
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  Arm(Latency(500));
+  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  held.Send("held");
+  EXPECT_EQ(held.Receive(4, 50ms), "");
+  Disarm();
+  // It takes the place of the server's, and has the same index in its own namespace.
+  SetTarget(ClientTarget());
+  EXPECT_EQ(held.Receive(4, 1500ms), "");
+}
+
 TEST_F(FqStopTest, APairThatIsRemovedOrShutIsReplaced) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget());
