@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "netem.h"
 #include "netns/one_processor.h"
 #include "netns/traffic.h"
 #include "report.h"
@@ -17,7 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using netns_test::Network;
-using netns_test::RunAnyhow;
 
 constexpr uint16_t kMatchedPort = 7001;
 constexpr uint16_t kOtherPort = 7002;
@@ -57,7 +57,8 @@ class Host : public netns_test::DriverTest {
       return report_.ExitCode();
     }
     SetUp();
-    if (!HasNetem()) {
+    netem_.emplace(*network_, kMatchedPort);
+    if (!netem_->Works()) {
       std::fprintf(stderr,
                    "netem_peer: not measured: this kernel has no netem or no flower filter; "
                    "scripts/bench.sh --vm netem_peer has one\n");
@@ -80,38 +81,9 @@ class Host : public netns_test::DriverTest {
   }
 
  private:
-  int Tc(std::vector<std::string> arguments) {
-    std::vector<std::string> command = {"tc", "-n", network_->server_netns()};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    int exit_code = 0;
-    RunAnyhow(command, &exit_code);
-    return exit_code;
-  }
-
-  // Everything to the second band but what the filter says, which goes through netem.
-  bool MakeNetem(std::vector<std::string> effect) {
-    const std::string device = Network::kInterface;
-    std::vector<std::string> prio = {"qdisc", "add",  "dev",   device, "root",   "handle",
-                                     "1:",    "prio", "bands", "2",    "priomap"};
-    prio.insert(prio.end(), 16, "1");
-    std::vector<std::string> netem = {"qdisc",  "add", "dev",   device,  "parent", "1:1",
-                                      "handle", "10:", "netem", "limit", "100000"};
-    netem.insert(netem.end(), effect.begin(), effect.end());
-    return Tc(prio) == 0 && Tc(netem) == 0 &&
-           Tc({"filter", "add", "dev", device, "parent", "1:", "protocol", "ip", "flower",
-               "ip_proto", "udp", "src_port", std::to_string(kMatchedPort), "classid", "1:1"}) == 0;
-  }
-  void RemoveNetem() { Tc({"qdisc", "del", "dev", Network::kInterface, "root"}); }
-
-  bool HasNetem() {
-    const bool has = MakeNetem({"delay", "1ms"});
-    RemoveNetem();
-    return has;
-  }
-
   template <typename Config>
   void Begin(Means means, Config config, const std::vector<std::string>& effect) {
-    if (means == Means::kNetem && !MakeNetem(effect)) report_.Fail("netem was refused");
+    if (means == Means::kNetem && !netem_->Make(effect)) report_.Fail("netem was refused");
     if (means != Means::kOurs) return;
     SetTarget(ServerTarget());
     auto* filter = config.mutable_filter();
@@ -120,7 +92,7 @@ class Host : public netns_test::DriverTest {
     Arm(config);
   }
   void End(Means means) {
-    if (means == Means::kNetem) RemoveNetem();
+    if (means == Means::kNetem) netem_->Remove();
     if (means != Means::kOurs) return;
     // Nothing of ours is on the interface while the others are measured.
     driver_->SetTargets({});
@@ -256,6 +228,7 @@ class Host : public netns_test::DriverTest {
     }
   }
 
+  std::optional<Netem> netem_;
   Report report_{"netem_peer"};
 };
 

@@ -51,6 +51,7 @@ TEST(Examples, OfTheAgentAreItsDefaults) {
   EXPECT_EQ(config->state_dir, defaults.state_dir);
   EXPECT_EQ(config->socket, defaults.socket);
   EXPECT_EQ(config->metrics_rate_hz, defaults.metrics_rate_hz);
+  EXPECT_EQ(config->lane, defaults.lane);
   EXPECT_EQ(config->http_listen, agent::kDefaultHttp);
   EXPECT_TRUE(config->targets.empty());
 }

@@ -64,6 +64,8 @@ struct DriverContext {
   // Called once, when the lease page exists: the agent hands the file descriptor on to the
   // guardian (the driver keeps owning it) and starts its heartbeat on the page.
   std::function<void(int map_fd, LeasePage* page)> on_lease_page;
+  // Where delayed packets wait: "auto", or the name of a lane that the driver has.
+  std::string lane = "auto";
   // TCP ports of Faultline's own connections, which no fault touches unless it says so. Those
   // beyond sixteen are not protected.
   std::vector<uint16_t> own_ports;
@@ -73,6 +75,10 @@ struct DriverContext {
 struct DriverLoad {
   uint64_t held_bytes = 0;  // memory of packets that are being delayed
   uint64_t held_packets = 0;
+
+  DriverLoad operator+(const DriverLoad& other) const {
+    return {held_bytes + other.held_bytes, held_packets + other.held_packets};
+  }
 };
 
 class Driver {

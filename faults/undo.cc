@@ -3,6 +3,7 @@
 #include "bpf/attach.h"
 #include "bpf/sysctl.h"
 #include "bpf/tc_filter.h"
+#include "bpf/veth.h"
 
 namespace faultline::faults {
 
@@ -18,6 +19,10 @@ Status Undo(const std::string& kind, const std::vector<std::string>& arguments) 
   if (kind == bpf::kUndoSysctl) {
     FL_ASSIGN_OR_RETURN(const auto change, bpf::SysctlChange::FromArguments(arguments));
     return bpf::RestoreSysctl(change);
+  }
+  if (kind == bpf::kUndoVeth) {
+    FL_ASSIGN_OR_RETURN(const auto place, bpf::VethPlace::FromArguments(arguments));
+    return bpf::RemoveVethPair(place);
   }
   return MakeError(StatusCode::kInvalidArgument, "unknown undo kind '{}'", kind);
 }

@@ -22,8 +22,13 @@
 #define FL_MAX_PREFIXES 8192
 #define FL_MAX_CONNECTIONS 16384
 #define FL_OWN_PORTS 16
-#define FL_HEADER_BYTES 256 /* of a frame, in which the transport header must begin to be read */
-#define FL_FIRST_BYTES 32   /* of a payload that rules may name */
+/* What the kernel holds by itself, in the fq lane: packets of so many rules at most, so long
+ * altogether at most. It cannot let go of them early. */
+#define FL_FQ_RULES 2
+#define FL_FQ_MOST_NS 500000000ull
+#define FL_FQ_PACKET_BYTES 768 /* memory of a packet there, beside its own bytes */
+#define FL_HEADER_BYTES 256    /* of a frame, in which the transport header must begin to be read */
+#define FL_FIRST_BYTES 32      /* of a payload that rules may name */
 
 #define FL_RULE_WORDS (FL_MAX_RULES / 64) /* at most 64: a summary is one word */
 #define FL_TARGET_WORDS (FL_MAX_TARGETS / 64)
@@ -58,7 +63,9 @@ struct fl_hook {
   struct fl_bits bits[2]; /* by direction: what looks at this hook at all; written last */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
+  __u32 fq_ifindex;   /* of the fq lane; 0: none, or not for this hook's packets */
   __u32 netns;        /* inode number of its network namespace */
+  __u32 generation;   /* how many interfaces have had this place */
   /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
   __u32 gateway[2][4];
 };
@@ -104,6 +111,7 @@ struct fl_rule {
   __u64 choice_seed; /* of shares of packets, and of its choice among them */
   __u64 action;      /* FL_ACT_ */
   __u64 exposes;     /* not 0: touches protected packets too */
+  __u64 hold_ns; /* not 0: all that the lane does is to hold, so long: the fq lane can as well */
   struct fl_choice choice;
   struct fl_narrow narrow;
 };
@@ -126,6 +134,10 @@ struct fl_tables {
   __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                 /* prefixes parked so far; the programs' own */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
+  /* The programs' own: what fq lanes may still hold, and packets that went in and came out. */
+  __s64 fq_room; /* in bytes */
+  __u64 fq_entered;
+  __u64 fq_left;
 };
 
 /* What covers a prefix, shorter prefixes included: numbers of vectors. */
@@ -157,6 +169,8 @@ struct fl_counters {
   __u64 link_bytes;      /* let out by a slower link while more was waiting, */
   __u64 link_busy_ns;    /* and how long that took */
   __u64 offered;         /* packets that a share of packets was taken of: numbers them */
+  __u64 fq_sent;         /* those of `acted` that went to the fq lane, */
+  __u64 fq_back;         /* and those that came back or found no room there */
 };
 
 /* Why a connection cannot be measured. */

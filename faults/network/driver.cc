@@ -13,6 +13,7 @@
 #include "faults/network/hooks.h"
 #include "faults/network/kernel.h"
 #include "faults/network/lane.h"
+#include "faults/network/lane_choice.h"
 #include "faults/network/plan_units.h"
 #include "faults/network/rule.h"
 #include "faults/network/rule_numbers.h"
@@ -29,23 +30,26 @@ static_assert(sizeof(faults::LeasePage) == sizeof(fl_lease));
 
 class NetworkDriver : public faults::Driver {
  public:
-  NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, faults::UndoLog* undo,
-                bpf::AttachMode mode)
-      : kernel_(std::move(kernel)),
+  NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, LaneChoice lane_choice,
+                uint64_t fq_bytes, faults::UndoLog* undo, bpf::AttachMode mode)
+      : lane_choice_(lane_choice),
+        kernel_(std::move(kernel)),
         lane_(std::move(lane)),
+        fq_(std::make_unique<FqLanes>(kernel_.get(), undo, mode, lane_choice, fq_bytes)),
         drops_(kernel_.get()),
         tables_(kernel_->tables(), kernel_->map_fd("fl_prefixes"), kernel_->map_fd("fl_cgroups"),
                 [this](unsigned chunk) { return kernel_->AddSets(chunk); }),
-        hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
+        hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), fq_.get(), undo, mode)) {}
   ~NetworkDriver() override { SetTargets({}); }
 
-  std::vector<chaos::v1::Capability> Probe() override { return KernelCapabilities(); }
+  std::vector<chaos::v1::Capability> Probe() override { return CapabilitiesWith(lane_choice_); }
+
   std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
   Status Arm(const ArmRequest& request) override;
   Status Disarm(const FaultKey& key) override;
   std::vector<FaultKey> Armed() override;
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
-  faults::DriverLoad Load() override { return lane_->Load(); }
+  faults::DriverLoad Load() override { return lane_->Load() + fq_->Load(); }
 
  private:
   Status Begin(TargetState* state);
@@ -69,8 +73,10 @@ class NetworkDriver : public faults::Driver {
     return tables_.IsSet(RuleBit(rule.index)) && (!rule.uses_lane || hooks_->HasLane(rule.hook));
   }
 
+  const LaneChoice lane_choice_;
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<Lane> lane_;
+  std::unique_ptr<FqLanes> fq_;
   DropWatch drops_;
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
@@ -207,13 +213,14 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   FL_ASSIGN_OR_RETURN(rule->index, numbers_.Take(ShapeOf(filter), old ? &old->index : nullptr));
   rule->hook = target.hook;
   rule->uses_lane = action.lane.has_value();
+  rule->lane_use = {rule->index, action.hold_ns != 0, plan.Picks()};
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
   tables_.rule(rule->index) = ToKernelRule(plan, request, seed);
   Status status = absl::OkStatus();
   if (rule->uses_lane) {
     status = bpf::RequireFeature("tun");
-    if (status.ok()) status = hooks_->AcquireLane(rule->hook);
+    if (status.ok()) status = hooks_->AcquireLane(rule->hook, rule->lane_use);
     rule->uses_lane = status.ok();
     if (status.ok()) lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
   }
@@ -228,7 +235,7 @@ void NetworkDriver::LetGo(const RuleState& rule) {
   numbers_.GiveBack(rule.index);
   if (!rule.uses_lane) return;
   lane_->ClearRule(rule.index);
-  hooks_->ReleaseLane(rule.hook);
+  hooks_->ReleaseLane(rule.hook, rule.lane_use);
 }
 
 void NetworkDriver::Retire(const FaultKey& key, const RuleState& rule) {
@@ -280,6 +287,7 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   FL_RETURN_IF_ERROR(bpf::RequireRoot());
   for (const char* feature : {"btf", "tc", "ringbuf"})
     FL_RETURN_IF_ERROR(bpf::RequireFeature(feature));
+  FL_ASSIGN_OR_RETURN(const LaneChoice choice, ChooseLane(options.lane.value_or(context.lane)));
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
   FL_ASSIGN_OR_RETURN(
       std::unique_ptr<Lane> lane,
@@ -293,7 +301,8 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   for (const uint16_t port : context.own_ports) {
     if (own_ports < FL_OWN_PORTS) kernel->tables()->own_port[own_ports++] = port;
   }
-  return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), context.undo,
+  return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), choice,
+                                         options.fq_bytes, context.undo,
                                          options.attach_mode.value_or(best));
 }
 

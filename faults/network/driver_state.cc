@@ -15,17 +15,6 @@ StatusOr<unsigned> TargetSlots::Find() const {
                    FL_MAX_TARGETS);
 }
 
-std::vector<chaos::v1::Capability> KernelCapabilities() {
-  std::vector<chaos::v1::Capability> capabilities;
-  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
-    auto& capability = capabilities.emplace_back();
-    capability.set_name(feature.name);
-    capability.set_available(feature.available);
-    capability.set_reason(feature.reason);
-  }
-  return capabilities;
-}
-
 RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& target_id) {
   return rules.lower_bound({"", 0, target_id});
 }

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
 #include "faults/driver.h"
+#include "faults/network/fq_lanes.h"
 #include "faults/network/named_peers.h"
 #include "faults/network/plan.h"
 
@@ -39,6 +40,7 @@ struct RuleState {
   uint64_t seed = 0;   // of the experiment
   unsigned nth = 0;    // which of the target's rules with this seed
   bool uses_lane = false;
+  LaneUse lane_use;
   unsigned hook = 0;
   ActedAs acted;
   NamedPeers peers;
@@ -54,9 +56,6 @@ struct ByTarget {
 using RuleStates = std::map<faults::FaultKey, RuleState, ByTarget>;
 // The first rule of that target; those behind it are its others.
 RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& target_id);
-
-// What the kernel can do.
-std::vector<chaos::v1::Capability> KernelCapabilities();
 
 // RuleState::nth of one more rule, or of one that takes the place of the rule of the same key.
 // FAILED_PRECONDITION, with the ids of the experiments, when the target carries as many faults as

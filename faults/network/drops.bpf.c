@@ -136,12 +136,13 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   struct fl_packet p = {};
   struct fl_search search = {};
   struct fl_found found = {};
-  if (!t) return 0;
+  /* First: each packet of a lane is one. */
+  if (!t || fl_lost_by_fault(skb)) return 0;
   if (fl_names_socket) receiver = (void*)context->args[3];
   if (receiver) receiver = fl_whole_socket(receiver);
   fl_find_place(skb, receiver, &place);
   hook_id = fl_find_packet(skb, &place, &direction, &p);
-  if (hook_id >= FL_MAX_HOOKS || fl_lost_by_fault(skb)) return 0;
+  if (hook_id >= FL_MAX_HOOKS) return 0;
   search.hook = hook_id;
   search.direction = direction;
   fl_match_socket(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &p, &search,

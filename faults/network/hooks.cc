@@ -28,8 +28,8 @@ StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
 
 }  // namespace
 
-Hooks::Hooks(Kernel* kernel, Lane* lane, faults::UndoLog* undo, bpf::AttachMode mode)
-    : kernel_(kernel), lane_(lane), undo_(undo), mode_(mode) {}
+Hooks::Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode)
+    : kernel_(kernel), lane_(lane), fq_(fq), undo_(undo), mode_(mode) {}
 
 Hooks::~Hooks() {
   for (auto& hook : hooks_) hook.reset();
@@ -71,6 +71,7 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
 
 Status Hooks::Open(unsigned index, Hook* hook) {
   fl_hook& shared = kernel_->tables()->hook[index];
+  ++shared.generation;  // what the kernel still holds for the one before is not for this one
   shared.netns = static_cast<__u32>(hook->netns_id.inode);
   shared.ifindex = static_cast<__u32>(hook->ifindex);
   const auto lane = lanes_.find(hook->netns_id);
@@ -133,24 +134,24 @@ void Hooks::FindGateways() {
   }
 }
 
-Status Hooks::AcquireLane(unsigned hook) {
+Status Hooks::AcquireLane(unsigned hook, const LaneUse& use) {
   const Hook& place = *hooks_[hook];
   LaneDevice& lane = lanes_[place.netns_id];
   lane.netns = place.netns;
   if (lane.users == 0) lane.idle_since = std::chrono::steady_clock::now();
   if (lane.device == 0) FL_RETURN_IF_ERROR(OpenLane(place.netns_id, &lane));
-  if (place.is_loopback) {
-    if (!lane.loopback) {
-      FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
-    }
-    ++lane.loopback_users;
+  if (place.is_loopback && !lane.loopback) {
+    FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
   }
+  FL_RETURN_IF_ERROR(fq_->Add(hook, {place.netns_id, place.netns}, use));
+  if (place.is_loopback) ++lane.loopback_users;
   ++lane.users;
   return absl::OkStatus();
 }
 
-void Hooks::ReleaseLane(unsigned hook) {
+void Hooks::ReleaseLane(unsigned hook, const LaneUse& use) {
   if (!hooks_[hook]) return;
+  fq_->Remove(hook, use);
   const auto known = lanes_.find(hooks_[hook]->netns_id);
   if (known == lanes_.end()) return;
   LaneDevice& lane = known->second;
@@ -165,6 +166,7 @@ bool Hooks::HasLane(unsigned hook) const {
 }
 
 void Hooks::TendLanes() {
+  fq_->Tend();
   const auto now = std::chrono::steady_clock::now();
   for (auto it = lanes_.begin(); it != lanes_.end();) {
     auto& [id, lane] = *it;

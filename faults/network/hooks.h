@@ -14,6 +14,7 @@
 #include "bpf/attach.h"
 #include "bpf/netns.h"
 #include "faults/driver.h"
+#include "faults/network/fq_lanes.h"
 #include "faults/network/kernel.h"
 #include "faults/network/lane.h"
 #include "faults/network/loopback.h"
@@ -28,11 +29,11 @@ class Hooks {
   // making one takes milliseconds, removing one tens of them.
   static constexpr std::chrono::seconds kLaneIdle{5};
   // Loopback's settings go back so long after the last rule there: what the lane has let out is
-  // through by then.
-  static constexpr std::chrono::milliseconds kLoopbackIdle{100};
+  // through by then, also what the kernel holds.
+  static constexpr std::chrono::milliseconds kLoopbackIdle{FL_FQ_MOST_NS / 1'000'000 + 200};
 
   // All outlive this.
-  Hooks(Kernel* kernel, Lane* lane, faults::UndoLog* undo, bpf::AttachMode mode);
+  Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode);
   ~Hooks();
 
   // The hook of an interface, with its programs attached; made when it is not there yet. Each
@@ -48,9 +49,9 @@ class Hooks {
   // Looks up the default gateways of every hook's network.
   void FindGateways();
 
-  // The hook's namespace has a lane from here on until ReleaseLane.
-  Status AcquireLane(unsigned hook);
-  void ReleaseLane(unsigned hook);
+  // The hook's namespace has a lane for the rule from here on until ReleaseLane.
+  Status AcquireLane(unsigned hook, const LaneUse& use);
+  void ReleaseLane(unsigned hook, const LaneUse& use);
   // False while somebody has taken the lane's device away and no other could be made: packets then
   // pass undelayed.
   bool HasLane(unsigned hook) const;
@@ -96,6 +97,7 @@ class Hooks {
 
   Kernel* const kernel_;
   Lane* const lane_;
+  FqLanes* const fq_;
   faults::UndoLog* const undo_;
   const bpf::AttachMode mode_;
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;

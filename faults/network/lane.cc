@@ -148,7 +148,10 @@ void Lane::CountLosses() {
   const std::lock_guard lock(mutex_);
   std::array<uint64_t, FL_MAX_RULES> sent{};
   for (unsigned i = 0; i < FL_MAX_RULES; ++i) {
-    if (rules_[i].active) sent[i] = __atomic_load_n(&counters_[i].acted, __ATOMIC_ACQUIRE);
+    if (!rules_[i].active) continue;
+    const uint64_t all = __atomic_load_n(&counters_[i].acted, __ATOMIC_ACQUIRE);
+    const uint64_t elsewhere = __atomic_load_n(&counters_[i].fq_sent, __ATOMIC_ACQUIRE);
+    sent[i] = all > elsewhere ? all - elsewhere : 0;
   }
   const auto devices = devices_;
   for (const auto& [device, fd] : devices) {

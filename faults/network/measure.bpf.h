@@ -124,6 +124,7 @@ static __always_inline struct fl_connection* fl_begin(struct fl_connection_key* 
   return bpf_map_lookup_elem(&fl_connections, key);
 }
 
+/* Not 0: the packet will tell more when it goes on its way. */
 __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
                           struct fl_turn* turn) {
   struct fl_connection_key key = {};
@@ -143,13 +144,15 @@ __noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   requests = (sight->direction == FL_INGRESS) == (c->role == FL_ROLE_SERVER);
   if (c->reason) {
     if (requests && !c->asking) turn->reason = c->reason;
-    if (!requests && !sight->passes) return 0;
+    if (!requests && !sight->passes) return 1;
     turn->answers = !requests && c->asking;
     c->asking = requests;
   } else if (requests) {
     if (sight->first) fl_request(skb, p, c, sight->now_ns, turn);
   } else if (sight->passes) {
     fl_answer(p, c, sight->now_ns, turn);
+  } else {
+    return 1;
   }
   return 0;
 }

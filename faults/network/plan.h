@@ -34,6 +34,7 @@ struct ActionPlan {
   uint64_t action = FL_ACT_LOSE;  // FL_ACT_
   fl_choice choice{};             // of the matched packets
   std::optional<LaneRule> lane;   // with FL_ACT_LANE: what is done there
+  uint64_t hold_ns = 0;           // fl_rule::hold_ns
   ActedAs acted;
 };
 

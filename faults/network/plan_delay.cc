@@ -29,10 +29,13 @@ ActionPlan Plan(const pb::NetworkLatency& latency, uint64_t seed) {
                 .width_ns = MillisToNanos(latency.jitter_ms()),
                 .correlation = latency.correlation_percent() / 100,
                 .sample = {latency.table_us().begin(), latency.table_us().end()}};
+  const uint64_t delay_ns = MillisToNanos(latency.delay_ms());
   ActionPlan plan;
+  // With jitter a flow's packets would overtake each other in the kernel.
+  if (jitter.width_ns == 0 && delay_ns <= FL_FQ_MOST_NS) plan.hold_ns = delay_ns;
   plan.action = FL_ACT_LANE;
   plan.choice.chance_of_2_32 = FL_ALWAYS;
-  plan.lane = DelayModel(MillisToNanos(latency.delay_ms()), std::move(jitter), seed);
+  plan.lane = DelayModel(delay_ns, std::move(jitter), seed);
   plan.acted.in_kernel = &chaos::v1::FaultCounters::set_delayed;
   return plan;
 }

@@ -70,6 +70,12 @@ constexpr auto kPlans = {
 
 }  // namespace
 
+bool RulePlan::Picks() const {
+  return narrow.packets_out != 0 || narrow.dscp != 0 || narrow.min_bytes != 0 ||
+         narrow.max_bytes != 0 || narrow.tcp_flags_mask != 0 || narrow.min_payload != 0 ||
+         narrow.first_bytes != 0 || action.choice.chance_of_2_32 < FL_ALWAYS;
+}
+
 StatusOr<RulePlan> PlanRule(const Any& config, const chaos::v1::Target& target, uint64_t seed) {
   RulePlan plan;
   FL_ASSIGN_OR_RETURN(plan.filter, TargetFilter(target));
@@ -86,6 +92,7 @@ fl_rule ToKernelRule(const RulePlan& plan, const faults::ArmRequest& request, ui
           .choice_seed = seed,
           .action = plan.action.action,
           .exposes = plan.exposes ? 1u : 0u,
+          .hold_ns = plan.action.hold_ns,
           .choice = plan.action.choice,
           .narrow = plan.narrow};
 }

@@ -19,6 +19,9 @@ struct RulePlan {
   bool exposes = false;     // touches protected packets too
   NamedPeers::Names hosts;  // whose addresses belong to the filter as well
   ActionPlan action;
+
+  // Whether of a flow's packets it may take some and leave others.
+  bool Picks() const;
 };
 
 // FAILED_PRECONDITION with a sentence when the target cannot have this fault: NarrowToFilter,

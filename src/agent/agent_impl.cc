@@ -48,6 +48,7 @@ Status Agent::Impl::Begin() {
   context.on_lease_page = [this](int map_fd, faults::LeasePage* its_page) {
     OnLeasePage(map_fd, its_page);
   };
+  context.lane = config.lane;
   context.own_ports = OwnPorts(config.controllers);
   FL_RETURN_IF_ERROR(drivers.Make(context));
   MakeReconciler();

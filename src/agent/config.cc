@@ -164,8 +164,9 @@ Status ReadTimes(const YamlMap& map, Config* config) {
 }
 
 StatusOr<Config> ReadMap(const YamlMap& map) {
-  FL_RETURN_IF_ERROR(map.AllowOnly({"agent_id", "controllers", "tls", "heartbeat", "state_dir",
-                                    "socket", "http_listen", "metrics_rate_hz", "targets"}));
+  FL_RETURN_IF_ERROR(
+      map.AllowOnly({"agent_id", "controllers", "tls", "heartbeat", "state_dir", "socket",
+                     "http_listen", "metrics_rate_hz", "lane", "targets"}));
   Config config;
   FL_ASSIGN_OR_RETURN(config.agent_id, map.Text("agent_id", HostName()));
   if (!IsName(config.agent_id)) return map.Refuse("agent_id", config.agent_id, kNameRule);
@@ -184,11 +185,15 @@ StatusOr<Config> ReadMap(const YamlMap& map) {
   if (config.socket.size() > 107) {
     return map.Refuse("socket", config.socket, "a path of at most 107 characters");
   }
+  FL_ASSIGN_OR_RETURN(config.lane, map.Text("lane", config.lane));
+  if (!IsLane(config.lane)) return map.Refuse("lane", config.lane, kLaneRule);
   FL_RETURN_IF_ERROR(ReadTargets(map, &config));
   return config;
 }
 
 }  // namespace
+
+bool IsLane(const std::string& text) { return text == "auto" || text == "tap" || text == "fq"; }
 
 StatusOr<Config> ReadConfig(const std::string& path) {
   FL_ASSIGN_OR_RETURN(const YamlMap map, YamlMap::ReadFile(path));

@@ -25,12 +25,17 @@ struct Config {
   std::string state_dir = "/var/lib/faultline/agent";
   std::string socket = "/run/faultline/agent.sock";
   unsigned metrics_rate_hz = 10;
+  // Where delayed packets wait: "auto" (in the kernel, where it can and has fq), "tap" or "fq".
+  std::string lane = "auto";
   // /metrics, /healthz and /readyz. Absent: kDefaultHttp, and when somebody has that port, none.
   // "off" or empty: none.
   std::optional<std::string> http_listen;
   // With target_id and agent_id filled in.
   std::vector<chaos::v1::Target> targets;
 };
+
+inline constexpr const char* kLaneRule = "auto, tap or fq";
+bool IsLane(const std::string& text);
 
 // Reads `path`. Errors name file, line, key, value and what is allowed.
 StatusOr<Config> ReadConfig(const std::string& path);

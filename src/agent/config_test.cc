@@ -51,6 +51,8 @@ TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {
             "agent.yaml:5: ports: '0' is not allowed: port numbers from 1 to 65535");
   EXPECT_EQ(ErrorOf("agent_id: a\nheartbeat: 1ms\n"),
             "agent.yaml:2: heartbeat: '1ms' is not allowed: 20ms to 10s");
+  EXPECT_EQ(ErrorOf("lane: netem\n"),
+            "agent.yaml:1: lane: 'netem' is not allowed: auto, tap or fq");
   EXPECT_EQ(ErrorOf("controllers: [nowhere]\n"),
             "agent.yaml:1: controllers: 'nowhere' is not allowed: host:port, such as "
             "127.0.0.1:7400");

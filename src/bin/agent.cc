@@ -132,7 +132,7 @@ int Probe(const Config& config) {
     capabilities = {status->agent().capabilities().begin(), status->agent().capabilities().end()};
   } else {
     if (const Status host = CheckHost(); !host.ok()) return Complain(host, kRefused);
-    auto drivers = faults::MakeDrivers({nullptr, [](int, faults::LeasePage*) {}, {}});
+    auto drivers = faults::MakeDrivers({nullptr, [](int, faults::LeasePage*) {}, config.lane, {}});
     if (!drivers.ok()) return Complain(drivers.status(), kFailed);
     for (const auto& named : *drivers) {
       for (auto& capability : named.driver->Probe()) capabilities.push_back(std::move(capability));
@@ -147,7 +147,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", FAULTLINE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // flags may follow the command
-  std::string config_path, http_listen, log_level = "info", log_format = "text", journal_path;
+  std::string config_path, http_listen, lane, log_level = "info", log_format = "text", journal_path;
   bool json = false;
   app.add_option("--config,-c", config_path,
                  fmt::format("Configuration file [{} if it exists]", kDefaultConfigPath));
@@ -157,6 +157,7 @@ int Main(int argc, char** argv) {
   app.add_option(
       "--http-listen", http_listen,
       fmt::format("Address for /metrics, /healthz and /readyz, or off [{}]", kDefaultHttp));
+  app.add_option("--lane", lane, fmt::format("Where delayed packets wait: {} [auto]", kLaneRule));
   app.add_subcommand("run", "Run in the foreground until SIGTERM or SIGINT");
   auto* status = app.add_subcommand("status", "Show what the running agent does");
   status->add_flag("--json", json, "As JSON");
@@ -179,6 +180,12 @@ int Main(int argc, char** argv) {
   auto config = LoadConfig(config_path);
   if (!config.ok()) return Complain(config.status(), kRefused);
   if (!http_listen.empty()) config->http_listen = http_listen;
+  if (!lane.empty()) config->lane = lane;
+  if (!IsLane(config->lane)) {
+    return Complain(MakeError(StatusCode::kInvalidArgument, "--lane {}: allowed are {}",
+                              config->lane, kLaneRule),
+                    kRefused);
+  }
   const std::string command = app.get_subcommands().front()->get_name();
   if (command == "run") return Run(*config);
   if (command == "status") return ShowStatus(*config, json);

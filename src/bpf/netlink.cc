@@ -2,6 +2,7 @@
 
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -14,29 +15,52 @@ namespace faultline::bpf {
 namespace {
 
 constexpr size_t kReplyBytes = 32 * 1024;
+// fq takes no more of them.
+constexpr uint32_t kAllHashBits = 0x3fffffff;
 constexpr uint32_t kClsactHandle = TC_H_MAKE(TC_H_CLSACT, 0);
 
-struct TcRequest {
+// A request with its body (tcmsg, ifinfomsg) and attributes.
+template <typename Body>
+struct Request {
   nlmsghdr header{};
-  tcmsg body{};
-  char attributes[64]{};
+  Body body{};
+  char attributes[192]{};
 
-  TcRequest(uint16_t type, uint16_t flags, int ifindex) {
+  Request(uint16_t type, uint16_t flags) {
     header.nlmsg_len = NLMSG_LENGTH(sizeof(body));
     header.nlmsg_type = type;
     header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
     header.nlmsg_seq = 1;
-    body.tcm_family = AF_UNSPEC;
-    body.tcm_ifindex = ifindex;
   }
 
-  void AddText(uint16_t type, const std::string& text) {
+  void Add(uint16_t type, const void* data, size_t bytes) {
+    rtattr* attribute = Begin(type);
+    attribute->rta_len = static_cast<uint16_t>(RTA_LENGTH(bytes));
+    std::memcpy(RTA_DATA(attribute), data, bytes);
+    header.nlmsg_len += static_cast<uint32_t>(RTA_ALIGN(attribute->rta_len)) - RTA_LENGTH(0);
+  }
+  void AddText(uint16_t type, const std::string& text) { Add(type, text.c_str(), text.size() + 1); }
+  void AddNumber(uint16_t type, uint32_t number) { Add(type, &number, sizeof(number)); }
+
+  // What is added until End, and `before` bytes without a header first, is inside it.
+  rtattr* Begin(uint16_t type, size_t before = 0) {
     auto* attribute =
         reinterpret_cast<rtattr*>(reinterpret_cast<char*>(this) + NLMSG_ALIGN(header.nlmsg_len));
     attribute->rta_type = type;
-    attribute->rta_len = static_cast<uint16_t>(RTA_LENGTH(text.size() + 1));
-    std::memcpy(RTA_DATA(attribute), text.c_str(), text.size() + 1);
-    header.nlmsg_len = NLMSG_ALIGN(header.nlmsg_len) + RTA_ALIGN(attribute->rta_len);
+    header.nlmsg_len =
+        static_cast<uint32_t>(NLMSG_ALIGN(header.nlmsg_len) + RTA_LENGTH(0) + before);
+    return attribute;
+  }
+  void End(rtattr* attribute) {
+    const auto* end = reinterpret_cast<char*>(this) + header.nlmsg_len;
+    attribute->rta_len = static_cast<uint16_t>(end - reinterpret_cast<char*>(attribute));
+  }
+};
+
+struct TcRequest : Request<tcmsg> {
+  TcRequest(uint16_t type, uint16_t flags, int ifindex) : Request(type, flags) {
+    body.tcm_family = AF_UNSPEC;
+    body.tcm_ifindex = ifindex;
   }
 };
 
@@ -44,7 +68,8 @@ using OnReply = std::function<void(const nlmsghdr&)>;
 
 // Sends and reads until the acknowledgement or the end of the dump. Result: 0 or the kernel's
 // errno.
-StatusOr<int> Exchange(const TcRequest& request, const OnReply& on_reply) {
+template <typename Body>
+StatusOr<int> Exchange(const Request<Body>& request, const OnReply& on_reply) {
   const UniqueFd socket_fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (!socket_fd.valid() || send(socket_fd.get(), &request, request.header.nlmsg_len, 0) < 0) {
     return MakeError(StatusCode::kInternal, "a netlink request failed: {}", ErrnoText(errno));
@@ -69,6 +94,12 @@ StatusOr<int> Exchange(const TcRequest& request, const OnReply& on_reply) {
 }
 
 void Ignore(const nlmsghdr&) {}
+
+Status QdiscSet(const std::string& kind, int error) {
+  if (error == 0) return absl::OkStatus();
+  return MakeError(error == ENOENT ? StatusCode::kNotFound : StatusCode::kInternal,
+                   "qdisc {} cannot be set: {}", kind, ErrnoText(error));
+}
 
 }  // namespace
 
@@ -120,9 +151,49 @@ Status ReplaceRootQdisc(int ifindex, const std::string& kind) {
   request.body.tcm_parent = TC_H_ROOT;
   request.AddText(TCA_KIND, kind);
   FL_ASSIGN_OR_RETURN(const int error, Exchange(request, Ignore));
+  return QdiscSet(kind, error);
+}
+
+Status ReplaceRootByFq(int ifindex, uint32_t packets) {
+  TcRequest request(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, ifindex);
+  request.body.tcm_parent = TC_H_ROOT;
+  request.AddText(TCA_KIND, "fq");
+  rtattr* options = request.Begin(TCA_OPTIONS);
+  request.AddNumber(TCA_FQ_PLIMIT, packets);
+  request.AddNumber(TCA_FQ_FLOW_PLIMIT, packets);
+  request.AddNumber(TCA_FQ_RATE_ENABLE, 0);
+  request.AddNumber(TCA_FQ_ORPHAN_MASK, kAllHashBits);
+  request.End(options);
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, Ignore));
+  return QdiscSet("fq", error);
+}
+
+Status MakeVethPair(const VethNames& names, uint32_t mtu) {
+  Request<ifinfomsg> request(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+  request.AddText(IFLA_IFNAME, names.first);
+  request.Add(IFLA_ADDRESS, names.address.data(), names.address.size());
+  request.AddNumber(IFLA_MTU, mtu);
+  rtattr* info = request.Begin(IFLA_LINKINFO);
+  request.AddText(IFLA_INFO_KIND, "veth");
+  rtattr* data = request.Begin(IFLA_INFO_DATA);
+  rtattr* peer = request.Begin(VETH_INFO_PEER, sizeof(ifinfomsg));
+  request.AddText(IFLA_IFNAME, names.second);
+  request.AddNumber(IFLA_MTU, mtu);
+  request.End(peer);
+  request.End(data);
+  request.End(info);
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, Ignore));
   if (error == 0) return absl::OkStatus();
-  return MakeError(error == ENOENT ? StatusCode::kNotFound : StatusCode::kInternal,
-                   "qdisc {} cannot be set: {}", kind, ErrnoText(error));
+  return MakeError(error == EEXIST ? StatusCode::kAlreadyExists : StatusCode::kFailedPrecondition,
+                   "the veth pair {} cannot be made: {}", names.first, ErrnoText(error));
+}
+
+Status DeleteLink(int ifindex) {
+  Request<ifinfomsg> request(RTM_DELLINK, NLM_F_ACK);
+  request.body.ifi_index = ifindex;
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, Ignore));
+  if (error == 0 || error == ENODEV) return absl::OkStatus();
+  return MakeError(StatusCode::kInternal, "removing an interface failed: {}", ErrnoText(error));
 }
 
 }  // namespace faultline::bpf

@@ -1,7 +1,8 @@
-// The little of rtnetlink that Faultline needs: traffic control on an interface of the calling
-// thread's network namespace.
+// The little of rtnetlink that Faultline needs: traffic control on an interface, and pairs of veth
+// devices, of the calling thread's network namespace.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,5 +25,19 @@ Status DeleteClsact(int ifindex);
 
 // Makes `kind` the interface's root qdisc. NOT_FOUND when the kernel has no such qdisc.
 Status ReplaceRootQdisc(int ifindex, const std::string& kind);
+// Makes fq the interface's root qdisc, without pacing by sockets, for so many packets altogether or
+// of one flow; packets without a socket are of one flow if their hashes are the same.
+Status ReplaceRootByFq(int ifindex, uint32_t packets);
+
+struct VethNames {
+  std::string first;
+  std::string second;
+  std::array<uint8_t, 6> address{};  // Ethernet address of the first
+};
+// ALREADY_EXISTS when an interface has one of the names, FAILED_PRECONDITION when the kernel has no
+// such devices.
+Status MakeVethPair(const VethNames& names, uint32_t mtu);
+// OK when there is none. A veth device's peer goes as well.
+Status DeleteLink(int ifindex);
 
 }  // namespace faultline::bpf

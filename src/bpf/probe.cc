@@ -71,7 +71,7 @@ std::string AskFq() {
       return;
     }
     if (!ReplaceRootQdisc(kLoopbackIndex, "fq").ok()) {
-      sentence = "the kernel has no fq qdisc (CONFIG_NET_SCH_FQ)";
+      sentence = "the kernel has no fq qdisc (CONFIG_NET_SCH_FQ); the TAP lane can be used instead";
     }
   }).join();
   return sentence;

@@ -40,6 +40,7 @@ KIND_TESTS = {
 TEST_ROWS = (
     ("delay of TCP, UDP and ICMP, IPv4 and IPv6, each direction", "latency_test", r"EveryWay\."),
     ("delays on loopback", "loopback_test", r"EveryLocalWay\."),
+    ("constant delays up to 500 ms wait in the kernel (fq)", "fq_test", r"FqTest\."),
     ("jitter that keeps a flow's order", "lane_test", r"Jitter"),
     ("large TCP segments pass the lane whole", "lane_test", r"BulkTcp"),
     ("VLAN-tagged packets keep their tag", "lane_test", r"Vlan"),

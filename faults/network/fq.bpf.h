@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* A packet's way through the fq lane: a copy of it waits in the fq qdisc of a veth device until the
+ * time that it carries, comes out of the device's peer, and goes back to where it belongs. What is
+ * to be known of it then is in words of the packet that fq leaves alone (it writes cb[0] to cb[2]).
+ */
+#ifndef FAULTLINE_NETWORK_FQ_BPF_H
+#define FAULTLINE_NETWORK_FQ_BPF_H
+
+#include "faults/network/mark.bpf.h"
+
+/* In tc_index, beside FL_RETURN_TAG: the packet counts as the packets of its train. */
+#define FL_FQ_TRAIN 0x8000
+/* The same for FL_TOLD. */
+#define FL_FQ_TOLD 0x4000
+
+/* In cb[4]: its rules, each with 1 added, and the end of its hook's generation. */
+#define FL_FQ_RULE_BITS 13
+#define FL_FQ_RULE_MASK ((1u << FL_FQ_RULE_BITS) - 1)
+#define FL_FQ_GENERATION(hook) ((hook)->generation << FL_FQ_RULES * FL_FQ_RULE_BITS)
+
+/* How long the packet is to wait for its rules, if the kernel can hold it; else 0: the TAP lane
+ * holds it. */
+static __always_inline __u64 fl_hold_ns(struct fl_tables* t, struct fl_lane_prefix* prefix) {
+  __u64 sum = 0;
+  if (prefix->rule_count > FL_FQ_RULES) return 0;
+  for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++) {
+    __u64 hold_ns = t->rule[prefix->rule[i] & (FL_MAX_RULES - 1)].hold_ns;
+    if (!hold_ns) return 0;
+    sum += hold_ns;
+  }
+  return sum <= FL_FQ_MOST_NS ? sum : 0;
+}
+
+static __always_inline void fl_count_held(__u32 id, __u32 count, int dropped) {
+  struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
+  if (!counters) return;
+  __sync_fetch_and_add(&counters->fq_sent, count);
+  __sync_fetch_and_add(&counters->acted, count);
+  if (!dropped) return;
+  __sync_fetch_and_add(&counters->fq_back, count);
+  __sync_fetch_and_add(&counters->lane_dropped, count);
+}
+
+/* Sends a copy: the packet itself would keep its socket, whose sender would then wait for the lane
+ * (TCP's small queues). Result: 0 when the lane has it. */
+static __always_inline int fl_enqueue(struct __sk_buff* skb, struct fl_tables* t, __u32 ifindex) {
+  __s64 bytes = skb->len + FL_FQ_PACKET_BYTES;
+  if (__sync_fetch_and_add(&t->fq_room, -bytes) >= bytes) {
+    __sync_fetch_and_add(&t->fq_entered, 1);
+    if (!bpf_clone_redirect(skb, ifindex, 0)) return 0;
+    __sync_fetch_and_add(&t->fq_left, 1);
+  }
+  __sync_fetch_and_add(&t->fq_room, bytes);
+  return -1;
+}
+
+/* `flags` are FL_FQ_. Result: the verdict on the packet itself. Global, as the function below:
+ * verified once, by itself. */
+__noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __u64 hold_ns,
+                        __u32 count, __u32 flags) {
+  __u32 zero = 0, ids, tag;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_hook* hook;
+  int dropped;
+  if (!t || !prefix) return FL_PASS;
+  hook = &t->hook[prefix->hook & (FL_MAX_HOOKS - 1)];
+  ids = FL_FQ_GENERATION(hook);
+  tag = FL_RETURN_TAG(prefix->hook, prefix->direction);
+  for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
+    ids |= (prefix->rule[i] + 1u) << i * FL_FQ_RULE_BITS;
+  skb->cb[3] = (__u32)fl_magic;
+  skb->cb[4] = ids;
+  skb->tc_index = tag | flags;
+  skb->priority = 0; /* another would be another queue, or none */
+  /* fq holds back what stands behind a packet of the same hash: one for each flow and delay. */
+  bpf_set_hash(skb, fl_mix(((__u64)prefix->flow << 32 | ids) ^ fl_mix(tag)) | 1);
+  bpf_skb_set_tstamp(skb, bpf_ktime_get_ns() + hold_ns, BPF_SKB_TSTAMP_DELIVERY_MONO);
+  dropped = fl_enqueue(skb, t, hook->fq_ifindex);
+  for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
+    fl_count_held(prefix->rule[i], count, dropped);
+  return fl_lose(skb);
+}
+
+static __always_inline void fl_count_back(struct fl_tables* t, __u32 id, __u32 count,
+                                          __u64 late_ns) {
+  struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
+  __u64 hold_ns = t->rule[id & (FL_MAX_RULES - 1)].hold_ns;
+  if (!counters) return;
+  __sync_fetch_and_add(&counters->fq_back, count);
+  __sync_fetch_and_add(&counters->delay_asked_ns, hold_ns * count);
+  __sync_fetch_and_add(&counters->delay_given_ns, (hold_ns + late_ns) * count);
+  __sync_fetch_and_add(&counters->delays_measured, count);
+}
+
+/* A packet that has come out of the lane. Result: the verdict on it. */
+__noinline int fl_from_fq(struct __sk_buff* skb) {
+  __u32 zero = 0, ids = skb->cb[4], tag = skb->tc_index, count = 1, place, hook_id;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u64 now = bpf_ktime_get_ns(), due = now;
+  if (!t || skb->cb[3] != (__u32)fl_magic) return fl_lose(skb);
+  if (skb->tstamp_type == BPF_SKB_TSTAMP_DELIVERY_MONO) due = skb->tstamp;
+  if (tag & FL_FQ_TRAIN && skb->gso_segs) count = skb->gso_segs;
+  __sync_fetch_and_add(&t->fq_left, 1);
+  __sync_fetch_and_add(&t->fq_room, (__s64)skb->len + FL_FQ_PACKET_BYTES);
+  for (__u32 i = 0; i < FL_FQ_RULES; i++) {
+    __u32 id = ids >> i * FL_FQ_RULE_BITS & FL_FQ_RULE_MASK;
+    if (id) fl_count_back(t, id - 1, count, now > due ? now - due : 0);
+  }
+  skb->cb[3] = 0;
+  skb->cb[4] = 0;
+  skb->tc_index = 0;
+  bpf_skb_set_tstamp(skb, 0, BPF_SKB_TSTAMP_UNSPEC);
+  bpf_set_hash_invalid(skb);
+  place = (tag & (FL_FQ_TOLD - 1)) - 1;
+  hook_id = place >> 1 & (FL_MAX_HOOKS - 1);
+  /* Another interface may have the place by now. */
+  if ((ids ^ FL_FQ_GENERATION(&t->hook[hook_id])) >> FL_FQ_RULES * FL_FQ_RULE_BITS)
+    return fl_lose(skb);
+  return fl_put_back(skb, t, hook_id, place & 1, tag & FL_FQ_TOLD ? FL_TOLD : 0);
+}
+
+#endif

@@ -1,0 +1,142 @@
+#include "faults/network/fq_lanes.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace faultline::network {
+namespace {
+
+template <typename Word>
+Word Read(const Word& word) {
+  return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
+}
+
+}  // namespace
+
+FqLanes::FqLanes(Kernel* kernel, faults::UndoLog* undo, bpf::AttachMode mode, LaneChoice choice,
+                 uint64_t most_bytes)
+    : kernel_(kernel), undo_(undo), mode_(mode), choice_(choice), most_bytes_(most_bytes) {
+  kernel_->tables()->fq_room = static_cast<__s64>(most_bytes_);
+}
+
+FqLanes::~FqLanes() {
+  for (const auto& [hook, state] : hooks_) kernel_->tables()->hook[hook].fq_ifindex = 0;
+}
+
+Status FqLanes::Add(unsigned hook, const HookPlace& place, const LaneUse& use) {
+  if (choice_ == LaneChoice::kTap) return absl::OkStatus();
+  if (use.holds) {
+    Pair& pair = pairs_[place.netns_id];
+    pair.netns = place.netns;
+    if (pair.users == 0) pair.idle_since = Clock::now();
+    // One attempt for all rules that are there; who asked for fq is told each time.
+    if (!pair.devices && (pair.users == 0 || choice_ == LaneChoice::kFq)) {
+      const Status made = Open(&pair);
+      if (!made.ok() && choice_ == LaneChoice::kFq) return made;
+    }
+    ++pair.users;
+  }
+  Hook& state = hooks_[hook];
+  state.netns_id = place.netns_id;
+  ++state.rules;
+  state.holding += use.holds ? 1 : 0;
+  state.picking += use.picks ? 1 : 0;
+  rules_[use.rule] = {};
+  Publish(hook);
+  return absl::OkStatus();
+}
+
+void FqLanes::Remove(unsigned hook, const LaneUse& use) {
+  if (rules_.erase(use.rule) == 0) return;
+  Hook& state = hooks_.at(hook);
+  --state.rules;
+  state.holding -= use.holds ? 1 : 0;
+  state.picking -= use.picks ? 1 : 0;
+  if (use.holds) {
+    Pair& pair = pairs_.at(state.netns_id);
+    if (--pair.users == 0) pair.idle_since = Clock::now();
+  }
+  Publish(hook);
+  if (state.rules == 0) hooks_.erase(hook);
+}
+
+Status FqLanes::Open(Pair* pair) {
+  auto made = FqPair::Make(pair->netns, kernel_->fq_programs(), mode_, undo_);
+  if (made.ok()) {
+    pair->devices = std::move(*made);
+  } else {
+    FL_LOG(warn, "no fq lane in '{}', the TAP lane holds its delays: {}", pair->netns,
+           ToString(made.status().message()));
+  }
+  return made.status();
+}
+
+void FqLanes::Publish(unsigned hook) {
+  const Hook& state = hooks_.at(hook);
+  const auto pair = pairs_.find(state.netns_id);
+  const bool there = pair != pairs_.end() && pair->second.devices != nullptr;
+  const bool in_order = state.picking == 0 || state.rules == 1;
+  const bool used = there && state.holding > 0 && in_order;
+  __atomic_store_n(&kernel_->tables()->hook[hook].fq_ifindex,
+                   used ? static_cast<__u32>(pair->second.devices->ifindex()) : 0,
+                   __ATOMIC_RELEASE);
+}
+
+void FqLanes::Tend() {
+  const auto now = Clock::now();
+  for (auto it = pairs_.begin(); it != pairs_.end();) {
+    auto& [id, pair] = *it;
+    // Taking a device out of the kernel waits for its readers: one at a time.
+    if (pair.users == 0 && now - pair.idle_since >= kIdle) {
+      pairs_.erase(it);
+      break;
+    }
+    if (pair.users > 0 && pair.devices && !pair.devices->Stands()) {
+      FL_LOG(warn, "{} in '{}' was taken away or shut: making another", pair.devices->name(),
+             pair.netns);
+      pair.devices.reset();
+      (void)Open(&pair);  // the failure is logged
+      for (const auto& [hook, state] : hooks_) {
+        if (state.netns_id == id) Publish(hook);
+      }
+    }
+    ++it;
+  }
+  if (now - looked_ < kLost) return;
+  looked_ = now;
+  CountLosses();
+}
+
+// What went in before the last look is back by now.
+void FqLanes::CountLosses() {
+  for (auto& [index, rule] : rules_) {
+    fl_counters& counters = kernel_->counters(index);
+    const uint64_t back = Read(counters.fq_back);
+    const uint64_t missing = rule.sent > back ? rule.sent - back : 0;
+    if (missing > rule.lost) {
+      __atomic_fetch_add(&counters.lane_dropped, missing - rule.lost, __ATOMIC_RELAXED);
+      rule.lost = missing;
+    }
+    rule.sent = Read(counters.fq_sent);
+  }
+  // When nothing has gone in since, nothing is there: what seems to be has been lost.
+  fl_tables& tables = *kernel_->tables();
+  const auto room = Read(tables.fq_room);
+  const uint64_t entered = Read(tables.fq_entered), left = Read(tables.fq_left);
+  if (entered == entered_) {
+    __atomic_fetch_add(&tables.fq_left, entered - left, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&tables.fq_room, static_cast<__s64>(most_bytes_) - room, __ATOMIC_RELAXED);
+  }
+  entered_ = entered;
+}
+
+faults::DriverLoad FqLanes::Load() const {
+  const fl_tables& tables = *kernel_->tables();
+  const auto room = static_cast<int64_t>(Read(tables.fq_room));
+  const uint64_t left = Read(tables.fq_left), entered = Read(tables.fq_entered);
+  return {static_cast<uint64_t>(std::max<int64_t>(static_cast<int64_t>(most_bytes_) - room, 0)),
+          entered > left ? entered - left : 0};
+}
+
+}  // namespace faultline::network

@@ -1,0 +1,176 @@
+// The end of delays that the kernel holds, and what somebody else does to their devices.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "bpf/veth.h"
+#include "netns/fq_fixture.h"
+
+namespace faultline::netns_test {
+namespace {
+
+using namespace std::chrono_literals;
+namespace pb = ::network::v1;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr uint16_t kPort = 7001;
+constexpr double kDelayMs = 300;
+constexpr double kUntouchedMs = 250;
+
+class FqStopTest : public FqTest {};
+
+TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  Arm(Latency(500));
+  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  held.Send("held");
+  EXPECT_EQ(held.Receive(4, 50ms), "");
+  Disarm();
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  EXPECT_TRUE(client.AnswersBefore(kUntouchedMs));
+  EXPECT_EQ(held.Receive(4), "held");
+  EXPECT_EQ(driver_->Load().held_packets, 0u);
+}
+
+TEST_F(FqStopTest, WhatIsHeldForOneInterfaceDoesNotGoToTheNextThatIsATarget) {
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  Arm(Latency(500));
+  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  held.Send("held");
+  EXPECT_EQ(held.Receive(4, 50ms), "");
+  Disarm();
+  // It takes the place of the server's, and has the same index in its own namespace.
+  SetTarget(ClientTarget());
+  EXPECT_EQ(held.Receive(4, 1500ms), "");
+}
+
+TEST_F(FqStopTest, APairThatIsRemovedOrShutIsReplaced) {
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  Arm(Latency(kDelayMs));
+  const auto ip = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"ip", "-n", network_->server_netns()});
+    RunProgram(words);
+  };
+  ip({"link", "del", kFqPair});
+  (void)Sample();
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs);
+  ip({"link", "set", std::string(kFqPair) + "r", "down"});
+  (void)Sample();
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs);
+  EXPECT_EQ(Waited(), 1);
+}
+
+// A lane that takes none of the others' means: not the qdisc of the interface, and no name.
+TEST_F(FqStopTest, TheInterfacesOwnQdiscAndADeviceOfThatNameStay) {
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.begin() + 1, {"-n", network_->server_netns()});
+    return RunProgram(words);
+  };
+  run({"tc", "qdisc", "replace", "dev", Network::kInterface, "root", "fq", "limit", "777"});
+  run({"ip", "link", "add", kFqPair, "type", "dummy"});
+  const auto before = network_->KernelState(network_->server_netns());
+  EchoServer server(*network_, kPort);
+  SetTarget(ServerTarget());
+  Arm(Latency(kDelayMs));
+  EXPECT_GE(RoundTripMs(kPort), kDelayMs);
+  EXPECT_THAT(run({"tc", "qdisc", "show", "dev", Network::kInterface}), HasSubstr("limit 777p"));
+  EXPECT_THAT(Links(), Contains("fl-fq1"));
+  ExpectNothingLeft(before);
+}
+
+TEST_F(FqStopTest, TheUndoRecordsAloneRemoveThePair) {
+  const auto before = Links();
+  SetTarget(ServerTarget());
+  Arm(Latency(kDelayMs));
+  auto records = undo_.records();
+  std::erase_if(records, [](const auto& r) { return r.second.kind != bpf::kUndoVeth; });
+  ASSERT_EQ(records.size(), 1u);
+  // Somebody else's device of that name is not ours.
+  auto others = records;
+  others.begin()->second.arguments[5] = "020000000001";
+  UndoAll(others);
+  EXPECT_THAT(Links(), Contains(kFqPair));
+  UndoAll(records);
+  EXPECT_THAT(Links(), Not(Contains(kFqPair)));
+  UndoAll(records);  // once more, with nothing left
+  driver_.reset();
+  EXPECT_EQ(Links(), before);
+  EXPECT_THAT(undo_.records(), IsEmpty());
+}
+
+TEST(VethPlace, DamagedArgumentsAreRefused) {
+  const std::vector<std::vector<std::string>> damaged = {{},
+                                                         {"n", "1", "2", "a", "b"},
+                                                         {"n", "x", "2", "a", "b", "020000000001"},
+                                                         {"n", "1", "2", "a", "b", "02000000000"},
+                                                         {"n", "1", "2", "a", "b", "02000000000z"}};
+  for (const auto& arguments : damaged) {
+    EXPECT_EQ(faults::Undo(bpf::kUndoVeth, arguments).code(), StatusCode::kInvalidArgument);
+  }
+}
+
+// What the guardian does when the agent is killed: it ends the heartbeat and runs the journal.
+TEST_F(FqStopTest, AKilledProcesssDelayIsOverAndItsJournalRemovesThePair) {
+  driver_.reset();
+  const auto before = Links();
+  int told[2];
+  ASSERT_EQ(pipe(told), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    MakeDriver({.lane = "fq"});
+    SetTarget(ServerTarget());
+    Arm(Latency(500, pb::DIRECTION_BOTH));
+    lease_->heartbeat_until_ns = BoottimeNowNs() + 5 * kNanosPerSecond;
+    std::string text;
+    for (const auto& [handle, record] : undo_.records()) {
+      text += record.kind + "\n" + std::to_string(record.arguments.size()) + "\n";
+      for (const std::string& argument : record.arguments) text += argument + "\n";
+    }
+    text += HasFailure() ? "failed\n" : "armed\n";
+    (void)!write(told[1], text.data(), text.size());
+    pause();
+    _exit(0);
+  }
+  std::string text;
+  while (!text.ends_with("armed\n") && !text.ends_with("failed\n")) {
+    char bytes[4096];
+    const ssize_t got = read(told[0], bytes, sizeof(bytes));
+    ASSERT_GT(got, 0);
+    text.append(bytes, static_cast<size_t>(got));
+  }
+  ASSERT_TRUE(text.ends_with("armed\n"));
+  EchoServer server(*network_, kPort);
+  EXPECT_GE(RoundTripMs(kPort), 1000);
+  Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  held.Send("held");
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  std::map<uint64_t, MemoryUndoLog::Record_> records;
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line) && line != "armed") {
+    MemoryUndoLog::Record_ record{line, {}};
+    std::getline(lines, line);
+    for (size_t left = std::stoul(line); left > 0 && std::getline(lines, line); --left) {
+      record.arguments.push_back(line);
+    }
+    records.emplace(records.size(), record);
+  }
+  UndoAll(records);
+  EXPECT_EQ(Links(), before);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  EXPECT_TRUE(client.AnswersBefore(kUntouchedMs));
+  EXPECT_EQ(held.Receive(4, 1500ms), "") << "what the lane held is lost with it";
+  close(told[0]);
+  close(told[1]);
+}
+
+}  // namespace
+}  // namespace faultline::netns_test
