@@ -1,12 +1,12 @@
 #include "faults/network/driver.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "base/log.h"
+#include "bpf/netns.h"
 #include "bpf/probe.h"
 #include "faults/network/driver_state.h"
 #include "faults/network/filter_plan.h"
@@ -38,28 +38,22 @@ class NetworkDriver : public faults::Driver {
         hooks_(std::make_unique<Hooks>(kernel_.get(), lane_.get(), undo, mode)) {}
   ~NetworkDriver() override { SetTargets({}); }
 
-  std::vector<chaos::v1::Capability> Probe() override {
-    std::vector<chaos::v1::Capability> capabilities;
-    for (const bpf::Feature& feature : bpf::KernelFeatures()) {
-      auto& capability = capabilities.emplace_back();
-      capability.set_name(feature.name);
-      capability.set_available(feature.available);
-      capability.set_reason(feature.reason);
-    }
-    return capabilities;
-  }
-
+  std::vector<chaos::v1::Capability> Probe() override { return KernelCapabilities(); }
   std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
   Status Arm(const ArmRequest& request) override;
   Status Disarm(const FaultKey& key) override;
   std::vector<FaultKey> Armed() override;
+  std::string WhyGone(const FaultKey& key) const override;
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
   faults::DriverLoad Load() override { return lane_->Load(); }
 
  private:
   Status Begin(TargetState* state);
-  // False when the target's interface or cgroup has gone, or another has its name now.
-  bool IsThere(const TargetState& state) const;
+  using Seen = std::map<unsigned, Status>;  // of hooks, so that one look serves all on it
+  // OK while the target is where it was; else what has happened.
+  Status StillThere(const TargetState& state, Seen* seen) const;
+  Status Follow(TargetState* state);                  // looks, and goes after it when it has moved
+  void Leave(TargetState* state, const Status& why);  // its last place
   void End(const TargetState& state);
   Status MakeRule(const ArmRequest& request, const TargetState& target, RuleState* rule);
   chaos::v1::FaultCounters CountersOf(const FaultKey& key, const RuleState& rule) {
@@ -75,10 +69,9 @@ class NetworkDriver : public faults::Driver {
   DropWatch drops_;
   Tables tables_;
   std::unique_ptr<Hooks> hooks_;
-  std::map<std::string, TargetState> targets_;  // by id
+  TargetStates targets_;
   RuleStates rules_;
-  // Last counters of disarmed faults, told once more.
-  std::map<std::string, std::vector<chaos::v1::FaultCounters>> retired_;
+  RetiredCounters retired_;
   RuleNumbers numbers_;
   HostNames names_;
 };
@@ -86,70 +79,80 @@ class NetworkDriver : public faults::Driver {
 std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Target>& targets) {
   std::map<std::string, const chaos::v1::Target*> wanted;
   for (const auto& target : targets) wanted[target.target_id()] = &target;
+  Seen seen;
+  // First all that is let go of, so that it makes room.
   for (auto it = targets_.begin(); it != targets_.end();) {
     const auto same = wanted.find(it->first);
-    const TargetState& state = it->second;
-    const bool stays = same != wanted.end() && state.status.ok() &&
-                       same->second->SerializeAsString() == state.serialized && IsThere(state);
-    if (!stays) {
+    TargetState& state = it->second;
+    if (same == wanted.end() || !AreSame(*same->second, state.target)) {
       End(state);
       it = targets_.erase(it);
-    } else {
-      ++it;
+      continue;
     }
+    state.lost.clear();
+    const Status there = StillThere(state, &seen);
+    if (state.status.ok() && !there.ok()) Leave(&state, there);
+    ++it;
   }
+  bool moved = false;
   std::vector<Status> statuses;
   for (const auto& target : targets) {
     const auto [it, fresh] = targets_.try_emplace(target.target_id());
     TargetState& state = it->second;
-    if (fresh) {
+    if (fresh || !state.status.ok()) {
       state.target = target;
-      state.serialized = target.SerializeAsString();
       state.status = Begin(&state);
+      moved |= state.status.ok();
     }
     statuses.push_back(state.status);
   }
-  hooks_->FindGateways();
-  const Status watched = drops_.Watch(!targets_.empty());
-  if (!watched.ok() && bpf::HasFeature("drop_reasons"))  // what it lacks is told as a capability
-    FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
+  hooks_->FindGateways(/*now=*/moved);
+  if (moved || targets_.empty()) {
+    const Status watched = drops_.Watch(moved);
+    if (!watched.ok() && bpf::HasFeature("drop_reasons"))  // else it is told as a capability
+      FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
+  }
   return statuses;
 }
 
 Status NetworkDriver::Begin(TargetState* state) {
-  std::set<unsigned> taken;
-  for (const auto& [id, other] : targets_) {
-    if (&other != state && other.status.ok()) taken.insert(other.slot);
-  }
-  unsigned slot = 0;
-  while (taken.contains(slot)) ++slot;
-  if (slot >= FL_MAX_TARGETS) {
-    return MakeError(StatusCode::kResourceExhausted, "this agent has more than {} targets",
-                     FL_MAX_TARGETS);
-  }
-  if (state->target.interface().empty()) {
-    return MakeError(StatusCode::kFailedPrecondition, "target {} names no network interface",
-                     state->target.target_id());
-  }
-  FL_ASSIGN_OR_RETURN(Filter filter, TargetFilter(state->target));
+  const chaos::v1::Target& target = state->target;
+  state->on_own_network = bpf::IsOwnNetns(target.netns());
+  state->cgroup_id.reset();
+  FL_ASSIGN_OR_RETURN(state->slot, FreeSlot(targets_, *state));
+  FL_ASSIGN_OR_RETURN(Filter filter, TargetFilter(target));
   if (filter.cgroup) state->cgroup_id = filter.cgroup->id;
   // Measuring goes by ports where there are any: a cgroup is not known on the way in.
-  if (!state->target.ports().empty()) filter.cgroup.reset();
-  FL_ASSIGN_OR_RETURN(state->hook,
-                      hooks_->Acquire(state->target.netns(), state->target.interface()));
-  state->slot = slot;
+  if (!target.ports().empty()) filter.cgroup.reset();
+  FL_ASSIGN_OR_RETURN(state->hook, hooks_->Acquire(target.netns(), target.interface()));
   filter.hook = state->hook;
-  ClearSample(kernel_.get(), &drops_, slot);
-  const Status status = tables_.Set(TargetBit(slot), filter);
+  ClearSample(kernel_.get(), &drops_, state->slot);
+  const Status status = tables_.Set(TargetBit(state->slot), filter);
   if (!status.ok()) hooks_->Release(state->hook);
   return status;
 }
 
-bool NetworkDriver::IsThere(const TargetState& state) const {
-  if (!hooks_->Alive(state.hook)) return false;
-  if (!state.cgroup_id) return true;
-  const auto filter = TargetFilter(state.target);
-  return filter.ok() && filter->cgroup && filter->cgroup->id == *state.cgroup_id;
+Status NetworkDriver::StillThere(const TargetState& state, Seen* seen) const {
+  FL_RETURN_IF_ERROR(state.status);
+  const auto [it, fresh] = seen->try_emplace(state.hook);
+  if (fresh) it->second = hooks_->StillThere(state.hook);
+  FL_RETURN_IF_ERROR(it->second);
+  return SameCgroup(state);
+}
+
+Status NetworkDriver::Follow(TargetState* state) {
+  Seen seen;
+  const Status there = StillThere(*state, &seen);
+  if (there.ok()) return there;
+  if (state->status.ok()) Leave(state, there);
+  return state->status = Begin(state);
+}
+
+void NetworkDriver::Leave(TargetState* state, const Status& why) {
+  state->lost = ToString(why.message());
+  FL_LOG(warn, "target {} has lost its place: {}", state->target.target_id(), state->lost);
+  End(*state);
+  state->status = why;
 }
 
 void NetworkDriver::End(const TargetState& state) {
@@ -158,7 +161,6 @@ void NetworkDriver::End(const TargetState& state) {
     if (key.target_id == state.target.target_id()) mine.push_back(key);
   }
   for (const FaultKey& key : mine) (void)Disarm(key);
-  retired_.erase(state.target.target_id());
   if (!state.status.ok()) return;
   tables_.Clear(TargetBit(state.slot));
   hooks_->Release(state.hook);
@@ -169,11 +171,7 @@ Status NetworkDriver::Arm(const ArmRequest& request) {
   if (target == targets_.end()) {
     return MakeError(StatusCode::kNotFound, "this agent has no target '{}'", request.key.target_id);
   }
-  FL_RETURN_IF_ERROR(target->second.status);
-  if (!IsThere(target->second)) {
-    return MakeError(StatusCode::kUnavailable, "the interface or cgroup of target '{}' has gone",
-                     request.key.target_id);
-  }
+  FL_RETURN_IF_ERROR(Follow(&target->second));
   const std::string config = request.config.SerializeAsString() + std::to_string(request.seed);
   const auto known = rules_.find(request.key);
   if (known != rules_.end() && known->second.config == config && Holds(known->second)) {
@@ -195,7 +193,9 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   rule->seed = request.seed;
   FL_ASSIGN_OR_RETURN(rule->nth, FindRoom(rules_, request));
   const uint64_t seed = ChoiceSeed(request.seed, rule->nth);
-  FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, target.target, seed));
+  chaos::v1::Target planned = target.target;
+  if (target.on_own_network) planned.clear_netns();
+  FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, planned, seed));
   Filter filter = plan.filter;
   filter.hook = target.hook;
   rule->peers = NamedPeers(filter, plan.hosts);
@@ -238,20 +238,23 @@ Status NetworkDriver::Disarm(const FaultKey& key) {
     lane_->ClearRule(rule.index);
     hooks_->ReleaseLane(rule.hook);
   }
-  retired_[key.target_id].push_back(CountersOf(key, rule));
+  retired_.Add(key.target_id, CountersOf(key, rule));
   rules_.erase(found);
   return absl::OkStatus();
 }
 
 std::vector<FaultKey> NetworkDriver::Armed() {
-  std::map<unsigned, bool> alive;
+  Seen seen;
   std::vector<FaultKey> armed;
   for (const auto& [key, rule] : rules_) {
-    const auto [it, fresh] = alive.try_emplace(rule.hook, false);
-    if (fresh) it->second = hooks_->Alive(rule.hook);
-    if (it->second && Holds(rule)) armed.push_back(key);
+    if (Holds(rule) && StillThere(targets_.at(key.target_id), &seen).ok()) armed.push_back(key);
   }
   return armed;
+}
+
+std::string NetworkDriver::WhyGone(const FaultKey& key) const {
+  const auto target = targets_.find(key.target_id);
+  return target == targets_.end() ? "" : target->second.lost;
 }
 
 void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
@@ -263,12 +266,12 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
     chaos::v1::TargetSample& sample =
         samples->emplace_back(TakeSample(kernel_.get(), &drops_, state.slot));
     sample.set_target_id(id);
+    retired_.TellOf(id, &sample);  // before those of the same fault that is armed anew
     for (const auto& [key, rule] : rules_) {
       if (key.target_id == id) *sample.add_faults() = CountersOf(key, rule);
     }
-    for (const auto& counters : retired_[id]) *sample.add_faults() = counters;
-    retired_[id].clear();
   }
+  retired_.TellRest(samples);
 }
 
 }  // namespace
@@ -287,10 +290,8 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
                           reinterpret_cast<faults::LeasePage*>(kernel->lease()));
   }
   const auto best = bpf::HasFeature("tcx") ? bpf::AttachMode::kTcx : bpf::AttachMode::kClsact;
-  size_t own_ports = 0;
-  for (const uint16_t port : context.own_ports) {
-    if (own_ports < FL_OWN_PORTS) kernel->tables()->own_port[own_ports++] = port;
-  }
+  std::copy_n(context.own_ports.begin(), std::min<size_t>(context.own_ports.size(), FL_OWN_PORTS),
+              kernel->tables()->own_port);
   return std::make_unique<NetworkDriver>(std::move(kernel), std::move(lane), context.undo,
                                          options.attach_mode.value_or(best));
 }

@@ -1,10 +1,69 @@
 #include "faults/network/driver_state.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <set>
 
+#include "bpf/cgroup.h"
+#include "bpf/probe.h"
 #include "faults/network/datapath.h"
 
 namespace faultline::network {
+
+void RetiredCounters::Add(const std::string& target_id, chaos::v1::FaultCounters counters) {
+  by_target_[target_id].push_back(std::move(counters));
+}
+
+void RetiredCounters::TellOf(const std::string& target_id, chaos::v1::TargetSample* sample) {
+  const auto mine = by_target_.extract(target_id);
+  if (mine.empty()) return;
+  for (const auto& counters : mine.mapped()) *sample->add_faults() = counters;
+}
+
+void RetiredCounters::TellRest(std::vector<chaos::v1::TargetSample>* samples) {
+  while (!by_target_.empty()) {
+    const std::string target_id = by_target_.begin()->first;
+    chaos::v1::TargetSample& sample = samples->emplace_back();
+    sample.set_target_id(target_id);
+    TellOf(target_id, &sample);
+  }
+}
+
+std::vector<chaos::v1::Capability> KernelCapabilities() {
+  std::vector<chaos::v1::Capability> capabilities;
+  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+    auto& capability = capabilities.emplace_back();
+    capability.set_name(feature.name);
+    capability.set_available(feature.available);
+    capability.set_reason(feature.reason);
+  }
+  return capabilities;
+}
+
+// Not by their bytes: labels may come in any order.
+bool AreSame(const chaos::v1::Target& a, const chaos::v1::Target& b) {
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+Status SameCgroup(const TargetState& state) {
+  if (!state.cgroup_id) return absl::OkStatus();
+  FL_ASSIGN_OR_RETURN(const bpf::Cgroup now, bpf::FindCgroup(state.target.cgroup()));
+  if (now.id == *state.cgroup_id) return absl::OkStatus();
+  return MakeError(StatusCode::kUnavailable, "cgroup '{}' is another one now",
+                   state.target.cgroup());
+}
+
+StatusOr<unsigned> FreeSlot(const TargetStates& targets, const TargetState& mine) {
+  std::set<unsigned> taken;
+  for (const auto& [id, other] : targets) {
+    if (&other != &mine && other.status.ok()) taken.insert(other.slot);
+  }
+  unsigned slot = 0;
+  while (taken.contains(slot)) ++slot;
+  if (slot < FL_MAX_TARGETS) return slot;
+  return MakeError(StatusCode::kResourceExhausted, "this agent has more than {} targets",
+                   FL_MAX_TARGETS);
+}
 
 StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& request) {
   std::set<std::string> experiments;
