@@ -89,8 +89,11 @@ class Driver {
   // Capabilities by name ("tc", "tcx", "tun", ...), each with a sentence when missing.
   virtual std::vector<chaos::v1::Capability> Probe() = 0;
 
-  // The targets that exist now (the whole set, repeated when it changes): begins to measure the
-  // new, lets go of the gone (their faults are disarmed). One status per target, in order.
+  // The targets that there are (the whole set), about once a second: begins to measure the new and
+  // lets go of the gone. A target that is not where it was, since its service was started anew for
+  // instance, is followed: its old place is left, its new one taken if there is one already. Faults
+  // on a target that is let go of or has moved are disarmed. One status per target, in order: why
+  // it has no place now.
   virtual std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) = 0;
 
   // When it returns OK the kernel is armed. Arming a key again with the same config only moves its
@@ -101,6 +104,9 @@ class Driver {
   virtual Status Disarm(const FaultKey& key) = 0;
   // What is armed, as the driver's kernel state says (not as it remembers).
   virtual std::vector<FaultKey> Armed() = 0;
+  // What has become of a fault that was armed and is not in Armed(), in a sentence; empty when that
+  // is not known.
+  virtual std::string WhyGone(const FaultKey&) const { return {}; }
 
   // Appends one sample per target with what was measured since the last call.
   virtual void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) = 0;

@@ -1,11 +1,46 @@
 #include "faults/network/driver_state.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <set>
 
+#include "bpf/cgroup.h"
 #include "bpf/probe.h"
 #include "faults/network/datapath.h"
 
 namespace faultline::network {
+
+void RetiredCounters::Add(const std::string& target_id, chaos::v1::FaultCounters counters) {
+  by_target_[target_id].push_back(std::move(counters));
+}
+
+void RetiredCounters::TellOf(const std::string& target_id, chaos::v1::TargetSample* sample) {
+  const auto mine = by_target_.extract(target_id);
+  if (mine.empty()) return;
+  for (const auto& counters : mine.mapped()) *sample->add_faults() = counters;
+}
+
+void RetiredCounters::TellRest(std::vector<chaos::v1::TargetSample>* samples) {
+  while (!by_target_.empty()) {
+    const std::string target_id = by_target_.begin()->first;
+    chaos::v1::TargetSample& sample = samples->emplace_back();
+    sample.set_target_id(target_id);
+    TellOf(target_id, &sample);
+  }
+}
+
+// Not by their bytes: labels may come in any order.
+bool AreSame(const chaos::v1::Target& a, const chaos::v1::Target& b) {
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+Status SameCgroup(const TargetState& state) {
+  if (!state.cgroup_id) return absl::OkStatus();
+  FL_ASSIGN_OR_RETURN(const bpf::Cgroup now, bpf::FindCgroup(state.target.cgroup()));
+  if (now.id == *state.cgroup_id) return absl::OkStatus();
+  return MakeError(StatusCode::kUnavailable, "cgroup '{}' is another one now",
+                   state.target.cgroup());
+}
 
 StatusOr<unsigned> TargetSlots::Find() const {
   for (unsigned slot = 0; slot < taken.size(); ++slot) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
@@ -19,11 +20,13 @@ namespace faultline::network {
 
 struct TargetState {
   chaos::v1::Target target;
-  std::string serialized;
+  // However its network namespace was named: more is forbidden there.
+  bool on_own_network = false;
   std::optional<uint64_t> cgroup_id;
   Status status;  // why it has no slot
   unsigned slot = 0;
   unsigned hook = 0;
+  std::string lost;  // what has taken its last place from it, as the last look saw it
 };
 
 // Places of targets in the kernel's tables.
@@ -56,6 +59,27 @@ struct ByTarget {
 using RuleStates = std::map<faults::FaultKey, RuleState, ByTarget>;
 // The first rule of that target; those behind it are its others.
 RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& target_id);
+
+using TargetStates = std::map<std::string, TargetState>;  // by id
+
+// Last counters of faults that were disarmed, to be told once more.
+class RetiredCounters {
+ public:
+  void Add(const std::string& target_id, chaos::v1::FaultCounters counters);
+  // Moves a target's into its sample.
+  void TellOf(const std::string& target_id, chaos::v1::TargetSample* sample);
+  // Moves the others into samples of their own: their targets have lost their places.
+  void TellRest(std::vector<chaos::v1::TargetSample>* samples);
+
+ private:
+  std::map<std::string, std::vector<chaos::v1::FaultCounters>> by_target_;
+};
+
+bool AreSame(const chaos::v1::Target& a, const chaos::v1::Target& b);
+
+// OK while the target's cgroup, if it has one, is the one that it was. Else NOT_FOUND or
+// UNAVAILABLE with what has happened.
+Status SameCgroup(const TargetState& state);
 
 // RuleState::nth of one more rule, or of one that takes the place of the rule of the same key.
 // FAILED_PRECONDITION, with the ids of the experiments, when the target carries as many faults as

@@ -1,10 +1,8 @@
 #include "faults/network/filter_plan.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <filesystem>
 
+#include "bpf/cgroup.h"
 #include "bpf/probe.h"
 #include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
@@ -15,27 +13,13 @@ namespace {
 namespace pb = ::network::v1;
 
 constexpr unsigned kMaxCgroupLevel = 15;
-// Where cgroup v2 is mounted: alone, or beside v1.
-constexpr const char* kCgroupRoots[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
-
 StatusOr<Filter::Cgroup> FindCgroup(const std::string& path) {
-  namespace fs = std::filesystem;
-  const fs::path inside = fs::path("/" + path).lexically_normal().relative_path();
-  for (const char* root : kCgroupRoots) {
-    struct stat facts{};
-    const fs::path whole = fs::path(root) / inside;
-    if (!fs::exists(fs::path(root) / "cgroup.controllers") || stat(whole.c_str(), &facts) != 0) {
-      continue;
-    }
-    const auto level = static_cast<unsigned>(
-        std::count_if(inside.begin(), inside.end(), [](const fs::path& p) { return !p.empty(); }));
-    if (level > kMaxCgroupLevel) {
-      return MakeError(StatusCode::kFailedPrecondition, "cgroup {} is nested deeper than {}", path,
-                       kMaxCgroupLevel);
-    }
-    return Filter::Cgroup{facts.st_ino, level};
+  FL_ASSIGN_OR_RETURN(const bpf::Cgroup cgroup, bpf::FindCgroup(path));
+  if (cgroup.level > kMaxCgroupLevel) {
+    return MakeError(StatusCode::kFailedPrecondition, "cgroup '{}': it is nested deeper than {}",
+                     path, kMaxCgroupLevel);
   }
-  return MakeError(StatusCode::kFailedPrecondition, "there is no cgroup (v2) '{}'", path);
+  return Filter::Cgroup{cgroup.id, cgroup.level};
 }
 
 StatusOr<std::vector<PortRange>> ToRanges(

@@ -9,7 +9,7 @@
 namespace faultline::network {
 
 // The packets that belong to a target: what is measured, both ways. `hook` is left out.
-// FAILED_PRECONDITION: an address or cgroup that is not one.
+// FAILED_PRECONDITION: an address that is not one. NOT_FOUND: there is no such cgroup.
 StatusOr<Filter> TargetFilter(const chaos::v1::Target& target);
 
 // Narrows a target's filter to what the fault asks for. FAILED_PRECONDITION with a sentence when

@@ -9,10 +9,17 @@
 namespace faultline::network {
 namespace {
 
+constexpr std::chrono::seconds kGatewaysAge{5};
+constexpr char kOwnNames[] = "fl-";  // of devices that are ours
+
 struct Place {
   bpf::NetnsId netns_id;
   bpf::Interface interface;
 };
+
+std::string InText(const std::string& netns) {
+  return netns.empty() ? "the agent's own network namespace" : fmt::format("netns '{}'", netns);
+}
 
 // The namespace and interface as they are now.
 StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
@@ -20,7 +27,15 @@ StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
   FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns));
   FL_ASSIGN_OR_RETURN(place.netns_id, bpf::IdOf(netns_fd));
   FL_RETURN_IF_ERROR(bpf::InNetns(netns_fd, [&]() -> Status {
-    FL_ASSIGN_OR_RETURN(place.interface, bpf::FindInterface(interface));
+    const auto found = bpf::FindInterface(interface);
+    if (!found.ok()) {
+      auto names = bpf::InterfaceNames();
+      std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnNames); });
+      return MakeError(StatusCode::kNotFound,
+                       "interface '{}': there is none of that name in {}, which has {}", interface,
+                       InText(netns), fmt::join(names, ", "));
+    }
+    place.interface = *found;
     return absl::OkStatus();
   }));
   return place;
@@ -104,20 +119,44 @@ StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int
 
 void Hooks::Release(unsigned hook) {
   if (!hooks_[hook] || --hooks_[hook]->users > 0) return;
+  const bpf::NetnsId id = hooks_[hook]->netns_id;
   hooks_[hook].reset();
   kernel_->tables()->hook[hook].lane_ifindex = 0;
   kernel_->tables()->hook[hook].ifindex = 0;
+  const auto lane = lanes_.find(id);
+  if (lane == lanes_.end() || HasHooks(id)) return;
+  CloseLane(id, &lane->second);
+  lanes_.erase(lane);
 }
 
-bool Hooks::Alive(unsigned hook) const {
-  if (!hooks_[hook]) return false;
-  const auto place = Find(hooks_[hook]->netns, hooks_[hook]->interface);
-  return place.ok() && place->netns_id == hooks_[hook]->netns_id &&
-         place->interface.index == hooks_[hook]->ifindex && hooks_[hook]->first->Alive() &&
-         hooks_[hook]->second->Alive();
+bool Hooks::HasHooks(const bpf::NetnsId& id) const {
+  return std::ranges::any_of(hooks_,
+                             [&](const auto& hook) { return hook && hook->netns_id == id; });
 }
 
-void Hooks::FindGateways() {
+Status Hooks::StillThere(unsigned hook) const {
+  const Hook& held = *hooks_[hook];
+  FL_ASSIGN_OR_RETURN(const Place now, Find(held.netns, held.interface));
+  if (now.netns_id != held.netns_id) {
+    return MakeError(StatusCode::kUnavailable, "{} is another one now", InText(held.netns));
+  }
+  if (now.interface.index != held.ifindex) {
+    return MakeError(StatusCode::kUnavailable, "interface '{}' in {} is another one now",
+                     held.interface, InText(held.netns));
+  }
+  if (!held.first->Alive() || !held.second->Alive()) {
+    return MakeError(StatusCode::kUnavailable,
+                     "somebody has taken Faultline's programs off interface '{}' in {}, or made it "
+                     "anew",
+                     held.interface, InText(held.netns));
+  }
+  return absl::OkStatus();
+}
+
+void Hooks::FindGateways(bool now) {
+  const auto time = std::chrono::steady_clock::now();
+  if (!now && time - gateways_found_ < kGatewaysAge) return;
+  gateways_found_ = time;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
     if (!hooks_[i]) continue;
     const auto netns_fd = bpf::OpenNetns(hooks_[i]->netns);

@@ -37,17 +37,19 @@ class Hooks {
   ~Hooks();
 
   // The hook of an interface, with its programs attached; made when it is not there yet. Each
-  // Acquire is undone by one Release, the last of which detaches the programs.
+  // Acquire is undone by one Release, the last of which detaches the programs; and the last one in
+  // a namespace removes its lane at once, which would keep the namespace from going.
   // NOT_FOUND: no such namespace or interface. FAILED_PRECONDITION: not Ethernet, or refused by the
   // kernel. RESOURCE_EXHAUSTED: FL_MAX_HOOKS are in use.
   StatusOr<unsigned> Acquire(const std::string& netns, const std::string& interface);
   void Release(unsigned hook);
-  // False when the interface has gone, another has taken its name, or somebody has taken our
-  // programs off.
-  bool Alive(unsigned hook) const;
+  // OK while our programs are on what the names mean now. Else what has happened: NOT_FOUND when
+  // the namespace or interface has gone, UNAVAILABLE when another has the name (a container that
+  // was started anew, an interface that was renamed) or somebody has taken our programs off.
+  Status StillThere(unsigned hook) const;
 
-  // Looks up the default gateways of every hook's network.
-  void FindGateways();
+  // Looks up the default gateways of every hook's network, every five seconds and `now`.
+  void FindGateways(bool now);
 
   // The hook's namespace has a lane for the rule from here on until ReleaseLane.
   Status AcquireLane(unsigned hook, const LaneUse& use);
@@ -88,6 +90,7 @@ class Hooks {
   StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, int program_fd,
                                                       bool egress);
   Status Open(unsigned index, Hook* hook);
+  bool HasHooks(const bpf::NetnsId& id) const;
   using Lanes = std::map<bpf::NetnsId, LaneDevice>;
 
   Status OpenLane(const bpf::NetnsId& id, LaneDevice* lane);
@@ -102,6 +105,7 @@ class Hooks {
   const bpf::AttachMode mode_;
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
   Lanes lanes_;
+  std::chrono::steady_clock::time_point gateways_found_;
   std::future<void> closing_;
 };
 

@@ -71,7 +71,7 @@ struct Agent::Impl {
   MetricsBuffer metrics;
   SampleTotals totals;
   Meters meters;
-  uint64_t measured_ns = 0, checked_ns = 0, targets_tried_ns = 0;
+  uint64_t measured_ns = 0, check_due_ns = 0, check_spent_ns = 0;
   uint64_t beats = 0;
   bool ending = false;
   std::unique_ptr<Session> session;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/yaml.h"
+#include "bpf/netns_name.h"
 
 namespace faultline::agent {
 namespace {
@@ -74,11 +75,9 @@ Status ReadPlace(const YamlMap& map, chaos::v1::Target* target) {
     return map.Refuse("interface", target->interface(),
                       "a network interface, 1 to 15 characters without '/' and blanks");
   }
-  FL_ASSIGN_OR_RETURN(*target->mutable_netns(), map.Text("netns"));
-  const std::string& netns = target->netns();
-  if (!netns.empty() && netns.front() != '/' && !IsName(netns)) {
-    return map.Refuse("netns", netns, "a path, or a name under /run/netns");
-  }
+  FL_ASSIGN_OR_RETURN(const std::string netns, map.Text("netns"));
+  if (!bpf::IsNetnsName(netns)) return map.Refuse("netns", netns, bpf::kNetnsNames);
+  target->set_netns(bpf::PinProcess(netns));
   FL_ASSIGN_OR_RETURN(*target->mutable_cgroup(), map.Text("cgroup"));
   if (target->cgroup().find("..") != std::string::npos) {
     return map.Refuse("cgroup", target->cgroup(), "a path below the cgroup v2 root");

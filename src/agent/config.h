@@ -30,7 +30,7 @@ struct Config {
   // /metrics, /healthz and /readyz. Absent: kDefaultHttp, and when somebody has that port, none.
   // "off" or empty: none.
   std::optional<std::string> http_listen;
-  // With target_id and agent_id filled in.
+  // With target_id and agent_id filled in, and netns pinned (bpf::PinProcess).
   std::vector<chaos::v1::Target> targets;
 };
 

@@ -1,5 +1,6 @@
 #include "agent/config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace faultline::agent {
@@ -44,6 +45,27 @@ targets:
   EXPECT_EQ(target.labels().at("version"), "v1");
   EXPECT_EQ(target.ports(1), 6380u);
   EXPECT_EQ(target.addresses(1), "fd00::/64");
+}
+
+TEST(AgentConfig, ANetworkNamespaceMayBeNamedInManyWays) {
+  const auto netns = [](const std::string& name) -> std::string {
+    const auto config = ParseConfig(
+        "agent_id: a\ntargets:\n- name: x\n  interface: e\n  netns: \"" + name + "\"\n", "f");
+    return config.ok() ? config->targets[0].netns() : ToString(config.status().message());
+  };
+  for (const char* name : {"shop", "/run/docker/netns/6f2c", "pid:/run/shop.pid",
+                           "cgroup:/system.slice/shop.service", "pid:4711@99"}) {
+    EXPECT_EQ(netns(name), name);
+  }
+  // One that is there is known by when it was started, one that is not never will be.
+  EXPECT_THAT(netns("pid:1"), testing::MatchesRegex("pid:1@[0-9]+"));
+  EXPECT_EQ(netns("pid:4194304"), "pid:4194304@0");
+  for (const char* name : {"a b", "pid:", "pid:0", "pid:self", "pid:-1", "pid:7@",
+                           "cgroup:", "cgroup:shop", "cgroup:/../shop", "veth:1"}) {
+    EXPECT_EQ(netns(name), std::string("f:5: netns: '") + name +
+                               "' is not allowed: a name under /run/netns, a path, pid:NUMBER, "
+                               "pid:/FILE or cgroup:/PATH");
+  }
 }
 
 TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {

@@ -39,6 +39,9 @@ bool IsPassing(const Status& status) {
   }
 }
 
+// What the fault is to be put on is not there.
+bool IsMissing(const Status& status) { return status.code() == StatusCode::kNotFound; }
+
 }  // namespace
 
 Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers)
@@ -59,7 +62,10 @@ void Reconciler::SetDesired(const chaos::v1::DesiredState& desired, uint64_t now
     }
     entry.fault = fault;
     entry.deadline_ns = deadline_ns;
+    // Experiments begin on connected agents only.
+    entry.inherited = !told_;
   }
+  told_ = true;
   Converge(now_ns);
 }
 
@@ -121,7 +127,8 @@ void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t
   if (obstacle.passing) return;
   // There is nothing to revert, but whoever asked is told.
   if (entry.armed_unix_ns != 0) {
-    Settle(entry, State::kReverted, entry.reason);
+    const bool missing = entry.state == State::kMissing;
+    Settle(entry, State::kReverted, missing ? obstacle.reason : entry.reason);
   } else if (!entry.desired) {
     Settle(entry, State::kReverted, "stopped before it was armed");
   } else {
@@ -147,15 +154,20 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
     return;
   }
   const std::string reason = ToString(armed.message());
-  FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
-  // What was armed before may only have lost its place for a moment, as a container that restarts.
-  const bool was_armed = entry.armed_unix_ns != 0;
-  if ((!IsPassing(armed) && !was_armed) || ++entry.attempts >= kAttempts) {
-    Settle(entry, was_armed ? State::kReverted : State::kRefused, reason);
+  const bool news = entry.state != State::kMissing || entry.reason != reason;
+  if (news) FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
+  // A service that is being started anew has no place for a while.
+  const bool endless =
+      entry.armed_unix_ns != 0 || (entry.inherited && (IsPassing(armed) || IsMissing(armed)));
+  ++entry.attempts;
+  if (!endless && (!IsPassing(armed) || entry.attempts >= kAttempts)) {
+    Settle(entry, State::kRefused, reason);
     return;
   }
-  entry.reason = reason;
-  entry.retry_ns = now_ns + (kFirstPauseNs << (entry.attempts - 1));
+  if (news) Settle(entry, State::kMissing, reason);
+  const int doublings = std::min(entry.attempts - 1, kAttempts);
+  const uint64_t pause_ns = kFirstPauseNs << doublings;
+  entry.retry_ns = now_ns + (endless ? std::min(pause_ns, kLongestPauseNs) : pause_ns);
 }
 
 void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle) {
@@ -180,7 +192,7 @@ void Reconciler::Settle(Entry& entry, State state, const std::string& reason) {
   changed_ = true;
 }
 
-bool Reconciler::CompareWithDrivers(uint64_t now_ns) {
+void Reconciler::CompareWithDrivers() {
   std::set<faults::FaultKey> armed;
   for (faults::Driver* driver : drivers_) {
     for (const faults::FaultKey& key : driver->Armed()) {
@@ -195,16 +207,35 @@ bool Reconciler::CompareWithDrivers(uint64_t now_ns) {
       }
     }
   }
-  bool whole = true;
   for (auto& [key, entry] : entries_) {
     if (entry.state != State::kArmed || armed.contains(key)) continue;
     const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
-    FL_LOG(warn, "{}: vanished from the kernel", Text(key));
-    Settle(entry, State::kWaiting, "vanished from the kernel");
-    whole = false;
+    const faults::Driver* driver = driver_of_(entry.fault.kind());
+    const std::string known = driver == nullptr ? "" : driver->WhyGone(key);
+    const std::string reason = known.empty() ? "vanished from the kernel" : known;
+    FL_LOG(warn, "{}: no longer armed: {}", Text(key), reason);
+    Settle(entry, State::kMissing, reason);
+    entry.retry_ns = 0;
   }
-  Converge(now_ns);
-  return whole;
+}
+
+void Reconciler::TargetsChanged() {
+  for (auto& [key, entry] : entries_) {
+    if (entry.armed_unix_ns != 0 || entry.inherited) entry.retry_ns = 0;
+  }
+}
+
+chaos::v1::TargetPhase Reconciler::PhaseOf(State state) {
+  switch (state) {
+    case State::kArmed:
+      return chaos::v1::TARGET_PHASE_ACTIVE;
+    case State::kReverted:
+      return chaos::v1::TARGET_PHASE_REVERTED;
+    case State::kRefused:
+      return chaos::v1::TARGET_PHASE_REFUSED;
+    default:
+      return chaos::v1::TARGET_PHASE_PENDING;
+  }
 }
 
 bool Reconciler::TakeChanged() { return std::exchange(changed_, false); }
@@ -219,9 +250,7 @@ chaos::v1::FaultReports Reconciler::Reports(uint64_t now_ns) {
     report->set_experiment_id(key.experiment_id);
     report->set_fault_index(key.fault_index);
     report->set_target_id(key.target_id);
-    report->set_phase(entry.state == State::kArmed      ? chaos::v1::TARGET_PHASE_ACTIVE
-                      : entry.state == State::kReverted ? chaos::v1::TARGET_PHASE_REVERTED
-                                                        : chaos::v1::TARGET_PHASE_REFUSED);
+    report->set_phase(PhaseOf(entry.state));
     report->set_reason(entry.reason);
     report->set_halted(entry.halted && entry.state != State::kArmed);
   }
@@ -247,20 +276,7 @@ std::vector<::agent::v1::LocalFault> Reconciler::Faults(uint64_t now_ns) const {
       armed_at->set_seconds(static_cast<int64_t>(entry.armed_unix_ns / kNanosPerSecond));
       armed_at->set_nanos(static_cast<int32_t>(entry.armed_unix_ns % kNanosPerSecond));
     }
-    switch (entry.state) {
-      case State::kWaiting:
-        fault.set_phase(chaos::v1::TARGET_PHASE_PENDING);
-        break;
-      case State::kArmed:
-        fault.set_phase(chaos::v1::TARGET_PHASE_ACTIVE);
-        break;
-      case State::kReverted:
-        fault.set_phase(chaos::v1::TARGET_PHASE_REVERTED);
-        break;
-      case State::kRefused:
-        fault.set_phase(chaos::v1::TARGET_PHASE_REFUSED);
-        break;
-    }
+    fault.set_phase(PhaseOf(entry.state));
     const uint64_t left_ns = entry.deadline_ns > now_ns ? entry.deadline_ns - now_ns : 0;
     fault.mutable_time_left()->set_seconds(static_cast<int64_t>(left_ns / kNanosPerSecond));
     fault.mutable_time_left()->set_nanos(static_cast<int32_t>(left_ns % kNanosPerSecond));

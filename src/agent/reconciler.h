@@ -5,7 +5,9 @@
 // the host is not halted. When the lease runs out it is disarmed, and armed again for the time left
 // if it is still desired when a lease is held again; nothing is reported of that, because REVERTED
 // and REFUSED are final on both sides: what was reported so is never armed again by this start of
-// the agent. Every other end is REVERTED with its reason.
+// the agent. What vanishes from the kernel (its target's interface, namespace or cgroup has gone or
+// is another one) is PENDING with the reason, and armed again as soon as it can be, however long
+// that takes. Every other end is REVERTED with its reason.
 //
 // Times are nanoseconds of CLOCK_BOOTTIME, handed in. Not thread-safe: the agent's strand.
 #pragma once
@@ -29,7 +31,10 @@ class Reconciler {
   using DriverOf = std::function<faults::Driver*(const std::string& kind)>;
 
   // Arming that fails for a passing reason is tried so often, after pauses of 100 ms, 200 ms, ...
+  // What was armed before, or perhaps by the agent's last start, is tried without end: after pauses
+  // of at most a second, and when TargetsChanged() says that it may work now.
   static constexpr int kAttempts = 6;
+  static constexpr uint64_t kLongestPauseNs = 1'000'000'000;
   // A fault that has ended is reported until a session has lived so long after it was sent.
   static constexpr uint64_t kTakenAfterNs = 10'000'000'000;
 
@@ -53,9 +58,11 @@ class Reconciler {
 
   // Ends what is due, retries what failed. About ten times a second.
   void Tick(uint64_t now_ns);
-  // Compares with what the drivers' kernel state says. Once a second. False when something that was
-  // armed has vanished there: it is armed again if it can be, else it counts as reverted.
-  bool CompareWithDrivers(uint64_t now_ns);
+  // Compares with what the drivers' kernel state says. Once a second, after the drivers have looked
+  // at their targets. What was armed and has vanished is PENDING, until the next Tick at least.
+  void CompareWithDrivers();
+  // Targets have come or gone: the next Tick tries what waits.
+  void TargetsChanged();
 
   // True once after each change of what Reports() says.
   bool TakeChanged();
@@ -68,7 +75,8 @@ class Reconciler {
   unsigned armed_count() const;
 
  private:
-  enum class State { kWaiting, kArmed, kReverted, kRefused };
+  // kMissing: it is told why the fault is not armed; kWaiting: nobody is told.
+  enum class State { kWaiting, kMissing, kArmed, kReverted, kRefused };
   // Why a fault may not be armed now.
   struct Obstacle {
     std::string reason;    // empty: it may
@@ -78,6 +86,7 @@ class Reconciler {
     chaos::v1::DesiredFault fault;
     uint64_t deadline_ns = 0;
     bool desired = false;
+    bool inherited = false;  // desired before this agent was started
     State state = State::kWaiting;
     uint64_t armed_unix_ns = 0;  // when it was armed last; 0 never
     std::string reason;
@@ -94,11 +103,13 @@ class Reconciler {
   void Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
   void Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle);
   void Settle(Entry& entry, State state, const std::string& reason);
+  static chaos::v1::TargetPhase PhaseOf(State state);
 
   const DriverOf driver_of_;
   const std::vector<faults::Driver*> drivers_;
   Entries entries_;
   chaos::v1::StateVersion version_;
+  bool told_ = false;  // of a desired state
   bool lease_held_ = false;
   bool halted_ = false;
   bool stopped_ = false;

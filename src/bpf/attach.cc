@@ -50,10 +50,10 @@ StatusOr<std::unique_ptr<Attachment>> AttachTcx(const AttachRequest& request) {
 
 class ClsactAttachment : public Attachment {
  public:
-  ClsactAttachment(const AttachRequest& request, TcFilterPlace place)
-      : netns_fd_(OpenNetns(request.netns)), erase_undo_(request.erase_undo), place_(place) {
-    // The namespace by descriptor: its name may be taken away while it is in use.
-    if (netns_fd_.ok()) place_.netns = "/proc/self/fd/" + std::to_string(netns_fd_->get());
+  // The namespace by descriptor: its name may be taken away, or mean another, while it is in use.
+  ClsactAttachment(const AttachRequest& request, UniqueFd netns_fd, TcFilterPlace place)
+      : netns_fd_(std::move(netns_fd)), erase_undo_(request.erase_undo), place_(std::move(place)) {
+    place_.netns = "/proc/self/fd/" + std::to_string(netns_fd_.get());
   }
   ~ClsactAttachment() override {
     const ClsactPlace qdisc{place_.netns, place_.interface, place_.ifindex};
@@ -62,17 +62,14 @@ class ClsactAttachment : public Attachment {
   }
   bool Alive() const override {
     bool alive = false;
-    if (!netns_fd_.ok()) return false;
-    const Status status = InNetns(*netns_fd_, [&] {
-      const auto found = FindInterface(place_.interface);
-      alive = found.ok() && found->index == place_.ifindex && HasTcFilter(place_);
+    const Status status = InNetns(netns_fd_, [&] {
+      alive = HasTcFilter(place_);
       return absl::OkStatus();
     });
     return status.ok() && alive;
   }
 
   Status Make(const AttachRequest& request) {
-    FL_RETURN_IF_ERROR(netns_fd_.status());
     FL_RETURN_IF_ERROR(MakeQdisc(request));
     FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(request.ifindex, request.egress));
     place_.handle = kHandle;
@@ -142,7 +139,7 @@ class ClsactAttachment : public Attachment {
     }
   }
 
-  StatusOr<UniqueFd> netns_fd_;
+  const UniqueFd netns_fd_;
   std::function<void(uint64_t)> erase_undo_;
   TcFilterPlace place_;
   bool made_qdisc_ = false;
@@ -151,12 +148,18 @@ class ClsactAttachment : public Attachment {
   uint64_t filter_undo_ = 0;
 };
 
-StatusOr<std::unique_ptr<Attachment>> AttachClsact(const AttachRequest& request) {
+StatusOr<std::unique_ptr<Attachment>> AttachClsact(const AttachRequest& request,
+                                                   const UniqueFd& netns_fd) {
+  UniqueFd kept(fcntl(netns_fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!kept.valid()) {
+    return MakeError(StatusCode::kInternal, "attaching to {} failed: {}", request.interface,
+                     ErrnoText(errno));
+  }
   TcFilterPlace place;
   place.interface = request.interface;
   place.ifindex = request.ifindex;
   place.egress = request.egress;
-  auto attachment = std::make_unique<ClsactAttachment>(request, place);
+  auto attachment = std::make_unique<ClsactAttachment>(request, std::move(kept), place);
   FL_RETURN_IF_ERROR(attachment->Make(request));
   return attachment;
 }
@@ -167,7 +170,8 @@ StatusOr<std::unique_ptr<Attachment>> Attach(const AttachRequest& request) {
   FL_ASSIGN_OR_RETURN(const UniqueFd netns_fd, OpenNetns(request.netns));
   StatusOr<std::unique_ptr<Attachment>> result = nullptr;
   FL_RETURN_IF_ERROR(InNetns(netns_fd, [&] {
-    result = request.mode == AttachMode::kTcx ? AttachTcx(request) : AttachClsact(request);
+    result =
+        request.mode == AttachMode::kTcx ? AttachTcx(request) : AttachClsact(request, netns_fd);
     return result.status();
   }));
   return result;

@@ -14,7 +14,7 @@ namespace faultline::bpf {
 enum class AttachMode { kTcx, kClsact };
 
 struct AttachRequest {
-  std::string netns;  // as in NetnsPath
+  std::string netns;  // as in bpf/netns_name.h
   std::string interface;
   int ifindex = 0;
   bool egress = false;

@@ -1,23 +1,27 @@
 #include "bpf/netns.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/log.h"
+#include "bpf/netns_name.h"
 
 namespace faultline::bpf {
 namespace {
 
 constexpr char kOwnNetns[] = "/proc/thread-self/ns/net";
+constexpr size_t kMaxNames = 16;
 
 ifreq RequestFor(const std::string& name) {
   ifreq request{};
@@ -33,17 +37,24 @@ Status Control(const UniqueFd& socket_fd, unsigned long what, ifreq* request) {
 
 }  // namespace
 
-std::string NetnsPath(const std::string& netns) {
-  if (netns.empty()) return kOwnNetns;
-  return netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
+StatusOr<UniqueFd> OpenNetns(const std::string& netns) {
+  FL_ASSIGN_OR_RETURN(const std::string path, NetnsPath(netns));
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) {
+    return MakeError(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kFailedPrecondition,
+                     "netns '{}': {} cannot be opened: {}", netns, path, ErrnoText(errno));
+  }
+  // `ip netns add` makes an empty file first.
+  struct statfs facts{};
+  if (fstatfs(fd.get(), &facts) == 0 && facts.f_type == NSFS_MAGIC) return fd;
+  return MakeError(StatusCode::kNotFound, "netns '{}': {} is no network namespace", netns, path);
 }
 
-StatusOr<UniqueFd> OpenNetns(const std::string& netns) {
-  const std::string path = NetnsPath(netns);
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.valid()) return fd;
-  return MakeError(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kFailedPrecondition,
-                   "network namespace '{}' cannot be opened: {}", netns, ErrnoText(errno));
+bool IsOwnNetns(const std::string& netns) {
+  const auto named = OpenNetns(netns), own = OpenNetns("");
+  if (!named.ok() || !own.ok()) return false;
+  const auto named_id = IdOf(*named), own_id = IdOf(*own);
+  return named_id.ok() && own_id.ok() && *named_id == *own_id;
 }
 
 StatusOr<NetnsId> IdOf(const UniqueFd& netns_fd) {
@@ -86,6 +97,16 @@ StatusOr<Interface> FindInterface(const std::string& name) {
     found.up = (request.ifr_flags & IFF_UP) != 0;
   }
   return found;
+}
+
+std::vector<std::string> InterfaceNames() {
+  std::vector<std::string> names;
+  struct if_nameindex* const all = if_nameindex();
+  for (auto* entry = all; entry != nullptr && entry->if_index != 0; ++entry) {
+    if (names.size() < kMaxNames) names.emplace_back(entry->if_name);
+  }
+  if (all != nullptr) if_freenameindex(all);
+  return names;
 }
 
 Status BringUpRaw(const std::string& name, int tx_queue_packets) {

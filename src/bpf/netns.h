@@ -6,6 +6,7 @@
 #include <compare>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "bpf/fd.h"
@@ -19,13 +20,12 @@ struct NetnsId {
   auto operator<=>(const NetnsId&) const = default;
 };
 
-// File of a namespace: "" is the caller's own, a name without '/' stands below /run/netns, all else
-// is a path.
-std::string NetnsPath(const std::string& netns);
-
-// NOT_FOUND when there is no such namespace.
+// The namespace that is named so (bpf/netns_name.h) at the moment. NOT_FOUND when there is none.
+// The descriptor keeps the namespace, with its interfaces, from going: not to be held for long.
 StatusOr<UniqueFd> OpenNetns(const std::string& netns);
 StatusOr<NetnsId> IdOf(const UniqueFd& netns_fd);
+// Whether the name means the caller's own now.
+bool IsOwnNetns(const std::string& netns);
 
 // Runs `work` with the calling thread inside the namespace, and comes back before it returns; its
 // status is the result. PERMISSION_DENIED without CAP_SYS_ADMIN. A thread that cannot come back
@@ -41,6 +41,8 @@ struct Interface {
 };
 // NOT_FOUND when there is none of that name.
 StatusOr<Interface> FindInterface(const std::string& name);
+// The names of all, the first sixteen of them.
+std::vector<std::string> InterfaceNames();
 
 // Brings the calling namespace's interface up, without ARP and IPv6, with that transmit queue.
 Status BringUpRaw(const std::string& name, int tx_queue_packets);

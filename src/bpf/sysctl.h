@@ -13,7 +13,7 @@ namespace faultline::bpf {
 inline constexpr char kUndoSysctl[] = "sysctl";
 
 struct SysctlChange {
-  std::string netns;  // as in NetnsPath
+  std::string netns;  // as in bpf/netns_name.h
   NetnsId netns_id;   // another namespace that has taken the name is not ours
   std::string key;    // a path below /proc/sys/net: "ipv4/conf/lo/accept_local"
   std::string old_value;

@@ -21,17 +21,13 @@ bool ParseNumber(const std::string& text, T* number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-// Runs `work` in the namespace if it and the interface are still there as they were.
-Status IfStillThere(const std::string& netns, const std::string& interface, int ifindex,
-                    const std::function<Status()>& work) {
+// Runs `work` in the namespace if it is still there. What it looks for it finds by the interface's
+// number: the name may have been changed.
+Status IfStillThere(const std::string& netns, const std::function<Status()>& work) {
   const auto netns_fd = OpenNetns(netns);
   if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
   FL_RETURN_IF_ERROR(netns_fd.status());
-  return InNetns(*netns_fd, [&]() -> Status {
-    const auto found = FindInterface(interface);
-    if (!found.ok() || found->index != ifindex) return absl::OkStatus();
-    return work();
-  });
+  return InNetns(*netns_fd, work);
 }
 
 Status DetachIfOurs(const TcFilterPlace& place) {
@@ -91,12 +87,11 @@ bool HasTcFilter(const TcFilterPlace& place) {
 }
 
 Status RemoveTcFilter(const TcFilterPlace& place) {
-  return IfStillThere(place.netns, place.interface, place.ifindex,
-                      [&] { return DetachIfOurs(place); });
+  return IfStillThere(place.netns, [&] { return DetachIfOurs(place); });
 }
 
 Status RemoveClsactIfEmpty(const ClsactPlace& place) {
-  return IfStillThere(place.netns, place.interface, place.ifindex, [&]() -> Status {
+  return IfStillThere(place.netns, [&]() -> Status {
     for (const bool egress : {false, true}) {
       FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(place.ifindex, egress));
       if (!filters.empty()) return absl::OkStatus();

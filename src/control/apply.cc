@@ -164,10 +164,10 @@ void Report(Step step, const v1::ReportFaults& command) {
     if (record == nullptr || IsFinished(record->experiment())) continue;
     for (int i = 0; i < record->experiment().targets_size(); ++i) {
       const auto& pair = record->experiment().targets(i);
-      if (pair.agent_id() != command.agent_id() || pair.target_id() != report.target_id() ||
-          pair.fault_index() != report.fault_index() || !ChangesPair(pair, *record, report)) {
-        continue;
-      }
+      const bool meant = pair.agent_id() == command.agent_id() &&
+                         pair.target_id() == report.target_id() &&
+                         pair.fault_index() == report.fault_index();
+      if (!meant || !ChangesPair(pair, *record, report, step.moment.version)) continue;
       TakeReport(report, i, record, step.moment);
       step.Finish(record);
       break;

@@ -92,6 +92,8 @@ void TakeReport(const FaultReport& report, int position, v1::ExperimentRecord* r
     NoticeHalt(record, position, moment);
   }
   SetPhase(pair, report.phase(), report.reason(), moment);
+  // It still waits, but for something else.
+  if (report.phase() == TARGET_PHASE_PENDING) pair->set_reason(report.reason());
 }
 
 void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,

@@ -52,7 +52,8 @@ class Commands {
         return command;
       }
       case 9:
-        command.mutable_raise_version()->set_version(static_cast<uint32_t>(1 + Below(4)));
+        command.mutable_raise_version()->set_version(
+            static_cast<uint32_t>(1 + Below(kNewestVersion)));
         return command;
       default:
         return Create();

@@ -8,8 +8,15 @@ namespace faultline::control {
 using chaos::v1::FaultReport;
 using chaos::v1::TargetPhase;
 
+namespace {
+
+// Agents say that a fault waits for its target.
+constexpr uint32_t kWaitingVersion = 7;
+
+}  // namespace
+
 bool ChangesPair(const chaos::v1::FaultTarget& pair, const v1::ExperimentRecord& record,
-                 const FaultReport& report) {
+                 const FaultReport& report, uint32_t version) {
   if (HasEnded(pair.phase())) return false;
   switch (report.phase()) {
     case TargetPhase::TARGET_PHASE_REVERTED:
@@ -19,6 +26,11 @@ bool ChangesPair(const chaos::v1::FaultTarget& pair, const v1::ExperimentRecord&
       // Active at last although its end was asked for: it will not stay, but it was.
       if (pair.phase() == TargetPhase::TARGET_PHASE_REVERTING) return !record.was_active();
       return pair.phase() == TargetPhase::TARGET_PHASE_PENDING;
+    case TargetPhase::TARGET_PHASE_PENDING:
+      if (version < kWaitingVersion || pair.phase() == TargetPhase::TARGET_PHASE_REVERTING) {
+        return false;
+      }
+      return pair.phase() != report.phase() || pair.reason() != report.reason();
     default:
       return false;
   }
@@ -40,7 +52,8 @@ std::vector<FaultReport> NewReports(const State& state, const std::string& agent
       const auto found =
           reported.find({experiment.experiment_id(), pair.fault_index(), pair.target_id()});
       if (found != reported.end()) {
-        if (ChangesPair(pair, record, *found->second)) news.push_back(*found->second);
+        if (ChangesPair(pair, record, *found->second, state.version))
+          news.push_back(*found->second);
         continue;
       }
       const bool knows_of_the_end = reports.version().cluster_id() == state.cluster_id &&

@@ -14,8 +14,9 @@ namespace faultline::control {
 std::vector<chaos::v1::FaultReport> NewReports(const State& state, const std::string& agent_id,
                                                const chaos::v1::FaultReports& reports);
 
-// True when the report changes that pair of an experiment that did (not) become active so far.
+// True when the report changes that pair of an experiment that did (not) become active so far, by
+// the rules of that version of the state machine.
 bool ChangesPair(const chaos::v1::FaultTarget& pair, const v1::ExperimentRecord& record,
-                 const chaos::v1::FaultReport& report);
+                 const chaos::v1::FaultReport& report, uint32_t version);
 
 }  // namespace faultline::control

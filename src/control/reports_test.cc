@@ -25,12 +25,14 @@ class Reports : public ::testing::Test {
     reports.mutable_version()->set_revision(revision);
     return reports;
   }
-  chaos::v1::FaultReports Set(uint64_t revision, TargetPhase phase) {
+  chaos::v1::FaultReports Set(uint64_t revision, TargetPhase phase,
+                              const std::string& reason = "") {
     auto reports = Set(revision);
     auto* report = reports.add_reports();
     report->set_experiment_id(id);
     report->set_target_id("a/x");
     report->set_phase(phase);
+    report->set_reason(reason);
     return reports;
   }
   Driver d;
@@ -60,6 +62,44 @@ TEST_F(Reports, ThatLeaveOutAPairMeanItIsRevertedOnlyWhenTheyKnowOfItsEnd) {
 TEST_F(Reports, OfAPairThatEndedAreNoNews) {
   d.Report("a", 1, id, "a/x", TARGET_PHASE_REFUSED);
   EXPECT_TRUE(NewReports(d.state, "a", Set(d.index, TARGET_PHASE_ACTIVE)).empty());
+}
+
+TEST_F(Reports, ThatAnActiveFaultWaitsForItsTargetAreNewsWithEachReason) {
+  const auto& pair = [&]() -> const FaultTarget& {
+    return d.state.Find(id)->experiment().targets(0);
+  };
+  d.RaiseVersion(7);
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_ACTIVE);
+  for (const char* reason : {"interface 'eth0' has gone", "cgroup '/x' has gone"}) {
+    const auto set = Set(d.index, TARGET_PHASE_PENDING, reason);
+    EXPECT_EQ(NewReports(d.state, "a", set).size(), 1u);
+    d.Report("a", 1, id, "a/x", TARGET_PHASE_PENDING, reason);
+    EXPECT_EQ(pair().phase(), TARGET_PHASE_PENDING);
+    EXPECT_EQ(pair().reason(), reason);
+    EXPECT_EQ(d.state.Find(id)->experiment().status(), EXPERIMENT_STATUS_RUNNING);
+    EXPECT_TRUE(NewReports(d.state, "a", set).empty());
+    EXPECT_EQ(DesiredFor(d.state, "a", d.now_ms).faults_size(), 1) << "it is still wanted";
+  }
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_ACTIVE);
+  EXPECT_EQ(pair().phase(), TARGET_PHASE_ACTIVE);
+  EXPECT_EQ(pair().reason(), "");
+}
+
+TEST_F(Reports, ThatAFaultWaitsAreNoNewsOnceItsEndWasAskedFor) {
+  d.RaiseVersion(7);
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_ACTIVE);
+  d.Stop({id});
+  EXPECT_TRUE(NewReports(d.state, "a", Set(d.index, TARGET_PHASE_PENDING, "gone")).empty());
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_PENDING, "gone");
+  EXPECT_EQ(d.state.Find(id)->experiment().targets(0).phase(), TARGET_PHASE_REVERTING);
+}
+
+TEST_F(Reports, ThatAFaultWaitsChangeNothingBeforeTheClusterKnowsOfIt) {
+  d.RaiseVersion(6);
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_ACTIVE);
+  EXPECT_TRUE(NewReports(d.state, "a", Set(d.index, TARGET_PHASE_PENDING, "gone")).empty());
+  d.Report("a", 1, id, "a/x", TARGET_PHASE_PENDING, "gone");
+  EXPECT_EQ(d.state.Find(id)->experiment().targets(0).phase(), TARGET_PHASE_ACTIVE);
 }
 
 }  // namespace

@@ -110,6 +110,12 @@ class Driver {
     Apply(command);
   }
 
+  void RaiseVersion(uint32_t version) {
+    v1::Command command;
+    command.mutable_raise_version()->set_version(version);
+    Apply(command);
+  }
+
   void Disconnect(const std::string& agent, uint64_t incarnation, uint64_t node = 1) {
     v1::Command command;
     command.mutable_agent_disconnected()->set_agent_id(agent);

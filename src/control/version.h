@@ -7,6 +7,7 @@
 //   4  MoveWebhooks, and the notices in experiments' records that webhooks are made from
 //   5  a RecordReport's measurements tell of traffic
 //   6  and of rare events in it
+//   7  an agent's PENDING: what was ACTIVE waits for its target, and why
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -21,7 +22,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 6;
+inline constexpr uint32_t kNewestVersion = 7;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);

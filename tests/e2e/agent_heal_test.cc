@@ -7,6 +7,7 @@ namespace faultline::e2e {
 namespace {
 
 using chaos::v1::TARGET_PHASE_ACTIVE;
+using chaos::v1::TARGET_PHASE_PENDING;
 using chaos::v1::TARGET_PHASE_REVERTED;
 
 class AgentHeal : public AgentFixture {};
@@ -80,20 +81,47 @@ TEST_F(AgentHeal, ALaneThatSomebodyTakesAwayIsReplaced) {
   }
 }
 
-TEST_F(AgentHeal, AFaultWhoseInterfaceGoesForGoodIsReverted) {
+TEST_F(AgentHeal, AFaultWhoseInterfaceGoesWaitsForItAndEndsWhenItIsStopped) {
   StartSlowed();
   Shell("ip -n " + net_->service() + " link del svc0");
-  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "there is no network interface 'svc0'");
-  EXPECT_THAT(Shell(program() + " --config " + config_ + " status"),
-              testing::HasSubstr("there is no network interface 'svc0'"));
+  const std::string missing = "interface 'svc0': there is none of that name in netns '" +
+                              net_->service() + "', which has lo";
+  EXPECT_THAT(AwaitPhase("e1", TARGET_PHASE_PENDING), testing::StartsWith(missing));
+  EXPECT_THAT(Shell(program() + " --config " + config_ + " status"), testing::HasSubstr(missing));
+  Desire(3, {});
+  EXPECT_EQ(AwaitPhase("e1", TARGET_PHASE_REVERTED), "stopped");
 }
 
-TEST_F(AgentHeal, AFaultWhoseNamespaceGoesForGoodIsReverted) {
+TEST_F(AgentHeal, AFaultWhoseNamespaceGoesIsBackWithIt) {
   StartSlowed();
   stream_.reset();
-  Shell("ip netns del " + net_->service());
-  EXPECT_THAT(AwaitPhase("e1", TARGET_PHASE_REVERTED), testing::HasSubstr("cannot be opened"));
-  Shell("ip netns add " + net_->service());  // for what TearDown looks at
+  net_->RemoveService();
+  EXPECT_THAT(AwaitPhase("e1", TARGET_PHASE_PENDING), testing::HasSubstr("cannot be opened"));
+  net_->MakeService();
+  AwaitPhase("e1", TARGET_PHASE_ACTIVE);
+  stream_ = std::make_unique<UdpStream>(*net_, 1'000);
+  EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10)) << Shell("cat " + log_path());
+}
+
+TEST_F(AgentHeal, AnAgentThatIsStartedWhileAServiceIsGoneArmsItWhenItIsBack) {
+  StartSlowed();
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  stream_.reset();
+  net_->RemoveService();
+  StartAgent();
+  EXPECT_THAT(Shell(program() + " --config " + config_ + " status"),
+              testing::HasSubstr("problem: e2e/checkout: netns '" + net_->service() + "'"));
+  Desire(3, {"e1"});
+  EXPECT_THAT(AwaitPhase("e1", TARGET_PHASE_PENDING), testing::HasSubstr("cannot be opened"));
+  net_->MakeService();
+  AwaitPhase("e1", TARGET_PHASE_ACTIVE);
+  // What begins on a target that is not there is refused.
+  net_->RemoveService();
+  Desire(4, {"e2"});
+  EXPECT_THAT(AwaitPhase("e2", chaos::v1::TARGET_PHASE_REFUSED),
+              testing::HasSubstr("cannot be opened"));
+  net_->MakeService();  // for what TearDown looks at
 }
 
 TEST_F(AgentHeal, AKilledGuardianIsReplacedAndTheNewOneHeals) {

@@ -82,14 +82,22 @@ NetPair::NetPair() {
   const std::string id = fmt::format("{}_{}", getpid(), count++);
   service_ = "fls" + id;
   client_ = "flc" + id;
-  for (const auto& name : {service_, client_}) {
-    Prepare("ip netns add " + name + " && ip -n " + name + " link set lo up");
-  }
+  Prepare("ip netns add " + client_ + " && ip -n " + client_ + " link set lo up");
+  MakeService();
+}
+
+void NetPair::MakeService() const {
+  Prepare("ip netns add " + service_ + " && ip -n " + service_ + " link set lo up");
   Prepare(
       fmt::format("ip -n {} link add svc0 type veth peer name cli0 netns {}", service_, client_));
   Prepare(fmt::format("ip -n {} addr add {}/24 dev svc0", service_, kServiceAddress));
   Prepare(fmt::format("ip -n {} addr add {}/24 dev cli0", client_, kClientAddress));
   Prepare(fmt::format("ip -n {} link set svc0 up; ip -n {} link set cli0 up", service_, client_));
+}
+
+void NetPair::RemoveService() const {
+  Prepare("ip -n " + client_ + " link del cli0");
+  Prepare("ip netns del " + service_);
 }
 
 NetPair::~NetPair() {

@@ -33,6 +33,10 @@ class NetPair {
  public:
   NetPair();
   ~NetPair();
+  // The service's namespace goes, with its device, and comes back as another of the same name: what
+  // a container that is started anew does in two steps.
+  void RemoveService() const;
+  void MakeService() const;
   const std::string& service() const { return service_; }
   const std::string& client() const { return client_; }
 

@@ -111,10 +111,13 @@ TEST_F(CgroupTest, WhatBelongsToNoSocketOnItsWayInIsRefusedWithASentence) {
   EXPECT_TRUE(driver_->Armed().empty());
 }
 
-TEST_F(CgroupTest, ACgroupThatIsNotThereIsRefused) {
+TEST_F(CgroupTest, ACgroupThatIsNotThereIsToldByName) {
   chaos::v1::Target target = ServerTarget();
   target.set_cgroup("fl-no-such-cgroup");
-  EXPECT_EQ(driver_->SetTargets({target})[0].code(), StatusCode::kFailedPrecondition);
+  const Status status = driver_->SetTargets({target})[0];
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);
+  EXPECT_EQ(ToString(status.message()),
+            "cgroup 'fl-no-such-cgroup': there is none (v2) of that path below the root");
 }
 
 }  // namespace

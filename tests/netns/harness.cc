@@ -40,9 +40,19 @@ Network::Network() {
   const std::string stem = kPrefix + std::to_string(getpid()) + "-" + std::to_string(++number);
   server_ = stem + "-srv";
   client_ = stem + "-cli";
+  RunBatch({"ip"}, {"netns add " + server_, "netns add " + client_});
+  Join();
+}
+
+void Network::RestartServer() {
+  RunBatch({"ip", "-n", client_}, {fmt::format("link del {}", kInterface)}, /*must=*/false);
+  RunBatch({"ip"}, {"netns del " + server_, "netns add " + server_});
+  Join();
+}
+
+void Network::Join() {
   // One call for each namespace: each takes long where a machine is emulated.
-  RunBatch({"ip"}, {"netns add " + server_, "netns add " + client_,
-                    fmt::format("link add {0} netns {1} type veth peer name {0} netns {2}",
+  RunBatch({"ip"}, {fmt::format("link add {0} netns {1} type veth peer name {0} netns {2}",
                                 kInterface, server_, client_)});
   const struct {
     const std::string& netns;
@@ -154,6 +164,16 @@ chaos::v1::Target DriverTest::ClientTarget(const std::vector<uint32_t>& ports) c
 
 void DriverTest::SetTarget(const chaos::v1::Target& target) {
   for (const Status& status : driver_->SetTargets({target})) ASSERT_TRUE(status.ok()) << status;
+}
+
+bool DriverTest::LookUntil(const chaos::v1::Target& target, const std::function<bool()>& holds) {
+  constexpr int kLooks = 100;
+  for (int look = 0; look < kLooks; ++look) {
+    driver_->SetTargets({target});
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
 }
 
 ::network::v1::NetworkLatency DriverTest::Latency(double delay_ms,

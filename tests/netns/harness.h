@@ -34,6 +34,10 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
+  // The server's namespace is destroyed and made anew under the same name, with another interface:
+  // as a container that is started anew.
+  void RestartServer();
+
   const std::string& server_netns() const { return server_; }
   const std::string& client_netns() const { return client_; }
 
@@ -54,6 +58,9 @@ class Network {
   std::vector<std::string> Links(const std::string& netns) const;
 
  private:
+  // Lays the veth pair between the two.
+  void Join();
+
   std::string server_;
   std::string client_;
 };
@@ -94,6 +101,8 @@ class DriverTest : public testing::Test {
   chaos::v1::Target ServerTarget(const std::vector<uint32_t>& ports = {}) const;
   chaos::v1::Target ClientTarget(const std::vector<uint32_t>& ports = {}) const;
   void SetTarget(const chaos::v1::Target& target);
+  // Shows the target as the agent does, again and again, until that holds: false if it never does.
+  bool LookUntil(const chaos::v1::Target& target, const std::function<bool()>& holds);
 
   // After the driver is gone, `ip`, `tc` and `bpftool` must show what they showed before.
   void ExpectNothingLeft(const std::string& before);

@@ -25,6 +25,7 @@ class Process {
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
+  pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_ = 0;

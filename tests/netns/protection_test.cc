@@ -50,15 +50,13 @@ TEST_F(ProtectionTest, TheDefaultGatewayIsProtectedInBothFamilies) {
   EXPECT_FALSE(Pings({Network::kServer6}));
   Ip(network_->server_netns(), {"route", "add", "default", "via", Network::kClient4});
   Ip(network_->server_netns(), {"-6", "route", "add", "default", "via", Network::kClient6});
-  SetTarget(ServerTarget());  // as the agent does every few seconds
-  EXPECT_TRUE(Pings({Network::kServer4}));
+  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return Pings({Network::kServer4}); }));
   EXPECT_TRUE(Pings({Network::kServer6}));
   Ip(network_->client_netns(), {"addr", "add", "10.209.0.9/24", "dev", Network::kInterface});
   EXPECT_FALSE(Pings({"-I", "10.209.0.9", Network::kServer4}));
   Ip(network_->server_netns(), {"route", "del", "default"});
   Ip(network_->server_netns(), {"-6", "route", "del", "default"});
-  SetTarget(ServerTarget());
-  EXPECT_FALSE(Pings({Network::kServer4}));
+  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return !Pings({Network::kServer4}); }));
   EXPECT_FALSE(Pings({Network::kServer6}));
 }
 

@@ -1,0 +1,77 @@
+// For tests of targets that move: the driver with either kind of attachment, looked after as by the
+// agent.
+#pragma once
+
+#include <string>
+
+#include "bpf/netlink.h"
+#include "bpf/netns.h"
+#include "bpf/probe.h"
+#include "netns/traffic.h"
+
+namespace faultline::netns_test {
+
+class FollowTest : public DriverTest, public testing::WithParamInterface<bpf::AttachMode> {
+ protected:
+  static constexpr uint16_t kPort = 7001;
+  static constexpr double kDelayMs = 300;
+
+  void SetUp() override {
+    DriverTest::SetUp();
+    if (!network_) return;
+    if (GetParam() == bpf::AttachMode::kTcx && !bpf::HasFeature("tcx")) GTEST_SKIP() << "no TCX";
+    MakeDriver({.attach_mode = GetParam()});
+  }
+  // A look of the agent's, which arms what has gone again if that is possible. Result: what the
+  // target's state is, in words; empty: it is there.
+  std::string Look(const chaos::v1::Target& target) {
+    const Status status = driver_->SetTargets({target})[0];
+    if (driver_->Armed().empty()) {
+      why_gone_ = driver_->WhyGone(Key());
+      (void)TryArm(Latency(kDelayMs));
+    }
+    return ToString(status.message());
+  }
+  // Whether the server's answers come, and all come late.
+  bool IsSlow(const Network& network) {
+    EchoServer server(network, kPort);
+    Client client(network, Protocol::kUdp, Network::kServer4, kPort);
+    EXPECT_TRUE(client.RoundTrip());
+    return !client.AnswersBefore(kDelayMs);
+  }
+  bool IsSlow() { return IsSlow(*network_); }
+  void Start(const chaos::v1::Target& target) {
+    SetTarget(target);
+    Arm(Latency(kDelayMs));
+  }
+  void Ip(const std::string& words) { RunBatch({"ip", "-n", network_->server_netns()}, {words}); }
+  // Filters, qdiscs, programs and lanes in the server's namespace, of whatever interface.
+  std::string Traces(const std::string& netns) const {
+    std::string traces;
+    network_->In(netns, [&] {
+      for (const std::string& name : bpf::InterfaceNames()) {
+        const int index = bpf::FindInterface(name)->index;
+        size_t filters = 0;
+        for (const bool egress : {false, true})
+          filters += bpf::ListTcFilters(index, egress)->size();
+        if (*bpf::HasClsact(index)) traces += name + " has clsact\n";
+        if (filters > 0) traces += fmt::format("{} has {} filters\n", name, filters);
+        if (name.starts_with("fl-")) traces += name + "\n";
+      }
+    });
+    int none = 0;
+    return traces +
+           RunAnyhow(
+               {"sh", "-c", "ip netns exec " + netns + " bpftool net show 2>/dev/null | grep fl_"},
+               &none);
+  }
+
+  // A lane's device is taken away beside everything else.
+  bool LeavesNothing(const chaos::v1::Target& target) {
+    return LookUntil(target, [&] { return Traces(network_->server_netns()).empty(); });
+  }
+
+  std::string why_gone_;  // by the last look, the fault
+};
+
+}  // namespace faultline::netns_test
