@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "bpf/attach.h"
@@ -91,6 +92,7 @@ class Hooks {
 
   Status OpenLane(const bpf::NetnsId& id, LaneDevice* lane);
   void CloseLane(const bpf::NetnsId& id, LaneDevice* lane);
+  void CloseDoomed();
   static bool Stands(const bpf::NetnsId& id, const LaneDevice& lane);
   void SetLaneIfindex(const bpf::NetnsId& id, int ifindex);
 
@@ -100,6 +102,7 @@ class Hooks {
   const bpf::AttachMode mode_;
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
   Lanes lanes_;
+  std::vector<Tap> doomed_;  // to be taken out of the kernel, and not yet by closing_
   std::future<void> closing_;
 };
 
