@@ -44,13 +44,18 @@ StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
 }  // namespace
 
 Hooks::Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode)
-    : kernel_(kernel), lane_(lane), fq_(fq), undo_(undo), mode_(mode) {}
+    : kernel_(kernel), lane_(lane), fq_(fq), undo_(undo), mode_(mode) {
+  bpf::RaiseFileLimit();
+}
 
 Hooks::~Hooks() {
   for (auto& hook : hooks_) hook.reset();
   for (auto& [id, lane] : lanes_) CloseLane(id, &lane);
   lanes_.clear();
-  if (closing_.valid()) closing_.wait();
+  while (closing_.valid() || !doomed_.empty()) {
+    if (closing_.valid()) closing_.get();
+    CloseDoomed();
+  }
 }
 
 StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& interface) {
@@ -226,6 +231,7 @@ void Hooks::TendLanes() {
     }
     ++it;
   }
+  CloseDoomed();
 }
 
 bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
@@ -253,12 +259,20 @@ void Hooks::CloseLane(const bpf::NetnsId& id, LaneDevice* lane) {
   if (lane->device == 0) return;
   SetLaneIfindex(id, 0);
   lane_->RemoveDevice(std::exchange(lane->device, 0));
-  // Taking a device out of the kernel waits for its readers: not on the caller's time.
-  if (closing_.valid()) closing_.wait();
-  closing_ = std::async(std::launch::async, [program = std::move(lane->tap.program),
-                                             fd = std::move(lane->tap.fd)]() mutable {
-    program.reset();
-    fd.Reset();
+  doomed_.push_back(std::exchange(lane->tap, {}));
+  CloseDoomed();
+}
+
+// Taking a device out of the kernel waits for its readers: not on the caller's time.
+void Hooks::CloseDoomed() {
+  const bool busy =
+      closing_.valid() && closing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+  if (busy || doomed_.empty()) return;
+  closing_ = std::async(std::launch::async, [taps = std::exchange(doomed_, {})]() mutable {
+    for (Tap& tap : taps) {
+      tap.program.reset();
+      tap.fd.Reset();
+    }
   });
 }
 

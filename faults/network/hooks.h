@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "bpf/attach.h"
@@ -95,6 +96,7 @@ class Hooks {
 
   Status OpenLane(const bpf::NetnsId& id, LaneDevice* lane);
   void CloseLane(const bpf::NetnsId& id, LaneDevice* lane);
+  void CloseDoomed();
   static bool Stands(const bpf::NetnsId& id, const LaneDevice& lane);
   void SetLaneIfindex(const bpf::NetnsId& id, int ifindex);
 
@@ -106,6 +108,7 @@ class Hooks {
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
   Lanes lanes_;
   std::chrono::steady_clock::time_point gateways_found_;
+  std::vector<Tap> doomed_;  // to be taken out of the kernel, and not yet by closing_
   std::future<void> closing_;
 };
 

@@ -41,7 +41,11 @@ class Attachment {
 
 // A TCX link is a descriptor above kLinkFds: the kernel closes a killed process's last descriptors
 // first, so programs are off before the devices they send packets to are gone.
-inline constexpr int kLinkFds = 512;
+inline constexpr int kLinkFds = 2048;
 StatusOr<std::unique_ptr<Attachment>> Attach(const AttachRequest& request);
+
+// Lets this process have as many descriptors as its hard limit says: each attachment may need one
+// above kLinkFds.
+void RaiseFileLimit();
 
 }  // namespace faultline::bpf
