@@ -61,6 +61,11 @@ void FqLanes::Remove(unsigned hook, const LaneUse& use) {
   if (state.rules == 0) hooks_.erase(hook);
 }
 
+void FqLanes::Leave(const bpf::NetnsId& id) {
+  const auto pair = pairs_.find(id);
+  if (pair != pairs_.end() && pair->second.users == 0) pairs_.erase(pair);
+}
+
 Status FqLanes::Open(Pair* pair) {
   auto made = FqPair::Make(pair->netns, kernel_->fq_programs(), mode_, undo_);
   if (made.ok()) {

@@ -56,6 +56,9 @@ class FqLanes {
   Status Add(unsigned hook, const HookPlace& place, const LaneUse& use);
   // The rule does not match any more. What is held for it comes out in its time.
   void Remove(unsigned hook, const LaneUse& use);
+  // No hook is in the namespace any more, so nothing held can go back there; the pair goes at once,
+  // since its descriptor would keep the namespace from going.
+  void Leave(const bpf::NetnsId& id);
 
   // Removes idle pairs, replaces those that somebody took away, and counts as lane_dropped what got
   // lost; to be called about ten times a second.

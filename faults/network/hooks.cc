@@ -128,8 +128,10 @@ void Hooks::Release(unsigned hook) {
   hooks_[hook].reset();
   kernel_->tables()->hook[hook].lane_ifindex = 0;
   kernel_->tables()->hook[hook].ifindex = 0;
+  if (HasHooks(id)) return;
+  fq_->Leave(id);
   const auto lane = lanes_.find(id);
-  if (lane == lanes_.end() || HasHooks(id)) return;
+  if (lane == lanes_.end()) return;
   CloseLane(id, &lane->second);
   lanes_.erase(lane);
 }

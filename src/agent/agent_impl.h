@@ -37,7 +37,8 @@ struct Agent::Impl {
   Status Begin();
   void MakeReconciler();
   void OnLeasePage(int map_fd, faults::LeasePage* its_page);
-  void ApplyTargets();
+  // Shows the drivers the targets; true when other problems came of it than before.
+  bool ApplyTargets();
   StatusOr<std::unique_ptr<Session>> MakeSession();
 
   void OnWelcome(const chaos::v1::AgentWelcome& welcome);

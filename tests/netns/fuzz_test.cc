@@ -122,7 +122,8 @@ class FuzzTest : public testing::Test {
     ASSERT_TRUE(programs.ok()) << programs.status();
     programs_ = *std::move(programs);
     tables_ = std::make_unique<Tables>(kernel_->tables(), kernel_->map_fd("fl_prefixes"),
-                                       kernel_->map_fd("fl_cgroups"));
+                                       kernel_->map_fd("fl_cgroups"),
+                                       [this](unsigned chunk) { return kernel_->AddSets(chunk); });
     kernel_->lease()->heartbeat_until_ns = kernel_->lease()->control_until_ns = UINT64_MAX;
     // Measured as well, by a target that everything is of.
     Filter all;
@@ -137,7 +138,8 @@ class FuzzTest : public testing::Test {
     rule.deadline_ns = UINT64_MAX;
     rule.action = FL_ACT_LOSE;
     rule.choice.chance_of_2_32 = FL_ALWAYS;
-    tables_->SetRule(0, rule, /*exposes=*/true);
+    rule.exposes = 1;
+    tables_->rule(0) = rule;
     ASSERT_TRUE(tables_->Set(RuleBit(0), filter).ok());
   }
 
