@@ -57,7 +57,10 @@ __noinline int fl_add_rules(struct fl_found* found, __u32 index, __u64 word) {
   for (int i = 0; i < 64 && word; i++) {
     __u32 id = index * 64 + fl_lowest_bit(word), place;
     word &= word - 1;
-    if (t->rule[id & (FL_MAX_RULES - 1)].action == FL_ACT_LOSE) {
+    /* Hidden from the compiler, which would drop the mask: older verifiers need it. */
+    asm volatile("" : "+r"(id));
+    id &= FL_MAX_RULES - 1;
+    if (t->rule[id].action == FL_ACT_LOSE) {
       place = found->loses;
       if (place >= FL_MAX_RULES_PER_PACKET) continue;
       found->lose[place & (FL_MAX_RULES_PER_PACKET - 1)] = id;

@@ -36,6 +36,13 @@ Status LoadInto(const Skeleton& skeleton) {
   return error == 0 ? absl::OkStatus() : log.Refused("the network programs", error);
 }
 
+// One chunk of fl_sets.
+bpf::UniqueFd MakeSets() {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+  return bpf::UniqueFd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "fl_sets_chunk", sizeof(__u32),
+                                      sizeof(fl_bits), FL_SETS_PER_CHUNK, &options));
+}
+
 bpf::UniqueFd Duplicate(int fd) { return bpf::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 constexpr int kPass = -1;  // TCX_NEXT, TC_ACT_UNSPEC
@@ -51,6 +58,9 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
     return MakeError(StatusCode::kInternal, "no random bytes: {}", ErrnoText(errno));
   }
   FL_ASSIGN_OR_RETURN(const Skeleton skeleton, Open(kernel->magic_));
+  // What libbpf makes to show what the chunks are like carries types, and is not like ours to 6.1.
+  const bpf::UniqueFd like = MakeSets();
+  bpf_map__set_inner_map_fd(skeleton->maps.fl_sets, like.get());
   FL_RETURN_IF_ERROR(LoadInto(skeleton));
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
@@ -103,9 +113,7 @@ Status Kernel::ShareMaps(bpf_object* object) const {
 }
 
 StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-  const bpf::UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "fl_sets_chunk", sizeof(__u32),
-                                         sizeof(fl_bits), FL_SETS_PER_CHUNK, &options));
+  const bpf::UniqueFd map = MakeSets();
   const int inner_fd = map.get();
   if (!map.valid() || bpf_map_update_elem(map_fd("fl_sets"), &chunk, &inner_fd, BPF_ANY) != 0) {
     return MakeError(StatusCode::kResourceExhausted, "no room for more filters: {}",
