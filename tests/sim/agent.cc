@@ -227,7 +227,8 @@ void Agent::Beat() {
   const uint64_t now_ns = BoottimeNowNs();
   if (now_ns >= compared_ns_ + kCompareNs) {
     compared_ns_ = now_ns;
-    reconciler_->CompareWithDrivers(now_ns);
+    reconciler_->CompareWithDrivers();
+    if (reconciler_->TakeChanged()) SendReports();
   }
   reconciler_->SetLeaseHeld(lease_.Held(now_ns), now_ns);
   reconciler_->Tick(now_ns);
