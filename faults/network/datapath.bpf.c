@@ -42,6 +42,23 @@ __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   return tells;
 }
 
+/* Sends a packet that is to wait to the lane that can hold it; `tells` as of fl_observe. Result:
+ * the verdict on it. Global: with a stack of its own. */
+__noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p,
+                       int tells) {
+  __u32 zero = 0, flags = tells ? 0 : FL_FQ_TOLD;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_hook* hook;
+  __u64 hold_ns;
+  if (!t || !found || !p) return FL_PASS;
+  hook = &t->hook[found->prefix.hook & (FL_MAX_HOOKS - 1)];
+  found->prefix.flow = fl_flow_hash(p);
+  hold_ns = hook->fq_ifindex ? fl_hold_ns(t, &found->prefix) : 0;
+  if (!hold_ns) return fl_to_lane(skb, hook->lane_ifindex, &found->prefix, p->count);
+  if (p->count > 1) flags |= FL_FQ_TRAIN;
+  return fl_to_fq(skb, &found->prefix, hold_ns, p->count, flags);
+}
+
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_found found = {};
@@ -49,7 +66,6 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
   int again, tells = 0;
-  __u64 hold_ns;
   skb->cb[FL_HOOK_CB] = 0;
   if (!t) return FL_PASS;
   hook = &t->hook[hook_id];
@@ -71,13 +87,7 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (!found.prefix.rule_count) return FL_PASS;
   found.prefix.hook = hook_id;
   found.prefix.direction = direction;
-  found.prefix.flow = fl_flow_hash(&p);
-  hold_ns = hook->fq_ifindex ? fl_hold_ns(t, &found.prefix) : 0;
-  if (hold_ns) {
-    __u32 flags = (tells ? 0 : FL_FQ_TOLD) | (p.count > 1 ? FL_FQ_TRAIN : 0);
-    return fl_to_fq(skb, &found.prefix, hold_ns, p.count, flags);
-  }
-  return fl_to_lane(skb, hook->lane_ifindex, &found.prefix, p.count);
+  return fl_send(skb, &found, &p, tells);
 }
 
 SEC("tc")

@@ -22,8 +22,11 @@
  * holds it. */
 static __always_inline __u64 fl_hold_ns(struct fl_tables* t, struct fl_lane_prefix* prefix) {
   __u64 sum = 0;
-  if (prefix->rule_count > FL_FQ_RULES) return 0;
-  for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++) {
+  __u32 rules = prefix->rule_count;
+  if (rules > FL_FQ_RULES) return 0;
+  /* Hidden from the compiler, which would drop the loop's first check: older verifiers need it. */
+  asm volatile("" : "+r"(rules));
+  for (__u32 i = 0; i < FL_FQ_RULES && i < rules; i++) {
     __u64 hold_ns = t->rule[prefix->rule[i] & (FL_MAX_RULES - 1)].hold_ns;
     if (!hold_ns) return 0;
     sum += hold_ns;
