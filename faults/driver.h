@@ -99,7 +99,8 @@ class Driver {
   // When it returns OK the kernel is armed. Arming a key again with the same config only moves its
   // deadline. FAILED_PRECONDITION with a sentence when the kernel or the target cannot.
   virtual Status Arm(const ArmRequest& request) = 0;
-  // When it returns OK the fault is gone: what a lane still holds is let out at once.
+  // When it returns OK no packet meets the fault any more. What still waits for it is let out at
+  // once, or, when it waits in the kernel, within half a second.
   // OK for a key that is not armed.
   virtual Status Disarm(const FaultKey& key) = 0;
   // What is armed, as the driver's kernel state says (not as it remembers).

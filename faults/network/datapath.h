@@ -116,6 +116,13 @@ struct fl_rule {
   struct fl_narrow narrow;
 };
 
+struct fl_fq_epoch {
+  __u64 packets_in;
+  __u64 packets_out;
+  __u64 bytes_in; /* as fl_tables::fq_room counts */
+  __u64 bytes_out;
+};
+
 /* One element, memory-mapped. user space writes it while packets pass: a rule's or a target's bit
  * in hook.bits is set last and cleared first, so nothing half-written is ever obeyed. */
 struct fl_tables {
@@ -134,10 +141,12 @@ struct fl_tables {
   __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                 /* prefixes parked so far; the programs' own */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
-  /* The programs' own: what fq lanes may still hold, and packets that went in and came out. */
-  __s64 fq_room; /* in bytes */
-  __u64 fq_entered;
-  __u64 fq_left;
+  /* What fq lanes may still hold, in bytes, and what each of two epochs has let in and out: the
+   * programs' own. User space begins the other epoch every few seconds; what one has let in and not
+   * out long after its end got lost. */
+  __s64 fq_room;
+  __u64 fq_epoch; /* 0 or 1 */
+  struct fl_fq_epoch fq_epochs[2];
 };
 
 /* What covers a prefix, shorter prefixes included: numbers of vectors. */
@@ -169,8 +178,9 @@ struct fl_counters {
   __u64 link_bytes;      /* let out by a slower link while more was waiting, */
   __u64 link_busy_ns;    /* and how long that took */
   __u64 offered;         /* packets that a share of packets was taken of: numbers them */
-  __u64 fq_sent;         /* those of `acted` that went to the fq lane, */
-  __u64 fq_back;         /* and those that came back or found no room there */
+  __u64 fq_sent;         /* those of `acted` that went to the fq lane or found no room there */
+  __u64 fq_in[2];        /* by epoch, as fl_fq_epoch */
+  __u64 fq_out[2];
 };
 
 /* Why a connection cannot be measured. */

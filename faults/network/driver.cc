@@ -43,12 +43,7 @@ std::vector<Status> NetworkDriver::SetTargets(const std::vector<chaos::v1::Targe
     }
     statuses.push_back(state.status);
   }
-  hooks_->FindGateways(/*now=*/moved);
-  if (moved || targets_.empty()) {
-    const Status watched = drops_.Watch(moved);
-    if (!watched.ok() && bpf::HasFeature("drop_reasons"))  // else it is told as a capability
-      FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
-  }
+  LookAround(moved);
   return statuses;
 }
 
@@ -83,7 +78,17 @@ Status NetworkDriver::Follow(TargetState* state) {
   const Status there = StillThere(*state, &seen);
   if (there.ok()) return there;
   if (state->status.ok()) Leave(state, there);
-  return state->status = Begin(state);
+  FL_RETURN_IF_ERROR(state->status = Begin(state));
+  LookAround(/*moved=*/true);
+  return absl::OkStatus();
+}
+
+void NetworkDriver::LookAround(bool moved) {
+  hooks_->FindGateways(/*now=*/moved);
+  if (!moved && !targets_.empty()) return;
+  const Status watched = drops_.Watch(moved);
+  if (!watched.ok() && bpf::HasFeature("drop_reasons"))  // else it is told as a capability
+    FL_LOG(warn, "drops are not counted: {}", ToString(watched.message()));
 }
 
 void NetworkDriver::Leave(TargetState* state, const Status& why) {

@@ -35,12 +35,15 @@ static __always_inline void fl_find_place(struct sk_buff* skb, struct sock* rece
   place->out = BPF_CORE_READ(device, ifindex);
 }
 
-/* A packet that a fault has lost is that fault's. */
+/* A packet that a fault has lost is that fault's, and so is one that gets lost in an fq lane, which
+ * has another mark. */
 static __always_inline int fl_lost_by_fault(struct sk_buff* skb) {
   const char* cb = (char*)skb + bpf_core_field_offset(struct sk_buff, cb);
-  __u64 mark = 0;
-  bpf_probe_read_kernel(&mark, sizeof(mark), cb + bpf_core_field_offset(struct qdisc_skb_cb, data));
-  return mark == fl_magic;
+  __u32 words[4] = {};
+  bpf_probe_read_kernel(words, sizeof(words),
+                        cb + bpf_core_field_offset(struct qdisc_skb_cb, data));
+  return (words[0] == (__u32)fl_magic && words[1] == (__u32)(fl_magic >> 32)) ||
+         words[3] == (__u32)fl_magic;
 }
 
 static __always_inline void fl_read_ports(void* l4, __u32 direction, struct fl_packet* p) {

@@ -30,9 +30,11 @@ Status FqLanes::Add(unsigned hook, const HookPlace& place, const LaneUse& use) {
     Pair& pair = pairs_[place.netns_id];
     pair.netns = place.netns;
     if (pair.users == 0) pair.idle_since = Clock::now();
+    // What is idle may have been taken away.
+    if (pair.users == 0 && pair.devices && !pair.devices->Stands()) pair.devices.reset();
     // One attempt for all rules that are there; who asked for fq is told each time.
     if (!pair.devices && (pair.users == 0 || choice_ == LaneChoice::kFq)) {
-      const Status made = Open(&pair);
+      const Status made = Open(place.netns_id, &pair);
       if (!made.ok() && choice_ == LaneChoice::kFq) return made;
     }
     ++pair.users;
@@ -42,7 +44,7 @@ Status FqLanes::Add(unsigned hook, const HookPlace& place, const LaneUse& use) {
   ++state.rules;
   state.holding += use.holds ? 1 : 0;
   state.picking += use.picks ? 1 : 0;
-  rules_[use.rule] = {};
+  rules_.insert(use.rule);
   Publish(hook);
   return absl::OkStatus();
 }
@@ -66,8 +68,8 @@ void FqLanes::Leave(const bpf::NetnsId& id) {
   if (pair != pairs_.end() && pair->second.users == 0) pairs_.erase(pair);
 }
 
-Status FqLanes::Open(Pair* pair) {
-  auto made = FqPair::Make(pair->netns, kernel_->fq_programs(), mode_, undo_);
+Status FqLanes::Open(const bpf::NetnsId& id, Pair* pair) {
+  auto made = FqPair::Make(pair->netns, id, kernel_->fq_programs(), mode_, undo_);
   if (made.ok()) {
     pair->devices = std::move(*made);
   } else {
@@ -90,6 +92,8 @@ void FqLanes::Publish(unsigned hook) {
 
 void FqLanes::Tend() {
   const auto now = Clock::now();
+  const bool look = pairs_.size() <= kFew || now - stood_ >= kLook;
+  if (look) stood_ = now;
   for (auto it = pairs_.begin(); it != pairs_.end();) {
     auto& [id, pair] = *it;
     // Taking a device out of the kernel waits for its readers: one at a time.
@@ -97,51 +101,52 @@ void FqLanes::Tend() {
       pairs_.erase(it);
       break;
     }
-    if (pair.users > 0 && pair.devices && !pair.devices->Stands()) {
+    if (look && pair.users > 0 && pair.devices && !pair.devices->Stands()) {
       FL_LOG(warn, "{} in '{}' was taken away or shut: making another", pair.devices->name(),
              pair.netns);
       pair.devices.reset();
-      (void)Open(&pair);  // the failure is logged
+      (void)Open(id, &pair);  // the failure is logged
       for (const auto& [hook, state] : hooks_) {
         if (state.netns_id == id) Publish(hook);
       }
     }
     ++it;
   }
-  if (now - looked_ < kLost) return;
-  looked_ = now;
-  CountLosses();
+  if (now - epoch_began_ < kLost) return;
+  epoch_began_ = now;
+  BeginEpoch();
 }
 
-// What went in before the last look is back by now.
-void FqLanes::CountLosses() {
-  for (auto& [index, rule] : rules_) {
-    fl_counters& counters = kernel_->counters(index);
-    const uint64_t back = Read(counters.fq_back);
-    const uint64_t missing = rule.sent > back ? rule.sent - back : 0;
-    if (missing > rule.lost) {
-      __atomic_fetch_add(&counters.lane_dropped, missing - rule.lost, __ATOMIC_RELAXED);
-      rule.lost = missing;
-    }
-    rule.sent = Read(counters.fq_sent);
-  }
-  // When nothing has gone in since, nothing is there: what seems to be has been lost.
+void FqLanes::BeginEpoch() {
   fl_tables& tables = *kernel_->tables();
-  const auto room = Read(tables.fq_room);
-  const uint64_t entered = Read(tables.fq_entered), left = Read(tables.fq_left);
-  if (entered == entered_) {
-    __atomic_fetch_add(&tables.fq_left, entered - left, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&tables.fq_room, static_cast<__s64>(most_bytes_) - room, __ATOMIC_RELAXED);
+  const auto other = static_cast<unsigned>(1 - Read(tables.fq_epoch));
+  const auto take = [](__u64& in, __u64& out) {
+    const uint64_t let_in = __atomic_exchange_n(&in, 0, __ATOMIC_ACQ_REL);
+    const uint64_t let_out = __atomic_exchange_n(&out, 0, __ATOMIC_ACQ_REL);
+    return let_in > let_out ? let_in - let_out : 0;
+  };
+  for (const unsigned rule : rules_) {
+    fl_counters& counters = kernel_->counters(rule);
+    const uint64_t lost = take(counters.fq_in[other], counters.fq_out[other]);
+    if (lost > 0) __atomic_fetch_add(&counters.lane_dropped, lost, __ATOMIC_RELAXED);
   }
-  entered_ = entered;
+  fl_fq_epoch& epoch = tables.fq_epochs[other];
+  (void)take(epoch.packets_in, epoch.packets_out);
+  const auto lost_bytes = static_cast<__s64>(take(epoch.bytes_in, epoch.bytes_out));
+  if (lost_bytes > 0) __atomic_fetch_add(&tables.fq_room, lost_bytes, __ATOMIC_RELAXED);
+  __atomic_store_n(&tables.fq_epoch, other, __ATOMIC_RELEASE);
 }
 
 faults::DriverLoad FqLanes::Load() const {
   const fl_tables& tables = *kernel_->tables();
   const auto room = static_cast<int64_t>(Read(tables.fq_room));
-  const uint64_t left = Read(tables.fq_left), entered = Read(tables.fq_entered);
+  uint64_t in = 0, out = 0;
+  for (const fl_fq_epoch& epoch : tables.fq_epochs) {
+    out += Read(epoch.packets_out);
+    in += Read(epoch.packets_in);
+  }
   return {static_cast<uint64_t>(std::max<int64_t>(static_cast<int64_t>(most_bytes_) - room, 0)),
-          entered > left ? entered - left : 0};
+          in > out ? in - out : 0};
 }
 
 }  // namespace faultline::network

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/status.h"
@@ -43,7 +44,12 @@ class FqLanes {
   static constexpr uint64_t kMaxHeldBytes = uint64_t{128} << 20;
   // A pair is removed when no rule has asked for one in its namespace for this long.
   static constexpr std::chrono::seconds kIdle{5};
-  // A packet that has not come back so long after it went in has been lost.
+  // With more namespaces than these it is looked only so often whether their devices, and those of
+  // the TAP lanes, are still there.
+  static constexpr size_t kFew = 16;
+  static constexpr std::chrono::seconds kLook{1};
+  // A packet that has not come back so long after the end of its epoch, which is as long, has been
+  // lost.
   static constexpr std::chrono::nanoseconds kLost{FL_FQ_MOST_NS + 2'000'000'000};
 
   // All outlive this. `most_bytes` is kMaxHeldBytes or less.
@@ -81,14 +87,12 @@ class FqLanes {
     unsigned holding = 0;
     unsigned picking = 0;
   };
-  struct Rule {
-    uint64_t sent = 0;  // at the last look for losses
-    uint64_t lost = 0;  // counted so far
-  };
 
-  Status Open(Pair* pair);
+  Status Open(const bpf::NetnsId& id, Pair* pair);
   void Publish(unsigned hook);
-  void CountLosses();
+  // Begins the other epoch, which ended kLost ago, anew: counts what got lost in it, and gives its
+  // memory back.
+  void BeginEpoch();
 
   Kernel* const kernel_;
   faults::UndoLog* const undo_;
@@ -97,9 +101,8 @@ class FqLanes {
   const uint64_t most_bytes_;
   std::map<bpf::NetnsId, Pair> pairs_;
   std::map<unsigned, Hook> hooks_;
-  std::map<unsigned, Rule> rules_;
-  Clock::time_point looked_;
-  uint64_t entered_ = 0;  // at that time
+  std::set<unsigned> rules_;
+  Clock::time_point epoch_began_, stood_;
 };
 
 }  // namespace faultline::network

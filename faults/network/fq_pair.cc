@@ -15,12 +15,14 @@ constexpr unsigned kMaxPairs = 1000;  // of one namespace
 
 }  // namespace
 
-StatusOr<std::unique_ptr<FqPair>> FqPair::Make(const std::string& netns, const FqPrograms& programs,
-                                               bpf::AttachMode mode, faults::UndoLog* undo) {
+StatusOr<std::unique_ptr<FqPair>> FqPair::Make(const std::string& netns,
+                                               const bpf::NetnsId& netns_id,
+                                               const FqPrograms& programs, bpf::AttachMode mode,
+                                               faults::UndoLog* undo) {
   std::unique_ptr<FqPair> pair(new FqPair(undo));
-  FL_ASSIGN_OR_RETURN(pair->netns_fd_, bpf::OpenNetns(netns));
+  FL_ASSIGN_OR_RETURN(pair->netns_fd_, bpf::OpenNetns(netns, netns_id));
   pair->place_.netns = netns;
-  FL_ASSIGN_OR_RETURN(pair->place_.netns_id, bpf::IdOf(pair->netns_fd_));
+  pair->place_.netns_id = netns_id;
   pair->place_.names.address = bpf::RandomAddress();
   FL_RETURN_IF_ERROR(pair->MakeDevices());
   FL_RETURN_IF_ERROR(bpf::InNetns(pair->netns_fd_, [&] { return pair->SetUp(); }));
@@ -67,6 +69,7 @@ StatusOr<std::unique_ptr<bpf::Attachment>> FqPair::AttachTo(const std::string& i
                                                             bpf::AttachMode mode) const {
   bpf::AttachRequest request;
   request.netns = place_.netns;
+  request.netns_id = place_.netns_id;
   request.interface = interface;
   request.ifindex = ifindex;
   request.egress = egress;

@@ -25,6 +25,7 @@ class FqPair {
   // the programs on it, after an undo record (`undo` may be null, else it outlives the object).
   // FAILED_PRECONDITION when the kernel has no veth devices, no fq or no RPS.
   static StatusOr<std::unique_ptr<FqPair>> Make(const std::string& netns,
+                                                const bpf::NetnsId& netns_id,
                                                 const FqPrograms& programs, bpf::AttachMode mode,
                                                 faults::UndoLog* undo);
   // Removes the pair; what it holds is lost.

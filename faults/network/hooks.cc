@@ -1,6 +1,7 @@
 #include "faults/network/hooks.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/log.h"
@@ -63,7 +64,8 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
   unsigned free = FL_MAX_HOOKS;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
     if (hooks_[i] && hooks_[i]->netns_id == place.netns_id &&
-        hooks_[i]->ifindex == place.interface.index) {
+        hooks_[i]->ifindex == place.interface.index && hooks_[i]->first->Alive() &&
+        hooks_[i]->second->Alive()) {
       ++hooks_[i]->users;
       return i;
     }
@@ -84,9 +86,20 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
   hook->interface = interface;
   hook->ifindex = place.interface.index;
   hook->is_loopback = place.interface.loopback;
-  FL_RETURN_IF_ERROR(Open(free, hook.get()));
+  if (const Status opened = Open(free, hook.get()); !opened.ok()) {
+    ForgetPlace(free);
+    return opened;
+  }
   hooks_[free] = std::move(hook);
   return free;
+}
+
+void Hooks::ForgetPlace(unsigned index) {
+  fl_hook& shared = kernel_->tables()->hook[index];
+  shared.lane_ifindex = 0;
+  shared.ifindex = 0;
+  shared.netns = 0;
+  std::memset(shared.gateway, 0, sizeof(shared.gateway));
 }
 
 Status Hooks::Open(unsigned index, Hook* hook) {
@@ -108,6 +121,7 @@ StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int
                                                            bool egress) {
   bpf::AttachRequest request;
   request.netns = hook.netns;
+  request.netns_id = hook.netns_id;
   request.interface = hook.interface;
   request.ifindex = hook.ifindex;
   request.egress = egress;
@@ -126,8 +140,7 @@ void Hooks::Release(unsigned hook) {
   if (!hooks_[hook] || --hooks_[hook]->users > 0) return;
   const bpf::NetnsId id = hooks_[hook]->netns_id;
   hooks_[hook].reset();
-  kernel_->tables()->hook[hook].lane_ifindex = 0;
-  kernel_->tables()->hook[hook].ifindex = 0;
+  ForgetPlace(hook);
   if (HasHooks(id)) return;
   fq_->Leave(id);
   const auto lane = lanes_.find(id);
@@ -214,6 +227,8 @@ bool Hooks::HasLane(unsigned hook) const {
 void Hooks::TendLanes() {
   fq_->Tend();
   const auto now = std::chrono::steady_clock::now();
+  const bool look = lanes_.size() <= FqLanes::kFew || now - stood_ >= FqLanes::kLook;
+  if (look) stood_ = now;
   for (auto it = lanes_.begin(); it != lanes_.end();) {
     auto& [id, lane] = *it;
     if (lane.loopback_users == 0 && now - lane.loopback_idle_since >= kLoopbackIdle) {
@@ -224,7 +239,7 @@ void Hooks::TendLanes() {
       it = lanes_.erase(it);
       continue;
     }
-    if (lane.users > 0 && lane.device != 0 && !Stands(id, lane)) {
+    if (look && lane.users > 0 && lane.device != 0 && !Stands(id, lane)) {
       FL_LOG(warn, "{} in '{}' was taken away or shut: making another", lane.tap.name, lane.netns);
       CloseLane(id, &lane);
       if (const Status again = OpenLane(id, &lane); !again.ok()) {
@@ -251,7 +266,7 @@ bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
 }
 
 Status Hooks::OpenLane(const bpf::NetnsId& id, LaneDevice* lane) {
-  FL_ASSIGN_OR_RETURN(lane->tap, MakeTap(lane->netns, kernel_->lane_program(), mode_));
+  FL_ASSIGN_OR_RETURN(lane->tap, MakeTap(lane->netns, id, kernel_->lane_program(), mode_));
   FL_ASSIGN_OR_RETURN(lane->device, lane_->AddDevice(lane->tap.fd.get()));
   SetLaneIfindex(id, lane->tap.ifindex);
   return absl::OkStatus();

@@ -91,6 +91,8 @@ class Hooks {
   StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, int program_fd,
                                                       bool egress);
   Status Open(unsigned index, Hook* hook);
+  // What the kernel's tables say of a hook that is no more.
+  void ForgetPlace(unsigned index);
   bool HasHooks(const bpf::NetnsId& id) const;
   using Lanes = std::map<bpf::NetnsId, LaneDevice>;
 
@@ -107,7 +109,7 @@ class Hooks {
   const bpf::AttachMode mode_;
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
   Lanes lanes_;
-  std::chrono::steady_clock::time_point gateways_found_;
+  std::chrono::steady_clock::time_point gateways_found_, stood_;
   std::vector<Tap> doomed_;  // to be taken out of the kernel, and not yet by closing_
   std::future<void> closing_;
 };

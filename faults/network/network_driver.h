@@ -61,6 +61,9 @@ class NetworkDriver : public faults::Driver {
   Status Follow(TargetState* state);  // looks, and goes after it when it has moved
   // The same for a rule's sake: many that come at once ask an interface once.
   Status FollowLately(TargetState* state);
+  // After targets were taken, or (`moved` is false) just looked at: what is protected where they
+  // are, and whether drops are to be watched.
+  void LookAround(bool moved);
   void Leave(TargetState* state, const Status& why);  // its last place
   void End(const TargetState& state);
   // `old` is what the rule takes the place of, from one packet to the next, or null.

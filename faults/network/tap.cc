@@ -49,12 +49,14 @@ Status SetWholeFrames(int fd, bool whole) {
   return absl::OkStatus();
 }
 
-StatusOr<Tap> MakeTap(const std::string& netns, int program_fd, bpf::AttachMode mode) {
-  FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns));
+StatusOr<Tap> MakeTap(const std::string& netns, const bpf::NetnsId& netns_id, int program_fd,
+                      bpf::AttachMode mode) {
+  FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns, netns_id));
   Tap tap;
   FL_RETURN_IF_ERROR(bpf::InNetns(netns_fd, [&] { return MakeDevice(&tap); }));
   bpf::AttachRequest request;
   request.netns = netns;
+  request.netns_id = netns_id;
   request.interface = tap.name;
   request.ifindex = tap.ifindex;
   request.program_fd = program_fd;

@@ -20,7 +20,9 @@ struct Tap {
 
 // Makes a TAP named "fl-lane<n>" in the namespace, with all offloads (whole GSO packets pass), up,
 // without ARP and IPv6, and `program_fd` on its ingress. Gone when closed.
-StatusOr<Tap> MakeTap(const std::string& netns, int program_fd, bpf::AttachMode mode);
+// UNAVAILABLE when the name means another namespace than that one.
+StatusOr<Tap> MakeTap(const std::string& netns, const bpf::NetnsId& netns_id, int program_fd,
+                      bpf::AttachMode mode);
 
 // Whether frames of the device come as the host's stack made them (trains of segments, checksums to
 // be completed), or each packet by itself and complete. FAILED_PRECONDITION when the device has

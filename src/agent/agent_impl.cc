@@ -85,8 +85,12 @@ void Agent::Impl::OnLeasePage(int map_fd, faults::LeasePage* its_page) {
 bool Agent::Impl::ApplyTargets() {
   if (!drivers.SetTargets(config.targets)) return false;
   reconciler->TargetsChanged();
-  for (const std::string& problem : drivers.problems()) FL_LOG(warn, "target {}", problem);
-  if (drivers.problems().empty()) FL_LOG(info, "all targets are measured");
+  const auto known =
+      std::exchange(problems, {drivers.problems().begin(), drivers.problems().end()});
+  for (const std::string& problem : problems) {
+    if (!known.contains(problem)) FL_LOG(warn, "target {}", problem);
+  }
+  if (problems.empty()) FL_LOG(info, "all targets are measured");
   return true;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "agent/agent.h"
@@ -72,6 +73,7 @@ struct Agent::Impl {
   MetricsBuffer metrics;
   SampleTotals totals;
   Meters meters;
+  std::set<std::string> problems;  // of targets, as they were logged
   uint64_t measured_ns = 0, check_due_ns = 0, check_spent_ns = 0;
   uint64_t beats = 0;
   bool ending = false;

@@ -9,6 +9,8 @@ namespace faultline::agent {
 namespace {
 
 constexpr uint64_t kFirstPauseNs = 100 * kNanosPerMilli;
+// A reason that changes all the time is not told more often.
+constexpr uint64_t kTellAgainNs = 10 * kNanosPerSecond;
 
 faults::FaultKey KeyOf(const chaos::v1::DesiredFault& fault) {
   return {fault.experiment_id(), fault.fault_index(), fault.target_id()};
@@ -38,9 +40,6 @@ bool IsPassing(const Status& status) {
       return false;
   }
 }
-
-// What the fault is to be put on is not there.
-bool IsMissing(const Status& status) { return status.code() == StatusCode::kNotFound; }
 
 }  // namespace
 
@@ -125,8 +124,13 @@ void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t
     return;
   }
   if (obstacle.passing) return;
-  // There is nothing to revert, but whoever asked is told.
   if (entry.armed_unix_ns != 0) {
+    // What has vanished may have done so for a moment: whoever is told that it ended can rely on
+    // it.
+    if (const Status gone = driver_of_(entry.fault.kind())->Disarm(key); !gone.ok()) {
+      FL_LOG(error, "{}: cannot be reverted: {}", Text(key), ToString(gone.message()));
+      return;
+    }
     const bool missing = entry.state == State::kMissing;
     Settle(entry, State::kReverted, missing ? obstacle.reason : entry.reason);
   } else if (!entry.desired) {
@@ -154,17 +158,21 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
     return;
   }
   const std::string reason = ToString(armed.message());
-  const bool news = entry.state != State::kMissing || entry.reason != reason;
+  const bool news = entry.state != State::kMissing ||
+                    (entry.reason != reason && now_ns >= entry.told_ns + kTellAgainNs);
   if (news) FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
-  // A service that is being started anew has no place for a while.
-  const bool endless =
-      entry.armed_unix_ns != 0 || (entry.inherited && (IsPassing(armed) || IsMissing(armed)));
+  // A service that is being started anew has no place for a while, or is in a wrong one. What was
+  // desired before this agent was started has been armed by the one before it.
+  const bool endless = entry.armed_unix_ns != 0 || entry.inherited;
   ++entry.attempts;
   if (!endless && (!IsPassing(armed) || entry.attempts >= kAttempts)) {
     Settle(entry, State::kRefused, reason);
     return;
   }
-  if (news) Settle(entry, State::kMissing, reason);
+  if (news) {
+    Settle(entry, State::kMissing, reason);
+    entry.told_ns = now_ns;
+  }
   const int doublings = std::min(entry.attempts - 1, kAttempts);
   const uint64_t pause_ns = kFirstPauseNs << doublings;
   entry.retry_ns = now_ns + (endless ? std::min(pause_ns, kLongestPauseNs) : pause_ns);

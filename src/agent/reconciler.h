@@ -93,6 +93,7 @@ class Reconciler {
     bool halted = false;  // what made it end
     int attempts = 0;
     uint64_t retry_ns = 0;
+    uint64_t told_ns = 0;  // when it was said last why it is missing
     uint64_t sent_ns = 0;  // when the present state was first sent on this session; 0 not yet
   };
   using Entries = std::map<faults::FaultKey, Entry>;

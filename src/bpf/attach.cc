@@ -168,7 +168,7 @@ StatusOr<std::unique_ptr<Attachment>> AttachClsact(const AttachRequest& request,
 }  // namespace
 
 StatusOr<std::unique_ptr<Attachment>> Attach(const AttachRequest& request) {
-  FL_ASSIGN_OR_RETURN(const UniqueFd netns_fd, OpenNetns(request.netns));
+  FL_ASSIGN_OR_RETURN(const UniqueFd netns_fd, OpenNetns(request.netns, request.netns_id));
   StatusOr<std::unique_ptr<Attachment>> result = nullptr;
   FL_RETURN_IF_ERROR(InNetns(netns_fd, [&] {
     result =

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bpf/netns.h"
 
 namespace faultline::bpf {
 
@@ -15,6 +16,7 @@ enum class AttachMode { kTcx, kClsact };
 
 struct AttachRequest {
   std::string netns;  // as in bpf/netns_name.h
+  NetnsId netns_id;   // which one that has to be
   std::string interface;
   int ifindex = 0;
   bool egress = false;
@@ -42,6 +44,7 @@ class Attachment {
 // A TCX link is a descriptor above kLinkFds: the kernel closes a killed process's last descriptors
 // first, so programs are off before the devices they send packets to are gone.
 inline constexpr int kLinkFds = 2048;
+// UNAVAILABLE when the name means another namespace by now.
 StatusOr<std::unique_ptr<Attachment>> Attach(const AttachRequest& request);
 
 // Lets this process have as many descriptors as its hard limit says: each attachment may need one

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 
 #include "base/log.h"
 #include "bpf/netns_name.h"
@@ -48,6 +50,30 @@ StatusOr<UniqueFd> OpenNetns(const std::string& netns) {
   struct statfs facts{};
   if (fstatfs(fd.get(), &facts) == 0 && facts.f_type == NSFS_MAGIC) return fd;
   return MakeError(StatusCode::kNotFound, "netns '{}': {} is no network namespace", netns, path);
+}
+
+StatusOr<UniqueFd> OpenNetns(const std::string& netns, const NetnsId& id) {
+  FL_ASSIGN_OR_RETURN(UniqueFd fd, OpenNetns(netns));
+  FL_ASSIGN_OR_RETURN(const NetnsId found, IdOf(fd));
+  if (found == id) return fd;
+  return MakeError(StatusCode::kUnavailable, "netns '{}' is another one now", netns);
+}
+
+StatusOr<UniqueFd> FindNetns(const std::string& netns, const NetnsId& id) {
+  auto named = OpenNetns(netns, id);
+  if (named.ok()) return named;
+  std::error_code error;
+  for (const char* folder : {"/proc", "/run/netns"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      const std::string path = entry.path().string();
+      const std::string file = folder == std::string_view("/proc") ? path + "/ns/net" : path;
+      struct stat facts{};
+      if (stat(file.c_str(), &facts) != 0) continue;
+      if (NetnsId{facts.st_dev, facts.st_ino} != id) continue;
+      if (auto found = OpenNetns(file, id); found.ok()) return found;
+    }
+  }
+  return MakeError(StatusCode::kNotFound, "the network namespace that '{}' meant has gone", netns);
 }
 
 bool IsOwnNetns(const std::string& netns) {

@@ -24,6 +24,11 @@ struct NetnsId {
 // The descriptor keeps the namespace, with its interfaces, from going: not to be held for long.
 StatusOr<UniqueFd> OpenNetns(const std::string& netns);
 StatusOr<NetnsId> IdOf(const UniqueFd& netns_fd);
+// The same, if it is that one; else UNAVAILABLE.
+StatusOr<UniqueFd> OpenNetns(const std::string& netns, const NetnsId& id);
+// That one, whatever the name means by now: where it was, or where a process or /run/netns leads to
+// it. NOT_FOUND when nothing does.
+StatusOr<UniqueFd> FindNetns(const std::string& netns, const NetnsId& id);
 // Whether the name means the caller's own now.
 bool IsOwnNetns(const std::string& netns);
 

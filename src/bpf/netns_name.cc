@@ -1,15 +1,21 @@
 #include "bpf/netns_name.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <string_view>
 
+#include "base/clock.h"
 #include "bpf/cgroup.h"
+#include "bpf/fd.h"
 
 namespace faultline::bpf {
 namespace {
@@ -18,6 +24,8 @@ constexpr char kOwnNetns[] = "/proc/thread-self/ns/net";
 constexpr std::string_view kPid = "pid:", kCgroup = "cgroup:";
 // Of a cgroup's processes so many are asked for their namespace.
 constexpr size_t kAskedProcesses = 64;
+// Between two clocks, of which one counts in seconds.
+constexpr time_t kClockSlackSeconds = 2;
 
 struct Process {
   uint64_t pid = 0;
@@ -52,6 +60,35 @@ uint64_t StartOf(uint64_t pid) {
   return ReadNumber(std::string_view(text).substr(at + 1, end - at - 1), &ticks) ? ticks : 0;
 }
 
+// When the process was started, in Unix time.
+time_t StartTimeOf(uint64_t pid) {
+  const auto since_boot = static_cast<time_t>(StartOf(pid)) / sysconf(_SC_CLK_TCK);
+  const auto up = static_cast<time_t>(BoottimeNowNs() / kNanosPerSecond);
+  return time(nullptr) - up + since_boot;
+}
+
+struct PidFile {
+  std::string number;
+  time_t written = 0;
+};
+
+// Nothing but a whole number, in a file that can be read without waiting. Who owns the file may be
+// the service itself.
+std::optional<PidFile> ReadPidFile(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  struct stat facts{};
+  if (!fd.valid() || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return std::nullopt;
+  char bytes[32];
+  const ssize_t got = read(fd.get(), bytes, sizeof(bytes));
+  std::string text(bytes, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  text.resize(std::min(text.size(), text.find('\n')));
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) {
+    text.pop_back();
+  }
+  if (text.empty() || text.size() == sizeof(bytes)) return std::nullopt;
+  return PidFile{std::move(text), facts.st_mtime};
+}
+
 std::string FileOf(uint64_t pid) { return "/proc/" + std::to_string(pid) + "/ns/net"; }
 
 // 0: there is none.
@@ -69,11 +106,14 @@ Status IsOurs(const std::string& name) {
 
 StatusOr<std::string> OfProcess(const std::string& name, std::string_view text) {
   std::string number(text);
+  time_t written = 0;
   if (number.starts_with('/')) {
-    std::ifstream file(number);
-    if (!(file >> number)) {
+    const auto file = ReadPidFile(number);
+    if (!file) {
       return MakeError(StatusCode::kNotFound, "netns '{}': there is no number in that file", name);
     }
+    number = file->number;
+    written = file->written;
   }
   const auto process = ParseProcess(number);
   if (!process) {
@@ -85,6 +125,12 @@ StatusOr<std::string> OfProcess(const std::string& name, std::string_view text) 
     return MakeError(
         StatusCode::kNotFound, "netns '{}': process {} {}", name, process->pid,
         process->started == 0u ? "was not there when the agent was started" : "has ended");
+  }
+  // The number that a dead service has left in its file may be another process's by now.
+  if (written != 0 && StartTimeOf(process->pid) > written + kClockSlackSeconds) {
+    return MakeError(StatusCode::kNotFound,
+                     "netns '{}': process {} is younger than that file, so it is another's", name,
+                     process->pid);
   }
   if (inode == InodeOf(kOwnNetns)) return IsOurs(name);
   return FileOf(process->pid);

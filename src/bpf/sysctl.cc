@@ -87,16 +87,14 @@ StatusOr<SysctlChange> PlanSysctl(const std::string& netns, const std::string& k
 }
 
 Status ApplySysctl(const SysctlChange& change) {
-  FL_ASSIGN_OR_RETURN(const UniqueFd netns_fd, OpenNetns(change.netns));
+  FL_ASSIGN_OR_RETURN(const UniqueFd netns_fd, OpenNetns(change.netns, change.netns_id));
   return InNetns(netns_fd, [&] { return Write(change.key, change.our_value); });
 }
 
 Status RestoreSysctl(const SysctlChange& change) {
-  const auto netns_fd = OpenNetns(change.netns);
+  const auto netns_fd = FindNetns(change.netns, change.netns_id);
   if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
   FL_RETURN_IF_ERROR(netns_fd.status());
-  FL_ASSIGN_OR_RETURN(const NetnsId id, IdOf(*netns_fd));
-  if (id != change.netns_id) return absl::OkStatus();
   return InNetns(*netns_fd, [&]() -> Status {
     const auto now = Read(change.key);
     if (!now.ok() || *now != change.our_value) return absl::OkStatus();

@@ -90,11 +90,9 @@ bool HasVethPair(const VethPlace& place) {
 }
 
 Status RemoveVethPair(const VethPlace& place) {
-  const auto netns_fd = OpenNetns(place.netns);
+  const auto netns_fd = FindNetns(place.netns, place.netns_id);
   if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
   FL_RETURN_IF_ERROR(netns_fd.status());
-  FL_ASSIGN_OR_RETURN(const NetnsId id, IdOf(*netns_fd));
-  if (id != place.netns_id) return absl::OkStatus();
   return InNetns(*netns_fd, [&]() -> Status {
     const auto found = FindInterface(place.names.first);
     if (!found.ok() || !HasVethPair(place)) return absl::OkStatus();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -219,13 +220,13 @@ class NodeImpl final : public Node, private Driver::Host {
   // under way.
   void ArmTimer() {
     const uint64_t due_ns = driver_.next_tick_ns();
-    if (armed_ns_ != 0 && armed_ns_ <= due_ns) return;
-    armed_ns_ = due_ns;
+    if (!armed_ns_.empty() && *armed_ns_.begin() <= due_ns) return;
+    armed_ns_.insert(due_ns);
     const uint64_t now_ns = NowNs();
     const uint64_t delay_ns = std::max(kMinTickNs, due_ns > now_ns ? due_ns - now_ns : 0);
     timers_.PostAfter(std::chrono::nanoseconds(delay_ns), [this, due_ns] {
       Do([this, due_ns] {
-        if (armed_ns_ == due_ns) armed_ns_ = 0;
+        armed_ns_.erase(due_ns);
         driver_.Tick();
       });
     });
@@ -297,7 +298,7 @@ class NodeImpl final : public Node, private Driver::Host {
   std::atomic<uint64_t> quorum_ns_{0};
   SnapshotShelf shelf_;
   std::atomic<bool> stopping_ = false;
-  uint64_t armed_ns_ = 0;  // 0: no timer
+  std::set<uint64_t> armed_ns_;  // timers that are under way, by when they are due
 
   Strand timers_{"raft"};
   Inbox inbox_{&timers_, [this](Brought brought) { Work(std::move(brought)); }};

@@ -110,8 +110,8 @@ void Recorder::OnChange(const Change& change, uint64_t now_ns, int64_t unix_ms) 
 
 void Recorder::Note(const chaos::v1::Experiment& now) {
   Experiment& known = experiments_[now.experiment_id()];
-  const auto add = [&known](ReportEvent event) {
-    if (known.events.size() < kMaxEvents) known.events.push_back(std::move(event));
+  const auto add = [&known](ReportEvent event, size_t most = kMaxEvents - 1) {
+    if (known.events.size() < most) known.events.push_back(std::move(event));
   };
   if (known.status == chaos::v1::EXPERIMENT_STATUS_UNSPECIFIED) {
     add(MakeEvent(now.created_at(), "created",
@@ -127,11 +127,14 @@ void Recorder::Note(const chaos::v1::Experiment& now) {
     ReportEvent event = MakeEvent(pair.phase_since(), PhaseWord(pair.phase()), pair.reason());
     event.set_target_id(pair.target_id());
     event.set_fault_index(pair.fault_index());
-    add(std::move(event));
+    // A service that is restarted again and again leaves room for how it ends.
+    const bool comes_and_goes = pair.phase() == chaos::v1::TARGET_PHASE_PENDING ||
+                                pair.phase() == chaos::v1::TARGET_PHASE_ACTIVE;
+    add(std::move(event), comes_and_goes ? kMaxEvents / 2 : kMaxEvents - 1);
   }
   if (control::IsFinished(now) && known.status != now.status()) {
     const bool completed = now.status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED;
-    add(MakeEvent(now.ended_at(), completed ? "completed" : "failed", now.reason()));
+    add(MakeEvent(now.ended_at(), completed ? "completed" : "failed", now.reason()), kMaxEvents);
   }
   known.status = now.status();
 }

@@ -74,7 +74,11 @@ void VersionSwitch::TellWhoHoldsBack(uint32_t version, uint64_t now_ns) {
 
 void VersionSwitch::Tick() {
   strand_->PostAfter(kEvery, [this] { Tick(); });
-  if (proposing_ || plane_->view().role != raft::Role::kLeader) return;
+  if (plane_->view().role != raft::Role::kLeader) {
+    held_since_ns_ = told_ns_ = 0;
+    return;
+  }
+  if (proposing_) return;
   const uint64_t now_ns = MonotonicNowNs();
   const auto [version, ready] = plane_->With([](const control::State& state, const auto&) {
     return std::pair(state.version, !state.cluster_id.empty());

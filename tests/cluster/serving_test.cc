@@ -228,7 +228,7 @@ TEST(Versions, SwitchWhenEveryMemberKnowsALaterOneAndStopWhoDoesNot) {
   };
   for (int node = 0; node < 3; ++node) EXPECT_TRUE(write(node)) << "node " << node;
   // Whoever leads says so, unless it is the old one, which knows of nothing later.
-  if (cluster.WaitForLeader() == 2) {
+  while (cluster.WaitForLeader() == 2) {
     cluster.process(2).Signal(SIGTERM);
     cluster.process(2).Wait();
     cluster.Start(2);

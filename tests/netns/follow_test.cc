@@ -204,6 +204,14 @@ TEST_P(FollowTest, AProcessIsFollowedByItsPidFileAndByItsNumberUntilItEnds) {
   EXPECT_THAT(Look(by_number), testing::EndsWith("has ended"));
   by_number.set_netns("pid:4194304@0");
   EXPECT_THAT(Look(by_number), testing::EndsWith("was not there when the agent was started"));
+  // A file that a dead service has left names whoever has the number now.
+  std::filesystem::last_write_time(
+      path, std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  EXPECT_THAT(Look(by_file), testing::EndsWith("is younger than that file, so it is another's"));
+  EXPECT_FALSE(IsSlow(next));
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  EXPECT_THAT(Look(by_file), testing::EndsWith("there is no number in that file"));
   std::filesystem::remove(path);
 }
 

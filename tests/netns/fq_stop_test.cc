@@ -24,7 +24,14 @@ class FqStopTest : public FqTest {};
 
 TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
   EchoServer server(*network_, kPort);
-  SetTarget(ServerTarget());
+  // While there is another target in the namespace, the lane stays with what it holds.
+  chaos::v1::Target other = ServerTarget();
+  other.set_target_id("other");
+  other.set_interface("lo");
+  const auto place = [&](const chaos::v1::Target& target) {
+    for (const Status& status : driver_->SetTargets({target, other})) ASSERT_TRUE(status.ok());
+  };
+  place(ServerTarget());
   Arm(Latency(500));
   Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
   held.Send("held");
@@ -38,14 +45,21 @@ TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
 
 TEST_F(FqStopTest, WhatIsHeldForOneInterfaceDoesNotGoToTheNextThatIsATarget) {
   EchoServer server(*network_, kPort);
-  SetTarget(ServerTarget());
+  // While there is another target in the namespace, the lane stays with what it holds.
+  chaos::v1::Target other = ServerTarget();
+  other.set_target_id("other");
+  other.set_interface("lo");
+  const auto place = [&](const chaos::v1::Target& target) {
+    for (const Status& status : driver_->SetTargets({target, other})) ASSERT_TRUE(status.ok());
+  };
+  place(ServerTarget());
   Arm(Latency(500));
   Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
   held.Send("held");
   EXPECT_EQ(held.Receive(4, 50ms), "");
   Disarm();
   // It takes the place of the server's, and has the same index in its own namespace.
-  SetTarget(ClientTarget());
+  place(ClientTarget());
   EXPECT_EQ(held.Receive(4, 1500ms), "");
 }
 

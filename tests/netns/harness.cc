@@ -245,13 +245,14 @@ chaos::v1::TargetSample DriverTest::Sample() {
 
 chaos::v1::FaultCounters DriverTest::Counters(unsigned index) {
   const chaos::v1::TargetSample sample = Sample();
+  const faults::FaultKey key = Key(index);
+  std::optional<chaos::v1::FaultCounters> newest;  // behind those of one that was there before
   for (const auto& counters : sample.faults()) {
-    const faults::FaultKey key = Key(index);
     if (counters.experiment_id() == key.experiment_id && counters.fault_index() == key.fault_index)
-      return counters;
+      newest = counters;
   }
-  ADD_FAILURE() << "no counters of fault " << index;
-  return {};
+  EXPECT_TRUE(newest) << "no counters of fault " << index;
+  return newest.value_or(chaos::v1::FaultCounters());
 }
 
 chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {

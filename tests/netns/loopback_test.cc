@@ -130,6 +130,26 @@ TEST_F(LoopbackTest, TheSettingsAreThereOnlyWhileSomethingIsDelayed) {
   EXPECT_THAT(Changes(), IsEmpty());
 }
 
+// A pod's namespace outlives the process that it was named by.
+TEST_F(LoopbackTest, TheSettingsGoBackThoughTheProcessThatNamedTheNamespaceHasEnded) {
+  const auto before = Settings();
+  auto service =
+      std::make_unique<Process>(Network::Inside(network_->server_netns(), {"sleep", "3600"}));
+  chaos::v1::Target target = LoopbackTarget();
+  target.set_netns(fmt::format("pid:{}", service->pid()));
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!driver_->SetTargets({target})[0].ok()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end);
+    std::this_thread::sleep_for(20ms);
+  }
+  Arm(Latency(1));
+  EXPECT_THAT(Settings(), ElementsAre("1", "1"));
+  service.reset();
+  EXPECT_FALSE(driver_->SetTargets({target})[0].ok());
+  EXPECT_EQ(Settings(), before);
+  EXPECT_THAT(Changes(), IsEmpty());
+}
+
 TEST_F(LoopbackTest, ASettingThatWasOnStaysOn) {
   Set(kLocalnet, "1");
   SetTarget(LoopbackTarget());
