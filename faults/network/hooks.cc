@@ -86,19 +86,16 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
   hook->interface = interface;
   hook->ifindex = place.interface.index;
   hook->is_loopback = place.interface.loopback;
-  if (const Status opened = Open(free, hook.get()); !opened.ok()) {
-    ForgetPlace(free);
-    return opened;
-  }
+  const Status opened = Open(free, hook.get());
+  if (!opened.ok()) ForgetPlace(free);
+  FL_RETURN_IF_ERROR(opened);
   hooks_[free] = std::move(hook);
   return free;
 }
 
 void Hooks::ForgetPlace(unsigned index) {
   fl_hook& shared = kernel_->tables()->hook[index];
-  shared.lane_ifindex = 0;
-  shared.ifindex = 0;
-  shared.netns = 0;
+  shared.lane_ifindex = shared.ifindex = shared.netns = 0;
   std::memset(shared.gateway, 0, sizeof(shared.gateway));
 }
 

@@ -161,11 +161,12 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
   const bool news = entry.state != State::kMissing ||
                     (entry.reason != reason && now_ns >= entry.told_ns + kTellAgainNs);
   if (news) FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
-  // A service that is being started anew has no place for a while, or is in a wrong one. What was
-  // desired before this agent was started has been armed by the one before it.
-  const bool endless = entry.armed_unix_ns != 0 || entry.inherited;
+  // A service that is being started anew has no place for a while.
+  const bool passing = IsPassing(armed);
+  const bool missing = armed.code() == StatusCode::kNotFound;
+  const bool endless = entry.armed_unix_ns != 0 || (entry.inherited && (passing || missing));
   ++entry.attempts;
-  if (!endless && (!IsPassing(armed) || entry.attempts >= kAttempts)) {
+  if (!endless && (!passing || entry.attempts >= kAttempts)) {
     Settle(entry, State::kRefused, reason);
     return;
   }
@@ -173,8 +174,7 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
     Settle(entry, State::kMissing, reason);
     entry.told_ns = now_ns;
   }
-  const int doublings = std::min(entry.attempts - 1, kAttempts);
-  const uint64_t pause_ns = kFirstPauseNs << doublings;
+  const uint64_t pause_ns = kFirstPauseNs << std::min(entry.attempts - 1, kAttempts);
   entry.retry_ns = now_ns + (endless ? std::min(pause_ns, kLongestPauseNs) : pause_ns);
 }
 
@@ -218,8 +218,7 @@ void Reconciler::CompareWithDrivers() {
   for (auto& [key, entry] : entries_) {
     if (entry.state != State::kArmed || armed.contains(key)) continue;
     const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
-    const faults::Driver* driver = driver_of_(entry.fault.kind());
-    const std::string known = driver == nullptr ? "" : driver->WhyGone(key);
+    const std::string known = driver_of_(entry.fault.kind())->WhyGone(key);
     const std::string reason = known.empty() ? "vanished from the kernel" : known;
     FL_LOG(warn, "{}: no longer armed: {}", Text(key), reason);
     Settle(entry, State::kMissing, reason);

@@ -64,6 +64,38 @@ TEST_F(VanishedTest, WhatWaitsForItsPlaceEndsAsItWouldHaveThere) {
   EXPECT_EQ(Reported(), "REVERTED: stopped");
 }
 
+// A lane that has gone comes back by itself, and what was armed on it with it.
+TEST_F(VanishedTest, WhatHasVanishedForAMomentIsDisarmedBeforeItIsCalledReverted) {
+  Desire({"e1"});
+  const auto lane = driver_.armed;
+  driver_.armed.clear();
+  driver_.arm_status = MakeError(StatusCode::kUnavailable, "no lane");
+  reconciler_.CompareWithDrivers();
+  Advance(1);
+  driver_.armed = lane;
+  driver_.disarm_status = MakeError(StatusCode::kInternal, "busy");
+  Desire({});
+  EXPECT_EQ(Reported(), "PENDING: no lane");
+  driver_.disarm_status = absl::OkStatus();
+  Advance(1);
+  EXPECT_EQ(Reported(), "REVERTED: stopped");
+  EXPECT_TRUE(driver_.armed.empty());
+}
+
+TEST_F(VanishedTest, AReasonThatChangesAllTheTimeIsToldNowAndThen) {
+  Desire({"e1"}, 3'600);
+  driver_.armed.clear();
+  reconciler_.CompareWithDrivers();
+  int told = 0;
+  for (int i = 0; i < 100; ++i) {
+    driver_.arm_status = MakeError(StatusCode::kNotFound, "there is eth{}", i);
+    Advance(kSecond);
+    told += reconciler_.TakeChanged() ? 1 : 0;
+  }
+  EXPECT_GE(told, 5);
+  EXPECT_LE(told, 12);
+}
+
 TEST_F(VanishedTest, WhatTheLastStartMayHaveArmedWaitsForItsPlaceAndWhatIsNewDoesNot) {
   driver_.arm_status = MakeError(StatusCode::kNotFound, "no interface");
   Desire({"e1"});

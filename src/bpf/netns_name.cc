@@ -98,7 +98,7 @@ ino_t InodeOf(const std::string& file) {
 }
 
 Status IsOurs(const std::string& name) {
-  return MakeError(StatusCode::kFailedPrecondition,
+  return MakeError(StatusCode::kUnavailable,
                    "netns '{}': that is the agent's own network namespace; for a service on the "
                    "host's network leave netns out, and name its cgroup or ports",
                    name);
@@ -148,7 +148,7 @@ StatusOr<std::string> OfCgroup(const std::string& name, std::string_view path) {
     const ino_t its_inode = InodeOf(its_file);
     if (its_inode == 0) continue;  // it has just ended
     if (inode != 0 && its_inode != inode) {
-      return MakeError(StatusCode::kFailedPrecondition,
+      return MakeError(StatusCode::kUnavailable,
                        "netns '{}': its processes are in several network namespaces", name);
     }
     inode = its_inode;

@@ -27,9 +27,9 @@ inline constexpr char kNetnsNames[] =
 std::string PinProcess(const std::string& name);
 
 // The file of the namespace. NOT_FOUND when there is no such process or cgroup, or no process in
-// the cgroup. FAILED_PRECONDITION when the processes are in several namespaces, or (a container
-// that is just being started is for a moment) in the agent's own. Whether a file that was named is
-// there is not looked at.
+// the cgroup. UNAVAILABLE when the processes are in several namespaces or in the agent's own, as
+// those of a container that is just being started are for a moment. Whether a file that was named
+// is there is not looked at.
 StatusOr<std::string> NetnsPath(const std::string& name);
 
 }  // namespace faultline::bpf

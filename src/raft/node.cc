@@ -216,8 +216,7 @@ class NodeImpl final : public Node, private Driver::Host {
     return "unavailable";
   }
 
-  // A timer that turns out to be early arms another; deadlines mostly move away, so that few are
-  // under way.
+  // A timer that is early arms another; deadlines mostly move away, so that few are under way.
   void ArmTimer() {
     const uint64_t due_ns = driver_.next_tick_ns();
     if (!armed_ns_.empty() && *armed_ns_.begin() <= due_ns) return;
