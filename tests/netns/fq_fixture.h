@@ -35,6 +35,12 @@ class FqTest : public DriverTest {
     words >> packets;
     return packets;
   }
+  // Of datagrams: the kernel's own packets of IPv6 stay out of the count.
+  static ::network::v1::NetworkLatency UdpLatency(double delay_ms) {
+    auto latency = Latency(delay_ms);
+    latency.mutable_filter()->set_protocol(::network::v1::PROTOCOL_UDP);
+    return latency;
+  }
   double RoundTripMs(uint16_t port) const {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);
     const auto time = client.RoundTrip();

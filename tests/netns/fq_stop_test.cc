@@ -66,7 +66,7 @@ TEST_F(FqStopTest, WhatIsHeldForOneInterfaceDoesNotGoToTheNextThatIsATarget) {
 TEST_F(FqStopTest, APairThatIsRemovedOrShutIsReplaced) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget());
-  Arm(Latency(kDelayMs));
+  Arm(UdpLatency(kDelayMs));
   const auto ip = [&](std::vector<std::string> words) {
     words.insert(words.begin(), {"ip", "-n", network_->server_netns()});
     RunProgram(words);

@@ -157,8 +157,8 @@ TEST_F(FqTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
 TEST_F(FqTest, ARuleThatPicksAmongAFlowsPacketsBesideAnotherSendsAllToTheTapLane) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget());
-  Arm(Latency(200), 0);
-  auto large = Latency(100);
+  Arm(UdpLatency(200), 0);
+  auto large = UdpLatency(100);
   large.mutable_filter()->set_min_packet_bytes(1000);
   Arm(large, 1);
   EXPECT_GE(RoundTripMs(kPort), 200);
@@ -171,7 +171,7 @@ TEST_F(FqTest, ARuleThatPicksAmongAFlowsPacketsBesideAnotherSendsAllToTheTapLane
 TEST_F(FqTest, WhatAlsoMeetsAnotherFaultWaitsInTheTapLane) {
   EchoServer server(*network_, kPort), other(*network_, kPort + 1);
   SetTarget(ServerTarget());
-  Arm(Latency(200), 0);
+  Arm(UdpLatency(200), 0);
   ArmKind("NETWORK_DUPLICATE", {{"duplicate_percent", "100"}, {"local_port", "7001"}}, 1);
   EXPECT_GE(RoundTripMs(kPort), 200);
   EXPECT_EQ(Waited(), 0);
