@@ -20,18 +20,20 @@ constexpr uint16_t kPort = 7001;
 constexpr double kDelayMs = 300;
 constexpr double kUntouchedMs = 250;
 
-class FqStopTest : public FqTest {};
+class FqStopTest : public FqTest {
+ protected:
+  // While there is another target in the server's namespace, the lane stays with what it holds.
+  void PlaceBesideAnother(const chaos::v1::Target& target) {
+    chaos::v1::Target other = ServerTarget();
+    other.set_target_id("other");
+    other.set_interface("lo");
+    for (const Status& status : driver_->SetTargets({target, other})) ASSERT_TRUE(status.ok());
+  }
+};
 
 TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
   EchoServer server(*network_, kPort);
-  // While there is another target in the namespace, the lane stays with what it holds.
-  chaos::v1::Target other = ServerTarget();
-  other.set_target_id("other");
-  other.set_interface("lo");
-  const auto place = [&](const chaos::v1::Target& target) {
-    for (const Status& status : driver_->SetTargets({target, other})) ASSERT_TRUE(status.ok());
-  };
-  place(ServerTarget());
+  PlaceBesideAnother(ServerTarget());
   Arm(Latency(500));
   Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
   held.Send("held");
@@ -45,21 +47,14 @@ TEST_F(FqStopTest, WhatIsHeldAtTheStopComesInItsTimeAndWhatIsSentAfterAtOnce) {
 
 TEST_F(FqStopTest, WhatIsHeldForOneInterfaceDoesNotGoToTheNextThatIsATarget) {
   EchoServer server(*network_, kPort);
-  // While there is another target in the namespace, the lane stays with what it holds.
-  chaos::v1::Target other = ServerTarget();
-  other.set_target_id("other");
-  other.set_interface("lo");
-  const auto place = [&](const chaos::v1::Target& target) {
-    for (const Status& status : driver_->SetTargets({target, other})) ASSERT_TRUE(status.ok());
-  };
-  place(ServerTarget());
+  PlaceBesideAnother(ServerTarget());
   Arm(Latency(500));
   Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
   held.Send("held");
   EXPECT_EQ(held.Receive(4, 50ms), "");
   Disarm();
   // It takes the place of the server's, and has the same index in its own namespace.
-  place(ClientTarget());
+  PlaceBesideAnother(ClientTarget());
   EXPECT_EQ(held.Receive(4, 1500ms), "");
 }
 
