@@ -24,10 +24,10 @@
 
 #include "base/clock.h"
 #include "bpf/fd.h"
+#include "driver_bench.h"
 #include "faults/network/datapath.h"
 #include "filter_peers.h"
 #include "netns/harness.h"
-#include "report.h"
 
 namespace faultline::bench {
 namespace {
@@ -76,24 +76,16 @@ uint64_t ThreadNs() {
   return static_cast<uint64_t>(now.tv_sec) * kNanosPerSecond + static_cast<uint64_t>(now.tv_nsec);
 }
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
-
-  int Measure() {
-    if (const auto reason = netns_test::WhyNot()) {
-      report_.Fail(*reason);
-      return report_.ExitCode();
-    }
-    SetUp();
-    TestRuns();
-    RealPackets();
-    driver_.reset();
-    network_.reset();
-    return report_.ExitCode();
-  }
+  Host() : DriverBench("classifier") {}
 
  private:
+  void Measure() override {
+    TestRuns();
+    RealPackets();
+  }
+
   // The first `rules` rules and what they need; the driver has none before.
   bool ArmRules(unsigned rules, pb::Direction direction) {
     std::vector<chaos::v1::Target> targets;
@@ -288,11 +280,10 @@ class Host : public netns_test::DriverTest {
     report_.AtMost("added_ratio_best_peer_256", ours / best, "", 1);
   }
 
-  Report report_{"classifier"};
   uint64_t received_ = 0;
 };
 
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }

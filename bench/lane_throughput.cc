@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "bpf/probe.h"
+#include "driver_bench.h"
 #include "netem.h"
 #include "netns/traffic.h"
-#include "report.h"
 
 namespace faultline::bench {
 namespace {
@@ -43,16 +43,12 @@ double Median(std::vector<double> values) {
 
 double Seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
+  Host() : DriverBench("lane_throughput") {}
 
-  int Measure() {
-    if (const auto reason = netns_test::WhyNot()) {
-      report_.Fail(*reason);
-      return report_.ExitCode();
-    }
-    SetUp();
+ private:
+  void Measure() override {
     MeasureTcp("tap");
     if (bpf::HasFeature("fq")) MeasureTcp("fq");
     const Netem netem(*network_, kPort);
@@ -63,12 +59,8 @@ class Host : public netns_test::DriverTest {
                    "lane_throughput: this kernel has no netem to compare packets with; "
                    "scripts/bench.sh --vm lane_throughput has one\n");
     }
-    driver_.reset();
-    network_.reset();
-    return report_.ExitCode();
   }
 
- private:
   void MeasureTcp(const std::string& lane) {
     MakeDriver({.lane = lane});
     SetTarget(ServerTarget({kPort}));
@@ -185,11 +177,9 @@ class Host : public netns_test::DriverTest {
     const std::vector<char> payload(kPayload, 'x');
     while (!done) (void)send(fd, payload.data(), payload.size(), 0);
   }
-
-  Report report_{"lane_throughput"};
 };
 
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "driver_bench.h"
 #include "netns/harness.h"
-#include "report.h"
 
 namespace faultline::bench {
 namespace {
@@ -93,16 +93,12 @@ class Namespaces {
 
 double Seconds(uint64_t since_ns) { return static_cast<double>(MonotonicNowNs() - since_ns) / 1e9; }
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
+  Host() : DriverBench("many_targets") {}
 
-  int Measure() {
-    if (const auto reason = netns_test::WhyNot()) {
-      report_.Fail(*reason);
-      return report_.ExitCode();
-    }
-    SetUp();
+ private:
+  void Measure() override {
     std::vector<chaos::v1::Target> shared;
     for (unsigned i = 0; i < kTargets; ++i) shared.push_back(Named(ServerTarget({20'000 + i}), i));
     MeasureWith("1ns", shared, 2, 20);
@@ -115,11 +111,8 @@ class Host : public netns_test::DriverTest {
       }
       MeasureWith("500ns", apart, 10, 150);
     }
-    network_.reset();
-    return report_.ExitCode();
   }
 
- private:
   static chaos::v1::Target Named(chaos::v1::Target target, unsigned i) {
     target.set_target_id(fmt::format("t{}", i));
     return target;
@@ -180,11 +173,9 @@ class Host : public netns_test::DriverTest {
       return;
     }
   }
-
-  Report report_{"many_targets"};
 };
 
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }

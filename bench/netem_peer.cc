@@ -8,10 +8,10 @@
 #include <thread>
 #include <vector>
 
+#include "driver_bench.h"
 #include "netem.h"
 #include "netns/one_processor.h"
 #include "netns/traffic.h"
-#include "report.h"
 
 namespace faultline::bench {
 namespace {
@@ -47,16 +47,12 @@ double Deviation(const std::vector<double>& values) {
   return std::sqrt(squares / static_cast<double>(values.size()));
 }
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
+  Host() : DriverBench("netem_peer") {}
 
-  int Measure() {
-    if (const auto reason = netns_test::WhyNot()) {
-      report_.Fail(*reason);
-      return report_.ExitCode();
-    }
-    SetUp();
+ private:
+  void Measure() override {
     netem_.emplace(*network_, kMatchedPort);
     if (!netem_->Works()) {
       std::fprintf(stderr,
@@ -75,12 +71,8 @@ class Host : public netns_test::DriverTest {
       CompareRate();
       CompareUnmatched();
     }
-    driver_.reset();
-    network_.reset();
-    return report_.ExitCode();
   }
 
- private:
   template <typename Config>
   void Begin(Means means, Config config, const std::vector<std::string>& effect) {
     if (means == Means::kNetem && !netem_->Make(effect)) report_.Fail("netem was refused");
@@ -229,10 +221,9 @@ class Host : public netns_test::DriverTest {
   }
 
   std::optional<Netem> netem_;
-  Report report_{"netem_peer"};
 };
 
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }

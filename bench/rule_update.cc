@@ -18,9 +18,9 @@
 
 #include "base/clock.h"
 #include "bpf/fd.h"
+#include "driver_bench.h"
 #include "faults/network/datapath.h"
 #include "netns/harness.h"
-#include "report.h"
 
 namespace faultline::bench {
 namespace {
@@ -55,24 +55,16 @@ struct Flow {
   uint64_t sent = 0, came = 0;
 };
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
-
-  int Measure() {
-    if (const auto reason = netns_test::WhyNot()) {
-      report_.Fail(*reason);
-      return report_.ExitCode();
-    }
-    SetUp();
-    if (SetAllTargets() && Change(false) && OpenFlows()) Run();
-    flows_.clear();
-    driver_.reset();
-    network_.reset();
-    return report_.ExitCode();
-  }
+  Host() : DriverBench("rule_update") {}
 
  private:
+  void Measure() override {
+    if (SetAllTargets() && Change(false) && OpenFlows()) Run();
+    flows_.clear();
+  }
+
   bool SetAllTargets() {
     std::vector<chaos::v1::Target> targets;
     for (unsigned target = 0; target < kTargets; ++target) {
@@ -188,7 +180,6 @@ class Host : public netns_test::DriverTest {
     report_.AtMost("rules_per_s", kRules / ms * 1e3, "1/s", std::nullopt);
   }
 
-  Report report_{"rule_update"};
   std::array<std::vector<faults::ArmRequest>, 2> requests_;
   std::vector<Flow> flows_;
 };
@@ -196,4 +187,4 @@ class Host : public netns_test::DriverTest {
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }
