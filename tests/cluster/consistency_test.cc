@@ -6,7 +6,6 @@
 
 #include <csignal>
 #include <random>
-#include <set>
 #include <thread>
 #include <tuple>
 
@@ -99,15 +98,16 @@ class Client {
     Note(op, status, response.experiment());
   }
 
-  StatusOr<chaos::v1::ListExperimentsResponse> List(size_t node) {
+  // The newest, or those behind another page.
+  StatusOr<chaos::v1::ListExperimentsResponse> List(size_t node, const std::string& token = "") {
     const uint64_t called_ns = MonotonicNowNs();
     chaos::v1::ListExperimentsRequest request;
     request.set_page_size(1'000);
+    request.set_page_token(token);
     chaos::v1::ListExperimentsResponse response;
     const auto status = stubs_[node]->ListExperiments(Context().get(), request, &response);
     if (!status.ok()) return MakeError(StatusCode::kUnavailable, "{}", status.error_message());
-    history_->List(called_ns, MonotonicNowNs(), response.revision(),
-                   {response.experiments().begin(), response.experiments().end()}, name_);
+    if (token.empty()) history_->List(called_ns, MonotonicNowNs(), response, name_);
     return response;
   }
 
@@ -210,16 +210,19 @@ class Consistency : public testing::Test {
   void Judge() {
     std::vector<chaos::v1::Experiment> last;
     for (size_t node = 0; node < kNodes; ++node) {
-      StatusOr<chaos::v1::ListExperimentsResponse> listed;
-      ASSERT_TRUE(Eventually([&] { return (listed = final_->List(node)).ok(); }))
-          << "node " << node + 1 << " does not answer: " << listed.status();
-      std::set<std::string> requests;
       std::map<std::string, std::string> by_request;
-      for (const auto& experiment : listed->experiments()) {
-        EXPECT_TRUE(requests.insert(experiment.request_id()).second)
-            << "request " << experiment.request_id() << " made two experiments";
-        by_request[experiment.request_id()] = experiment.experiment_id();
-      }
+      std::string token;
+      do {
+        StatusOr<chaos::v1::ListExperimentsResponse> listed;
+        ASSERT_TRUE(Eventually([&] { return (listed = final_->List(node, token)).ok(); }))
+            << "node " << node + 1 << " does not answer: " << listed.status();
+        for (const auto& experiment : listed->experiments()) {
+          EXPECT_TRUE(
+              by_request.emplace(experiment.request_id(), experiment.experiment_id()).second)
+              << "request " << experiment.request_id() << " made two experiments";
+        }
+        token = listed->next_page_token();
+      } while (!token.empty());
       for (const auto& [request, experiment] : history_.Acknowledged()) {
         EXPECT_EQ(by_request[request], experiment) << "acknowledged, and gone on node " << node + 1;
       }

@@ -115,11 +115,12 @@ void ExperimentHistory::ReturnNothing(size_t operation, uint64_t now_ns) {
   op.input.refused = op.input.kind == Kind::kStart;
 }
 
-void ExperimentHistory::List(uint64_t called_ns, uint64_t returned_ns, uint64_t revision,
-                             const std::vector<chaos::v1::Experiment>& experiments,
+void ExperimentHistory::List(uint64_t called_ns, uint64_t returned_ns,
+                             const chaos::v1::ListExperimentsResponse& response,
                              const std::string& who) {
-  ListRecord list{called_ns, returned_ns, revision, {}, who};
-  for (const auto& experiment : experiments) {
+  const bool whole = response.next_page_token().empty();
+  ListRecord list{called_ns, returned_ns, response.revision(), {}, who, whole};
+  for (const auto& experiment : response.experiments()) {
     list.shown[experiment.request_id()] = Shown::Of(experiment);
   }
   const std::lock_guard lock(mutex_);
@@ -132,6 +133,7 @@ std::map<std::string, std::vector<ExperimentHistory::Record>> ExperimentHistory:
   for (const ListRecord& list : lists_) {
     for (auto& [request_id, records] : by_request) {
       const auto found = list.shown.find(request_id);
+      if (found == list.shown.end() && !list.whole) continue;
       const Shown shown = found == list.shown.end() ? Shown{} : found->second;
       records.push_back({request_id, list.who, {list.called_ns, list.returned_ns, {}, shown}});
     }

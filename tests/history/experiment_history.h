@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "chaos/v1/chaos.pb.h"
 #include "chaos/v1/experiment.pb.h"
 #include "tests/history/linearizability.h"
 
@@ -68,9 +69,10 @@ class ExperimentHistory {
   void Return(size_t operation, uint64_t now_ns, const chaos::v1::Experiment& experiment);
   // Answered: there is no such experiment, or the start was refused for good.
   void ReturnNothing(size_t operation, uint64_t now_ns);
-  // A list of all experiments, as the server had them at `revision`: a read of each.
-  void List(uint64_t called_ns, uint64_t returned_ns, uint64_t revision,
-            const std::vector<chaos::v1::Experiment>& experiments, const std::string& who);
+  // The first page of a list of all experiments, as the server had them at its revision: a read of
+  // each that it shows, and, when there is no other page, of each that it does not.
+  void List(uint64_t called_ns, uint64_t returned_ns,
+            const chaos::v1::ListExperimentsResponse& response, const std::string& who);
 
   // What is wrong, for a person to read: with the history of the experiment it is about. Empty when
   // the history is linearizable. Checks each experiment by the model; that a request id never makes
@@ -93,6 +95,7 @@ class ExperimentHistory {
     uint64_t called_ns, returned_ns, revision;
     std::map<std::string, Shown> shown;  // by request id
     std::string who;
+    bool whole;
   };
   std::map<std::string, std::vector<Record>> ByRequest() const;
   static std::vector<Record> WithoutNeedless(std::vector<Record> records);

@@ -18,6 +18,14 @@ chaos::v1::Experiment Experiment(const std::string& id, uint64_t revision,
   return experiment;
 }
 
+chaos::v1::ListExperimentsResponse Page(uint64_t revision,
+                                        const std::vector<chaos::v1::Experiment>& experiments) {
+  chaos::v1::ListExperimentsResponse response;
+  response.set_revision(revision);
+  response.mutable_experiments()->Add(experiments.begin(), experiments.end());
+  return response;
+}
+
 class ExperimentHistoryTest : public testing::Test {
  protected:
   void Add(Kind kind, uint64_t from, uint64_t to, const chaos::v1::Experiment& experiment) {
@@ -115,15 +123,23 @@ TEST_F(ExperimentHistoryTest, WhatHasEndedNeverChangesAgain) {
 
 TEST_F(ExperimentHistoryTest, AListIsAReadOfEachExperimentAndOfTheWhole) {
   Add(Kind::kStart, 1, 2, Experiment("exp-5", 5));
-  history_.List(3, 4, 6, {Experiment("exp-5", 5)}, "client");
+  history_.List(3, 4, Page(6, {Experiment("exp-5", 5)}), "client");
   EXPECT_EQ(history_.Violation(), "");
-  history_.List(5, 6, 7, {}, "client");
+  history_.List(5, 6, Page(7, {}), "client");
   EXPECT_NE(history_.Violation(), "");
 }
 
+TEST_F(ExperimentHistoryTest, APageWithAnotherBehindItSaysNothingOfWhatItDoesNotShow) {
+  Add(Kind::kStart, 1, 2, Experiment("exp-5", 5));
+  chaos::v1::ListExperimentsResponse page = Page(7, {});
+  page.set_next_page_token("6");
+  history_.List(3, 4, page, "client");
+  EXPECT_EQ(history_.Violation(), "");
+}
+
 TEST_F(ExperimentHistoryTest, AListThatShowsLessThanWasSeenBeforeIsNot) {
-  history_.List(1, 2, 6, {}, "client");
-  history_.List(3, 4, 5, {}, "client");
+  history_.List(1, 2, Page(6, {}), "client");
+  history_.List(3, 4, Page(5, {}), "client");
   EXPECT_NE(history_.Violation(), "");
 }
 

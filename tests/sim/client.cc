@@ -171,9 +171,7 @@ void Client::List() {
       },
       [this, called_ns](const StatusOr<chaos::v1::ListExperimentsResponse>& response) {
         if (response.ok()) {
-          shared_->history->List(called_ns, world_->now_ns(), response->revision(),
-                                 {response->experiments().begin(), response->experiments().end()},
-                                 name_);
+          shared_->history->List(called_ns, world_->now_ns(), *response, name_);
         }
         Next();
       });
