@@ -8,7 +8,7 @@ HoldQueue::~HoldQueue() { TakeAll(); }
 
 void HoldQueue::Push(std::unique_ptr<Frame> frame, uint64_t release_ns) {
   auto& entry = *flows_.try_emplace(frame->flow).first;
-  held_bytes_ += sizeof(Frame) + frame->size_bytes;
+  held_bytes_ += frame->TakenBytes();
   Frame* raw = frame.release();
   raw->next = nullptr;
   Flow& flow = entry.second;
@@ -27,7 +27,7 @@ std::unique_ptr<Frame> HoldQueue::Pop() {
   std::unique_ptr<Frame> frame(flow.oldest);
   flow.oldest = frame->next;
   if (flow.oldest == nullptr) flows_.erase(FlowKey(key));
-  held_bytes_ -= sizeof(Frame) + frame->size_bytes;
+  held_bytes_ -= frame->TakenBytes();
   return frame;
 }
 

@@ -1,6 +1,7 @@
 // What a delay lane holds: frames by release time, order kept inside a flow. Pure, one thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "faults/network/datapath.h"
+#include "faults/network/lane_frame.h"
 
 namespace faultline::network {
 
@@ -40,10 +42,11 @@ struct Frame {
   bool is_copy = false;   // of a frame that is accounted for already
   uint8_t rule_count = 0;
   std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;
-  std::unique_ptr<uint8_t[]> bytes;  // virtio_net_hdr, frame as it goes back
-  size_t size_bytes = 0;
+  ReturnFrame what;
 
   Frame* next = nullptr;  // HoldQueue's own
+
+  size_t TakenBytes() const { return sizeof(Frame) + std::max(what.size_bytes, what.room_bytes); }
 };
 
 // A frame's release time frees the *oldest* held frame of its flow: with jitter the times keep

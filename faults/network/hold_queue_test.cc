@@ -11,7 +11,7 @@ std::unique_ptr<Frame> MakeFrame(uint32_t flow, uint64_t name) {
   auto frame = std::make_unique<Frame>();
   frame->flow.hash = flow;
   frame->t0_ns = name;
-  frame->size_bytes = 100;
+  frame->what.size_bytes = 100;
   return frame;
 }
 

@@ -18,7 +18,6 @@ namespace {
 
 constexpr unsigned kBatchFrames = 64;
 constexpr unsigned kDrainFrames = 16'384;  // more than a device's queue holds
-constexpr size_t kScratchBytes = 256 * 1024;
 constexpr size_t kTrimAboveBytes = size_t{8} << 20;
 constexpr int kLaneNice = -10;
 constexpr uint32_t kStopDevice = 0;
@@ -39,7 +38,6 @@ StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, const fl_lane
       epoll_ctl(lane->epoll_.get(), EPOLL_CTL_ADD, lane->stop_event_.get(), &event) != 0) {
     return MakeError(StatusCode::kInternal, "starting the delay lane failed: {}", ErrnoText(errno));
   }
-  lane->scratch_.resize(kScratchBytes);
   lane->thread_ = std::thread([raw = lane.get()] { raw->Run(); });
   return lane;
 }
@@ -190,6 +188,7 @@ void Lane::Run() {
       next_ns = queue_.NextReleaseNs();
       held_much |= queue_.held_bytes() > kTrimAboveBytes;
       if (held_much && queue_.size() == 0) {
+        input_.Trim();
         malloc_trim(0);
         held_much = false;
       }
@@ -202,9 +201,9 @@ bool Lane::ReadFrames(unsigned device, unsigned limit) {
   const auto found = devices_.find(device);
   if (found == devices_.end()) return true;
   for (unsigned i = 0; i < limit; ++i) {
-    const ssize_t got = read(found->second, scratch_.data(), scratch_.size());
+    const ssize_t got = input_.Read(found->second);
     if (got > 0) {
-      Admit(device, scratch_.data(), static_cast<size_t>(got));
+      Admit(device);
     } else if (got < 0 && errno == EINTR) {
       continue;
     } else {

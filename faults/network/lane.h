@@ -17,6 +17,7 @@
 #include "faults/driver.h"
 #include "faults/network/datapath.h"
 #include "faults/network/hold_queue.h"
+#include "faults/network/lane_input.h"
 #include "faults/network/lane_rule.h"
 #include "faults/network/waiter.h"
 
@@ -76,7 +77,7 @@ class Lane {
   // The following hold mutex_. Returns false when `limit` frames were read and there may be more.
   bool ReadFrames(unsigned device, unsigned limit);
   void DropDevice(unsigned device);
-  void Admit(unsigned device, const uint8_t* bytes, size_t size);
+  void Admit(unsigned device);  // what input_ has read
   // What a frame's rules make of it.
   struct Verdict {
     bool drop = false;
@@ -102,7 +103,7 @@ class Lane {
   std::array<Rule, FL_MAX_RULES> rules_{};
   uint64_t rules_armed_ = 0;
   HoldQueue queue_;
-  std::vector<uint8_t> scratch_;
+  LaneInput input_;
   std::thread thread_;
 };
 

@@ -5,8 +5,8 @@
 namespace faultline::network {
 namespace {
 
-constexpr size_t kMacsBytes = 12;
-constexpr size_t kTagBytes = 4;
+constexpr size_t kMacsBytes = kAddressesBytes;
+constexpr size_t kTagBytes = kReturnTagBytes;
 constexpr int kEthertypeIpv4 = 0x0800;
 constexpr int kEthertypeIpv6 = 0x86dd;
 constexpr size_t kMinFrameBytes = kMacsBytes + 2;
@@ -28,32 +28,32 @@ bool IsPlausible(const fl_lane_prefix& prefix) {
 
 }  // namespace
 
-ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix) {
-  constexpr size_t kPrefixBytes = sizeof(fl_lane_prefix);
-  const size_t had_tag = prefix.tagged != 0 ? kTagBytes : 0;
-  ReturnFrame out;
-  out.size_bytes = size - kPrefixBytes + kTagBytes;
-  out.bytes = std::make_unique_for_overwrite<uint8_t[]>(out.size_bytes);
+void WriteReturnHead(const uint8_t* from, const fl_lane_prefix& prefix, uint8_t* to) {
   VnetHeader header;
-  std::memcpy(&header, bytes, sizeof(header));
-  constexpr int kMoved = static_cast<int>(kTagBytes) - static_cast<int>(kPrefixBytes);
+  std::memcpy(&header, from, sizeof(header));
+  constexpr int kMoved = static_cast<int>(kTagBytes) - static_cast<int>(sizeof(fl_lane_prefix));
   if ((header.flags & VnetHeader::kNeedsChecksum) != 0) {
     header.csum_start = static_cast<uint16_t>(header.csum_start + kMoved);
   }
   if (header.gso_type != VnetHeader::kNoGso)
     header.hdr_len = static_cast<uint16_t>(header.hdr_len + kMoved);
-  uint8_t* to = out.bytes.get();
   std::memcpy(to, &header, sizeof(header));
-  to += sizeof(header);
-  const uint8_t* frame = bytes + sizeof(header) + kPrefixBytes + had_tag;
-  std::memcpy(to, frame, kMacsBytes);
-  to += kMacsBytes;
-  PutReturnTag(prefix, to);
-  to += kTagBytes;
-  std::memcpy(to, bytes + sizeof(header) + kTagInPrefix, had_tag);
-  to += had_tag;
-  const uint8_t* rest = frame + kMacsBytes;
-  std::memcpy(to, rest, static_cast<size_t>(bytes + size - rest));
+  const size_t had_tag = prefix.tagged != 0 ? kTagBytes : 0;
+  std::memcpy(to + sizeof(header), from + sizeof(header) + sizeof(fl_lane_prefix) + had_tag,
+              kMacsBytes);
+  PutReturnTag(prefix, to + sizeof(header) + kMacsBytes);
+}
+
+ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix) {
+  const size_t had_tag = prefix.tagged != 0 ? kTagBytes : 0;
+  ReturnFrame out;
+  out.size_bytes = size - sizeof(fl_lane_prefix) + kTagBytes;
+  out.bytes = std::make_unique_for_overwrite<uint8_t[]>(out.size_bytes);
+  WriteReturnHead(bytes, prefix, out.bytes.get());
+  uint8_t* to = out.bytes.get() + kReturnHeadBytes;
+  std::memcpy(to, bytes + sizeof(VnetHeader) + kTagInPrefix, had_tag);
+  const uint8_t* rest = bytes + kPrefixedHeadBytes + had_tag;
+  std::memcpy(to + had_tag, rest, static_cast<size_t>(bytes + size - rest));
   return out;
 }
 
@@ -69,13 +69,8 @@ bool ReadPrefix(const uint8_t* bytes, size_t size, fl_lane_prefix* prefix) {
   return (prefix->tagged != 0) == tagged && IsPlausible(*prefix);
 }
 
-ReturnFrame RebuildParked(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix) {
-  ReturnFrame out;
-  out.size_bytes = size;
-  out.bytes = std::make_unique_for_overwrite<uint8_t[]>(size);
-  std::memcpy(out.bytes.get(), bytes, size);
-  PutReturnTag(prefix, out.bytes.get() + sizeof(VnetHeader) + kMacsBytes);
-  return out;
+void SetReturnTag(const fl_lane_prefix& prefix, uint8_t* frame) {
+  PutReturnTag(prefix, frame + sizeof(VnetHeader) + kMacsBytes);
 }
 
 size_t WireBytes(std::span<const uint8_t> frame) {

@@ -19,16 +19,6 @@ bool ReadPrefix(const uint8_t* bytes, size_t size, fl_lane_prefix* prefix);
 bool ReadParked(const uint8_t* bytes, size_t size, const fl_lane_prefix* parked,
                 fl_lane_prefix* prefix);
 
-// A frame as it goes back: the return tag in place of the prefix, offsets moved accordingly.
-struct ReturnFrame {
-  std::unique_ptr<uint8_t[]> bytes;
-  size_t size_bytes = 0;
-};
-// `prefix` is what ReadPrefix found in these bytes.
-ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix);
-// `prefix` is what ReadParked found: the return tag takes the place of the tag that led there.
-ReturnFrame RebuildParked(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix);
-
 // What stands before each frame: struct virtio_net_hdr, whose own header is not C++.
 struct VnetHeader {
   static constexpr uint8_t kNeedsChecksum = 1;
@@ -42,6 +32,27 @@ struct VnetHeader {
   uint16_t csum_start;
   uint16_t csum_offset;
 };
+
+// A frame as it goes back: the return tag in place of the prefix, offsets moved accordingly.
+struct ReturnFrame {
+  std::unique_ptr<uint8_t[]> bytes;
+  size_t size_bytes = 0;
+  size_t room_bytes = 0;  // what `bytes` takes, when that is more; else 0
+};
+// `prefix` is what ReadPrefix found in these bytes.
+ReturnFrame Rebuild(const uint8_t* bytes, size_t size, const fl_lane_prefix& prefix);
+// The same for a frame without a VLAN tag whose rest behind the prefix and the addresses is where
+// it is to be: turns its first kPrefixedHeadBytes into the first kReturnHeadBytes of what goes
+// back.
+inline constexpr size_t kAddressesBytes = 12;
+inline constexpr size_t kReturnTagBytes = 4;
+inline constexpr size_t kReturnHeadBytes = sizeof(VnetHeader) + kAddressesBytes + kReturnTagBytes;
+inline constexpr size_t kPrefixedHeadBytes =
+    sizeof(VnetHeader) + sizeof(fl_lane_prefix) + kAddressesBytes;
+void WriteReturnHead(const uint8_t* from, const fl_lane_prefix& prefix, uint8_t* to);
+// Turns a frame in which ReadParked found the prefix into what goes back: the return tag takes the
+// place of the tag that led there.
+void SetReturnTag(const fl_lane_prefix& prefix, uint8_t* frame);
 
 // Bytes that a frame, as Rebuild made it, has on a wire: without the return tag, with the headers
 // that each segment of a train will have.

@@ -30,24 +30,22 @@ std::unique_ptr<Frame> BesideOf(const Frame& frame) {
 
 std::unique_ptr<Frame> CopyOf(const Frame& frame) {
   auto copy = BesideOf(frame);
-  copy->bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.size_bytes);
-  copy->size_bytes = frame.size_bytes;
-  std::memcpy(copy->bytes.get(), frame.bytes.get(), frame.size_bytes);
+  copy->what.bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.what.size_bytes);
+  copy->what.size_bytes = frame.what.size_bytes;
+  std::memcpy(copy->what.bytes.get(), frame.what.bytes.get(), frame.what.size_bytes);
   return copy;
 }
 
 void Fill(Frame* frame, Answer answer) {
-  frame->bytes = std::move(answer.frame.bytes);
-  frame->size_bytes = answer.frame.size_bytes;
+  frame->what = std::move(answer.frame);
   frame->flow.direction = static_cast<uint8_t>(answer.direction);
 }
 
 }  // namespace
 
-void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
+void Lane::Admit(unsigned device) {
   fl_lane_prefix prefix;
-  const bool carried = ReadPrefix(bytes, size, &prefix);
-  if (!carried && !ReadParked(bytes, size, parked_, &prefix)) return;
+  if (!input_.FindPrefix(parked_, &prefix)) return;
   auto frame = std::make_unique<Frame>();
   frame->flow = {prefix.flow, prefix.hook, prefix.direction};
   frame->lane = device;
@@ -58,13 +56,11 @@ void Lane::Admit(unsigned device, const uint8_t* bytes, size_t size) {
     ++rule.frames_read;
     frame->rules[frame->rule_count++] = {.rule = prefix.rule[i]};
   }
-  if (queue_.held_bytes() + size > kMaxHeldBytes) {
+  if (queue_.held_bytes() + input_.size_bytes() > kMaxHeldBytes) {
     CountDropped(*frame);
     return;
   }
-  ReturnFrame rebuilt = carried ? Rebuild(bytes, size, prefix) : RebuildParked(bytes, size, prefix);
-  frame->bytes = std::move(rebuilt.bytes);
-  frame->size_bytes = rebuilt.size_bytes;
+  frame->what = input_.Take(prefix);
   Verdict verdict = Obey(frame.get());
   if (verdict.drop) return;
   for (size_t i = 1; i < verdict.answers.size(); ++i) {
@@ -85,7 +81,7 @@ Lane::Verdict Lane::Obey(Frame* frame) {
   for (HeldRule& held : rules) {
     const Passing passing{.at_ns = frame->t0_ns + frame->asked_ns,
                           .direction = frame->flow.direction,
-                          .bytes = {frame->bytes.get(), frame->size_bytes}};
+                          .bytes = {frame->what.bytes.get(), frame->what.size_bytes}};
     Treatment treatment = Treat(&rules_[held.rule].what, passing);
     if (treatment.acted) Add(&counters_[held.rule].lane_acted, 1);
     verdict.drop = treatment.drop;
@@ -122,10 +118,11 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
   const auto device = devices_.find(frame->lane);
   const uint64_t now_ns = BoottimeNowNs();
   if (device == devices_.end() ||
-      write(device->second, frame->bytes.get(), frame->size_bytes) < 0) {
+      write(device->second, frame->what.bytes.get(), frame->what.size_bytes) < 0) {
     CountDropped(*frame);
     return;
   }
+  input_.GiveBack(std::move(frame->what));
   if (!in_time || frame->is_copy) return;
   // How much later than asked is the lane's doing, whichever rule asked.
   const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
