@@ -21,9 +21,9 @@ using netns_test::Network;
 using netns_test::RunAnyhow;
 
 constexpr double kGoalRatio = 0.97;
-constexpr int kRounds = 15;
+constexpr int kRounds = 120;
 constexpr std::chrono::milliseconds kReadEvery{100};
-constexpr const char* kRequests = "60000";
+constexpr const char* kRequests = "20000";
 
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
