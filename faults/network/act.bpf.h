@@ -4,6 +4,7 @@
 #define FAULTLINE_NETWORK_ACT_BPF_H
 
 #include "faults/network/narrow.bpf.h"
+#include "faults/network/protect.bpf.h"
 
 /* Leaves the packet to whoever comes next: TCX_NEXT and TC_ACT_UNSPEC. */
 #define FL_PASS (-1)
@@ -29,7 +30,7 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
   if (!prefix || !counters || !t || !p) return 0;
   rule = &t->rule[id & (FL_MAX_RULES - 1)];
   if (rule->narrow.first_bytes && !fl_begins(skb, id, p)) return 0;
-  if (!fl_admits(id, p)) return 0;
+  if (!fl_admits(rule, counters, p)) return 0;
   count = p->count;
   if (!leases_hold || prefix->t0_ns >= rule->deadline_ns) {
     __sync_fetch_and_add(&counters->lease_expired, count);
@@ -52,21 +53,28 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
   return 0;
 }
 
-/* Asks every rule that the packet matched, action by action. Returns 1 when one of them loses it;
- * else the prefix lists those of the lane that take it. */
-static __always_inline int fl_ask(struct __sk_buff* skb, struct fl_found* found,
-                                  struct fl_packet* p) {
-  struct fl_lane_prefix* prefix = &found->prefix;
-  __u32 zero = 0, candidates = prefix->rule_count;
-  __u64 now = prefix->t0_ns;
+/* Asks every rule that the packet matched at that hook, action by action. Returns 1 when one of
+ * them loses it; else the prefix lists those of the lane that take it. Global: with a stack of its
+ * own. */
+__noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p,
+                      __u32 hook) {
+  __u32 zero = 0, candidates;
+  __u64 now;
   struct fl_lease* lease = bpf_map_lookup_elem(&fl_lease, &zero);
-  int leases_hold = lease && now < *(volatile __u64*)&lease->heartbeat_until_ns &&
-                    now < *(volatile __u64*)&lease->control_until_ns;
-  prefix->rule_count = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  int leases_hold;
+  if (!found) return 0;
+  candidates = found->prefix.rule_count;
+  found->prefix.rule_count = 0;
+  if (!lease || !t || !p) return 0;
+  p->shielded = fl_is_protected(t, hook, p);
+  now = found->prefix.t0_ns;
+  leases_hold = now < *(volatile __u64*)&lease->heartbeat_until_ns &&
+                now < *(volatile __u64*)&lease->control_until_ns;
   for (__u32 i = 0; i < FL_MAX_RULES_PER_PACKET && i < found->loses; i++)
-    if (fl_ask_rule(skb, prefix, found->lose[i], leases_hold, p)) return 1;
+    if (fl_ask_rule(skb, &found->prefix, found->lose[i], leases_hold, p)) return 1;
   for (__u32 i = 0; i < FL_MAX_RULES_PER_PACKET && i < candidates; i++)
-    fl_ask_rule(skb, prefix, prefix->rule[i], leases_hold, p);
+    fl_ask_rule(skb, &found->prefix, found->prefix.rule[i], leases_hold, p);
   return 0;
 }
 

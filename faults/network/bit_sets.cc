@@ -17,11 +17,11 @@ struct Place {
 
 Place PlaceOf(fl_bits* bits, unsigned bit) {
   const unsigned word = bit / 64;
-  const bool is_rule = word < FL_RULE_WORDS;
+  const bool is_rule = word >= FL_TARGET_WORDS;
   return {.word = &bits->word[word],
           .summary = is_rule ? &bits->rules : &bits->targets,
           .mask = uint64_t{1} << (bit % 64),
-          .summary_mask = uint64_t{1} << (is_rule ? word : word - FL_RULE_WORDS)};
+          .summary_mask = uint64_t{1} << (is_rule ? word - FL_TARGET_WORDS : word)};
 }
 
 }  // namespace

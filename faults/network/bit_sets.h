@@ -11,9 +11,9 @@
 
 namespace faultline::network {
 
-// Position in fl_bits: rules first, then targets.
-constexpr unsigned RuleBit(unsigned rule) { return rule; }
-constexpr unsigned TargetBit(unsigned target) { return FL_MAX_RULES + target; }
+// Position in fl_bits: targets first, then rules.
+constexpr unsigned TargetBit(unsigned target) { return target; }
+constexpr unsigned RuleBit(unsigned rule) { return FL_MAX_TARGETS + rule; }
 
 // Sets or clears one bit, and what the summary says of its word, while the kernel reads: what all
 // other bits say does not change at any moment.

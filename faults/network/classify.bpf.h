@@ -8,8 +8,9 @@
 /* Keeps the words of which that vector, or what it is of no concern to, has something. */
 static __always_inline void fl_keep(struct fl_search* search, struct fl_bits* any,
                                     struct fl_bits* set) {
-  search->rules &= any->rules | (set ? set->rules : 0);
-  search->targets &= any->targets | (set ? set->targets : 0);
+  search->rules &= any->rules | set->rules;
+  search->targets &= any->targets | set->targets;
+  barrier(); /* else the compiler looks ahead, and keeps what it saw on the stack */
 }
 
 /* Whether one of the words that are left has something of these. */
@@ -17,83 +18,112 @@ static __always_inline int fl_has(struct fl_search* search, struct fl_bits* some
   return (search->rules & some->rules) || (search->targets & some->targets);
 }
 
-static __always_inline void fl_search_port(struct fl_tables* t, __u8 side, __u16 port,
-                                           struct fl_search* search) {
-  __u16 number = t->port_set[side][port];
-  search->set[side == FL_LOCAL ? FL_OF_LOCAL_PORT : FL_OF_PEER_PORT] = number;
-  fl_keep(search, &t->any_port[side], number ? fl_set(number) : 0);
+/* Takes the vector of that number; 0 is the empty one's. */
+static __always_inline int fl_take(__u32 number, struct fl_bits** set) {
+  struct fl_bits* found;
+  if (!number) return 1;
+  found = fl_set(number);
+  if (!found) return 0;
+  *set = found;
+  return 1;
 }
 
-static __always_inline void fl_search_address(struct fl_tables* t, struct fl_packet* p, __u8 side,
-                                              struct fl_search* search) {
-  struct fl_prefix_key key = {.prefix_bits = 8 + 128, .side = side};
+static __always_inline int fl_search_port(struct fl_tables* t, __u8 side, __u32 number,
+                                          struct fl_search* search) {
+  if (!fl_take(number, &search->port[side])) return 0;
+  fl_keep(search, &t->any_port[side], search->port[side]);
+  return 1;
+}
+
+static __always_inline void fl_name_address(__u32* address, __u8 side, struct fl_prefix_key* key) {
+  int is_ipv4 = fl_is_ipv4(address);
+  key->of = FL_PREFIX_OF(side, is_ipv4);
+  key->prefix_bits = FL_PREFIX_BITS(is_ipv4 ? 32 : 128);
+  for (int i = 0; i < 4; i++) key->address[i] = address[i];
+  if (is_ipv4) key->address[0] = address[3];
+}
+
+static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, __u8 side,
+                                                          struct fl_prefix_key* key) {
+  fl_name_address(p->address[side], side, key);
+  return bpf_map_lookup_elem(&fl_prefixes, key);
+}
+
+static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_packet* p, __u32 asks,
+                                               struct fl_search* search) {
+  struct fl_prefix_key key;
   struct fl_covering* covering;
-  if (!fl_has(search, &t->by_address[side]) && (side == FL_LOCAL || !fl_has(search, &t->excluding)))
-    return;
-  __builtin_memcpy(key.address, p->address[side], sizeof(key.address));
-  covering = bpf_map_lookup_elem(&fl_prefixes, &key);
-  if (covering) {
-    search->set[side == FL_LOCAL ? FL_OF_LOCAL_NET : FL_OF_PEER_NET] = covering->in;
-    if (side == FL_PEER) search->set[FL_OF_EXCLUDED] = covering->out;
+  if (asks & FL_ASKS_LOCAL_NET && fl_has(search, &t->by_address[FL_LOCAL])) {
+    covering = fl_covering_of(p, FL_LOCAL, &key);
+    if (covering && !fl_take(covering->in, &search->address[FL_LOCAL])) return 0;
   }
-  fl_keep(search, &t->any_address[side], covering && covering->in ? fl_set(covering->in) : 0);
-}
-
-/* Begins a search by what the packet itself says; returns 0 when there is nothing to find. Global:
- * verified once, by itself. */
-__noinline int fl_search(struct fl_packet* p, struct fl_search* search) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_bits *hook, *protocol;
-  if (!t || !p || !search) return 0;
-  hook = &t->hook[search->hook & (FL_MAX_HOOKS - 1)].bits[search->direction & 1];
-  protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
-  search->rules = hook->rules & protocol->rules;
-  search->targets = hook->targets & protocol->targets;
-  if (p->has_ports) {
-    fl_search_port(t, FL_LOCAL, p->local_port, search);
-    fl_search_port(t, FL_PEER, p->peer_port, search);
-  } else {
-    fl_keep(search, &t->any_port[FL_LOCAL], 0);
-    fl_keep(search, &t->any_port[FL_PEER], 0);
+  if (asks & FL_ASKS_LOCAL_NET)
+    fl_keep(search, &t->any_address[FL_LOCAL], search->address[FL_LOCAL]);
+  if ((asks & FL_ASKS_PEER_NET && fl_has(search, &t->by_address[FL_PEER])) ||
+      (asks & FL_ASKS_EXCLUDED && fl_has(search, &t->excluding))) {
+    covering = fl_covering_of(p, FL_PEER, &key);
+    if (covering && !fl_take(covering->in, &search->address[FL_PEER])) return 0;
+    if (covering && !fl_take(covering->out, &search->excluded)) return 0;
   }
-  if (!search->rules && !search->targets) return 0;
-  fl_search_address(t, p, FL_LOCAL, search);
-  fl_search_address(t, p, FL_PEER, search);
+  if (asks & FL_ASKS_PEER_NET) fl_keep(search, &t->any_address[FL_PEER], search->address[FL_PEER]);
   return search->rules || search->targets;
 }
 
-/* Finds the cgroups that a packet's sender is in. */
-__noinline int fl_find_senders(struct __sk_buff* skb, struct fl_search* search) {
+/* Begins a search by what the packet itself says; returns 0 when there is nothing to find. */
+static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p, __u32 hook,
+                                           __u32 direction, struct fl_search* search) {
+  struct fl_bits* none = fl_set(0);
+  __u32 asks;
+  if (!none) return 0;
+  search->at = &t->hook[hook & (FL_MAX_HOOKS - 1)];
+  search->hook = &search->at->bits[direction & 1];
+  search->protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
+  search->port[FL_LOCAL] = search->port[FL_PEER] = none;
+  search->address[FL_LOCAL] = search->address[FL_PEER] = search->excluded = none;
+  search->rules = search->hook->rules;
+  search->targets = search->hook->targets;
+  asks = *(volatile __u32*)&search->at->asks;
+  barrier();
+  if (asks & FL_ASKS_PROTOCOL) {
+    search->rules &= search->protocol->rules;
+    search->targets &= search->protocol->targets;
+  }
+  if (asks & FL_ASKS_LOCAL_PORT &&
+      !fl_search_port(t, FL_LOCAL, p->has_ports ? t->port_set[FL_LOCAL][p->local_port] : 0, search))
+    return 0;
+  if (asks & FL_ASKS_PEER_PORT &&
+      !fl_search_port(t, FL_PEER, p->has_ports ? t->port_set[FL_PEER][p->peer_port] : 0, search))
+    return 0;
+  if (!search->rules && !search->targets) return 0;
+  if (!(asks & (FL_ASKS_LOCAL_NET | FL_ASKS_PEER_NET | FL_ASKS_EXCLUDED))) return 1;
+  return fl_search_addresses(t, p, asks, search);
+}
+
+/* Finds the cgroups that a packet's sender is in. Global, as the function below: verified once, by
+ * itself. */
+__noinline int fl_find_senders(struct __sk_buff* skb, struct fl_inside* inside) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !search) return 0;
+  if (!t || !inside) return 0;
   for (int level = 0; level < FL_CGROUP_LEVELS; level++)
     if (t->cgroup_levels >> level & 1)
-      fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), search);
+      fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), inside);
   return 0;
 }
 
-/* A packet that came back from the lane. */
-#define FL_AGAIN 2
-
-/* Fills `found`, which is empty, of a packet at that hook; `way` is its direction, with FL_AGAIN. A
- * packet's cgroup is known only when it is met first: a reinjected one has lost its socket, and
- * belongs to nothing that names a cgroup. */
-__noinline int fl_classify(struct __sk_buff* skb, struct fl_packet* p, struct fl_found* found,
-                           __u32 hook, __u32 way) {
+/* Fills `found`, whose cgroups alone may be there, of a packet at that hook. Result: not 0 when
+ * nothing was filled, because its cgroups must be known, and `knows_cgroups` is 0. */
+__noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 hook, __u32 direction,
+                           int knows_cgroups) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_search search = {.hook = hook, .direction = way & 1};
-  if (!t || !p || !found || !fl_search(p, &search)) return 0;
-  p->count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
-  if (!(way & FL_AGAIN) && fl_has(&search, &t->by_cgroup)) {
-    if (search.direction == FL_EGRESS)
-      fl_find_senders(skb, &search);
-    else
-      fl_find_receivers(skb, p, &search);
-  }
-  fl_collect(&search, p, found);
+  struct fl_search place, *search = &place;
+  barrier_var(search); /* in memory: registers are few */
+  if (!t || !p || !found || !fl_begin_search(t, p, hook, direction, search)) return 0;
+  if (!knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
+    return 1;
+  fl_collect_rules(t, search, found);
+  found->serves = fl_collect_targets(t, search, &found->inside, &found->targets);
   return 0;
 }
 

@@ -12,13 +12,4 @@ struct {
   __type(value, struct fl_connection);
 } fl_connections SEC(".maps");
 
-static __always_inline void fl_key_of(struct fl_packet* p, __u16 hook,
-                                      struct fl_connection_key* key) {
-  key->local_port = p->local_port;
-  key->peer_port = p->peer_port;
-  key->protocol = p->protocol;
-  key->hook = hook;
-  __builtin_memcpy(key->address, p->address, sizeof(key->address));
-}
-
 #endif

@@ -7,8 +7,14 @@
 #include "faults/network/fq.bpf.h"
 #include "faults/network/lane.bpf.h"
 #include "faults/network/parse.bpf.h"
-#include "faults/network/protect.bpf.h"
 #include "faults/network/see.bpf.h"
+
+/* A packet that came back from the lane. */
+#define FL_AGAIN 2
+/* One that a rule loses. */
+#define FL_LOST 4
+/* One whose connection has begun, if it has any. */
+#define FL_BEGUN 8
 
 /* Fills `p`; not 0 for what no filter can match. */
 static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
@@ -20,26 +26,73 @@ static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struc
   return fl_parse(skb, direction, p);
 }
 
+/* Whether the packet begins or ends something that is measured. */
+static __always_inline int fl_is_timed(struct fl_packet* p) {
+  return p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST));
+}
+
 /* Measures a packet of targets at that hook. A request counts from its first sight, whatever its
  * rules do to it; an answer counts when it goes on its way. Result: not 0 when the packet has more
- * to tell once it has passed the lane. Global: verified once, by itself, and with a stack of its
- * own. */
+ * to tell once it has passed the lane; FL_UNKNOWN when nothing was done, because its connection
+ * must begin first. Global: verified once, by itself, and with a stack of its own. */
 __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_found* found,
-                          __u32 hook, __u32 way) {
-  struct fl_turn turn = {};
-  struct fl_sight sight = {.hook = hook, .direction = way & 1, .first = !(way & FL_AGAIN)};
-  __u32 zero = 0;
+                          __u32 way) {
+  struct fl_seen seen = {};
+  struct fl_sight sight = {.direction = way & 1, .first = !(way & FL_AGAIN)};
+  __u32 zero = 0, target;
   int tells;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_hook* at;
   if (!t || !p || !found) return 0;
+  at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
   sight.now_ns = found->prefix.t0_ns;
-  sight.netns = t->hook[hook & (FL_MAX_HOOKS - 1)].netns;
-  sight.serves = found->serves;
-  sight.passes = !found->lost && !found->prefix.rule_count;
-  tells = fl_measure(skb, p, &sight, &turn) || p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST);
-  fl_count(&found->targets, sight.first ? skb->len : 0, &turn);
-  fl_see(skb, p, &sight, &turn, &found->targets);
-  return tells;
+  sight.netns = at->netns;
+  sight.passes = !(way & FL_LOST) && !found->prefix.rule_count;
+  tells = fl_measure(skb, p, found, at->asks, way & FL_BEGUN, &sight, &seen);
+  if (tells == FL_UNKNOWN) return tells;
+  fl_see(skb, p, &sight, &seen);
+  FL_FOR_EACH_TARGET(&found->targets, target) {
+    fl_count_one(target, sight.first ? skb->len : 0, &seen);
+  }
+  if (seen.event && (p->tcp_flags & FL_TCP_RST)) fl_tell_reset(p, &sight, &seen, &found->targets);
+  return tells || p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST);
+}
+
+/* The same for a packet with payload of a connection of which fl_remember has noted whose it is.
+ * Result: 0 when it has not. */
+__noinline int fl_recall(struct __sk_buff* skb, struct fl_packet* p, __u32 direction) {
+  struct fl_seen seen = {};
+  struct fl_sight sight = {.direction = direction & 1, .first = 1, .passes = 1};
+  __u32 zero = 0, target;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_connection_key key;
+  struct fl_connection* c;
+  if (!t || !p) return 0;
+  key = fl_key_of(p);
+  c = bpf_map_lookup_elem(&fl_connections, &key);
+  if (!c) return 0;
+  target = c->target[direction & 1];
+  if (!target || c->generation[direction & 1] != *(volatile __u32*)&t->generation) return 0;
+  sight.now_ns = bpf_ktime_get_boot_ns();
+  sight.netns = t->hook[p->hook & (FL_MAX_HOOKS - 1)].netns;
+  fl_take_turn(skb, p, &sight, c, &seen);
+  fl_see(skb, p, &sight, &seen);
+  fl_count(target - 1, skb->len, &seen);
+  return 1;
+}
+
+/* Whether the packet's ports alone say that it belongs to nothing at the hook. */
+static __always_inline int fl_is_elsewhere(struct fl_tables* t, struct fl_packet* p,
+                                           __u32 all_ask) {
+  if (all_ask & FL_ASKS_LOCAL_PORT && !(p->has_ports && t->port_set[FL_LOCAL][p->local_port]))
+    return 1;
+  return all_ask & FL_ASKS_PEER_PORT && !(p->has_ports && t->port_set[FL_PEER][p->peer_port]);
+}
+
+/* Whether it is worth while to look for the packet's connection first. */
+static __always_inline int fl_may_recall(struct fl_hook* hook, struct fl_packet* p) {
+  if (!p->has_ports || !p->payload_bytes || p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) return 0;
+  return !hook->asks || hook->all_ask & (FL_ASKS_LOCAL_PORT | FL_ASKS_PEER_PORT);
 }
 
 /* Sends a packet that is to wait to the lane that can hold it; `tells` as of fl_observe. Result:
@@ -59,6 +112,18 @@ __noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_
   return fl_to_fq(skb, &found->prefix, hold_ns, p->count, flags);
 }
 
+/* Finds what a packet at that hook belongs to. Its cgroup is known only when it is met first: a
+ * reinjected one has lost its socket, and belongs to nothing that names a cgroup. */
+static __always_inline void fl_find(struct __sk_buff* skb, struct fl_packet* p,
+                                    struct fl_found* found, __u32 hook, __u32 way) {
+  if (!fl_classify(p, found, hook, way & 1, way & FL_AGAIN)) return;
+  if (way & 1)
+    fl_find_receivers(skb, p, &found->inside);
+  else
+    fl_find_senders(skb, &found->inside);
+  fl_classify(p, found, hook, way & 1, 1);
+}
+
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   struct fl_packet p = {};
   struct fl_found found = {};
@@ -74,16 +139,26 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
   if (again > 1) return FL_PASS;
   if (again) way |= FL_AGAIN;
   if (fl_read(skb, direction, &p)) return FL_PASS;
-  fl_classify(skb, &p, &found, hook_id, way);
+  p.hook = hook_id;
+  if (fl_is_elsewhere(t, &p, hook->all_ask)) return FL_PASS;
+  if (!again && hook->bits[direction].targets && fl_may_recall(hook, &p) &&
+      fl_recall(skb, &p, direction))
+    return FL_PASS;
+  found.generation = *(volatile __u32*)&t->generation;
+  p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
+  fl_find(skb, &p, &found, hook_id, way);
   if (!found.targets.words && !found.loses && !found.prefix.rule_count) return FL_PASS;
-  found.prefix.t0_ns = bpf_ktime_get_boot_ns();
-  if (!again && (found.loses || found.prefix.rule_count)) {
-    p.shielded = fl_is_protected(hook_id, &p);
-    found.lost = fl_ask(skb, &found, &p);
-  }
+  if (found.loses || found.prefix.rule_count || fl_is_timed(&p))
+    found.prefix.t0_ns = bpf_ktime_get_boot_ns();
+  if (!again && (found.loses || found.prefix.rule_count) && fl_ask(skb, &found, &p, hook_id))
+    way |= FL_LOST;
   if (again || !hook->lane_ifindex) found.prefix.rule_count = 0;
-  if (found.targets.words) tells = fl_observe(skb, &p, &found, hook_id, way);
-  if (found.lost) return fl_lose(skb);
+  if (found.targets.words) tells = fl_observe(skb, &p, &found, way);
+  if (tells == FL_UNKNOWN) {
+    fl_begin(&p, direction, found.serves);
+    tells = fl_observe(skb, &p, &found, way | FL_BEGUN);
+  }
+  if (way & FL_LOST) return fl_lose(skb);
   if (!found.prefix.rule_count) return FL_PASS;
   found.prefix.hook = hook_id;
   found.prefix.direction = direction;

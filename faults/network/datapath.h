@@ -52,15 +52,27 @@
 #define FL_PROTO_OTHER 3
 #define FL_PROTOS 4
 
-/* Words of rules, then of targets. A summary's bit is set after its word, and cleared after it. */
+/* Words of targets, then of rules. A summary's bit is set after its word, and cleared after it. The
+ * first cache line has all that a packet needs of which no rule is asked, for the first targets. */
 struct fl_bits {
-  __u64 rules;   /* bit i is set when word i is not 0 */
-  __u64 targets; /* bit i is set when word FL_RULE_WORDS + i is not 0 */
+  __u64 rules;   /* bit i is set when word FL_TARGET_WORDS + i is not 0 */
+  __u64 targets; /* bit i is set when word i is not 0 */
   __u64 word[FL_WORDS];
-};
+} __attribute__((aligned(64)));
+
+/* Which of a packet's properties filters ask for. */
+#define FL_ASKS_PROTOCOL 1
+#define FL_ASKS_LOCAL_PORT 2
+#define FL_ASKS_PEER_PORT 4
+#define FL_ASKS_LOCAL_NET 8
+#define FL_ASKS_PEER_NET 16
+#define FL_ASKS_EXCLUDED 32
+#define FL_ASKS_CGROUP 64
 
 struct fl_hook {
   struct fl_bits bits[2]; /* by direction: what looks at this hook at all; written last */
+  __u32 asks;    /* FL_ASKS_ of what looks at it, and of what has since it last was of no concern */
+  __u32 all_ask; /* FL_ASKS_ that all ask for that look at it */
   __u32 ifindex;
   __u32 lane_ifindex; /* 0: none */
   __u32 fq_ifindex;   /* of the fq lane; 0: none, or not for this hook's packets */
@@ -140,6 +152,7 @@ struct fl_tables {
   __u16 own_port[FL_OWN_PORTS]; /* TCP ports of Faultline's own connections; 0: none */
   __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                 /* prefixes parked so far; the programs' own */
+  __u32 generation;             /* another one after each change of what packets belong to */
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
   /* What fq lanes may still hold, in bytes, and what each of two epochs has let in and out: the
    * programs' own. User space begins the other epoch every few seconds; what one has let in and not
@@ -155,13 +168,16 @@ struct fl_covering {
   __u32 out; /* of filters that leave it out */
 };
 
-/* LPM trie of the prefixes that filters name, to struct fl_covering. Host prefix length = 8 (side)
- * + bits, IPv4 as ::ffff:a.b.c.d. */
+/* LPM trie of the prefixes that filters name, to struct fl_covering. An IPv4 address is the first
+ * of the four words: the kernel compares eight bytes at once. */
+#define FL_PREFIX_OF(side, is_ipv4) ((side) | ((is_ipv4) ? 2 : 0))
+#define FL_PREFIX_BITS(bits) (32 + (bits)) /* of a key, for so many of its address */
+
 struct fl_prefix_key {
   __u32 prefix_bits;
-  __u8 side;
-  __u8 address[16];
-} __attribute__((packed));
+  __u32 of; /* FL_PREFIX_OF */
+  __u32 address[4];
+};
 
 /* Counters of a rule since it was armed. */
 struct fl_counters {
@@ -192,10 +208,18 @@ struct fl_counters {
 #define FL_REASON_NO_ROOM 5 /* a time was measured, and there was no chunk for it */
 #define FL_REASONS 8        /* a power of two */
 
-struct fl_target_stats {
+/* A target's traffic, in parts by processor: two that count in one place wait for each other. */
+#define FL_TRAFFIC_PARTS 8
+#define FL_TRAFFIC_PART(target, processor) \
+  ((target) * FL_TRAFFIC_PARTS + (processor) % FL_TRAFFIC_PARTS)
+
+struct fl_traffic {
   __u64 packets;
   __u64 bytes;
-  __u64 samples;
+} __attribute__((aligned(64)));
+
+struct fl_target_stats {
+  __u64 samples;                    /* not 0: there may be times in its histogram */
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
   __u64 events[FL_EVENTS];
   __u64 told[FL_TELLS]; /* how many there were since user space last read, by type */
@@ -219,7 +243,7 @@ struct fl_connection_key {
   __u8 protocol;
   __u8 reserved;
   __u16 hook;
-};
+} __attribute__((aligned(8)));
 
 #define FL_ROLE_UNKNOWN 0
 #define FL_ROLE_SERVER 1
@@ -234,6 +258,10 @@ struct fl_connection {
   __u64 request_ns;  /* when the outstanding request was first seen */
   __u32 request_end; /* TCP: sequence number after the newest request payload */
   __u32 answer_end;  /* TCP: the same for answers */
+  /* By direction: the one target that its packets belong to, with 1 added, and no rule; 0: not so,
+   * or not known. True as long as fl_tables::generation is that. */
+  __u32 generation[2];
+  __u16 target[2];
   __u8 role;
   __u8 turn;
   __u8 reason;         /* not 0: not measurable */
@@ -242,6 +270,9 @@ struct fl_connection {
   __u8 answer_end_known;
   __u8 started; /* the first request was looked at */
   __u8 asking;  /* not measurable connections: the newest payload was a request */
+  __u8 pushed;  /* segments that the target has pushed out, modulo 256 */
+  /* With them an element of the kernel's hash table is two cache lines, of which one is written. */
+  __u8 unused[3];
 };
 
 /* Stands before each frame on its way to the lane. */

@@ -61,9 +61,9 @@ static __always_inline void fl_set_protocol(__u8 number, struct fl_packet* p) {
                                                                      : FL_PROTO_OTHER;
 }
 
-/* Addresses, protocol and ports, as far as the headers stand where they usually do; 0 for no IP. */
-static __always_inline int fl_read_dropped(struct sk_buff* skb, __u32 direction,
-                                           struct fl_packet* p) {
+/* Addresses, protocol and ports, as far as the headers stand where they usually do; 0 for no IP.
+ * Not inlined: with a stack of its own. */
+static __noinline int fl_read_dropped(struct sk_buff* skb, __u32 direction, struct fl_packet* p) {
   void* header = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
   __u32 local = direction == FL_EGRESS ? 0 : 1;
   __be16 protocol = BPF_CORE_READ(skb, protocol);
@@ -137,8 +137,8 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   struct sock* receiver = 0;
   struct fl_place place = {};
   struct fl_packet p = {};
-  struct fl_search search = {};
-  struct fl_found found = {};
+  struct fl_targets targets = {};
+  struct fl_inside inside = {};
   /* First: each packet of a lane is one. */
   if (!t || fl_lost_by_fault(skb)) return 0;
   if (fl_names_socket) receiver = (void*)context->args[3];
@@ -146,14 +146,12 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   fl_find_place(skb, receiver, &place);
   hook_id = fl_find_packet(skb, &place, &direction, &p);
   if (hook_id >= FL_MAX_HOOKS) return 0;
-  search.hook = hook_id;
-  search.direction = direction;
-  fl_match_socket(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &p, &search,
-                  &found);
-  if (!found.targets.words) return 0;
+  fl_find_owners(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &inside);
+  fl_find_targets(&p, &inside, hook_id, direction, &targets);
+  if (!targets.words) return 0;
   news.direction = direction;
-  fl_count_drops(&found.targets, news.reason);
-  return fl_tell(&found.targets, &p, &news);
+  fl_count_drops(&targets, news.reason);
+  return fl_tell(&targets, &p, &news);
 }
 
 /* Whether a socket that closes has failed, otherwise than by a reset. So has one whose program
@@ -171,19 +169,19 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   __u32 zero = 0, hook_id;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_packet p = {};
-  struct fl_search search = {.direction = FL_EGRESS};
-  struct fl_found found = {};
+  struct fl_targets targets = {};
+  struct fl_inside inside = {};
   if (!t || now != FL_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
   news.open = before != FL_SYN_SENT && before != FL_SYN_RECV;
   news.reason = BPF_CORE_READ(sk, sk_err);
   if (!fl_has_failed(news.reason, before) || !fl_read_socket(sk, &p)) return 0;
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
   if (hook_id >= FL_MAX_HOOKS) return 0;
-  search.hook = hook_id;
-  fl_match_socket(sk, t, &p, &search, &found);
-  if (!found.targets.words) return 0;
-  fl_count_event(&found.targets, FL_EVENT_FAILED + news.open);
-  return fl_tell(&found.targets, &p, &news);
+  fl_find_owners(sk, t, &inside);
+  fl_find_targets(&p, &inside, hook_id, FL_EGRESS, &targets);
+  if (!targets.words) return 0;
+  fl_count_event(&targets, FL_EVENT_FAILED + news.open);
+  return fl_tell(&targets, &p, &news);
 }
 
 char fl_license[] SEC("license") = "Dual BSD/GPL";

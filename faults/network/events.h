@@ -9,13 +9,13 @@
 
 /* Index of fl_target_stats.events. */
 #define FL_EVENT_NONE 0
-#define FL_EVENT_HANDSHAKE 1          /* times in its histogram */
+#define FL_EVENT_HANDSHAKE 1          /* not 0: there may be times in its histogram */
 #define FL_EVENT_UNPAIRED_HANDSHAKE 2 /* acceptances whose request was not seen, or forgotten */
 #define FL_EVENT_REFUSED 3            /* plus direction of the RST that answered a SYN */
 #define FL_EVENT_RESET 5              /* plus direction of any other RST */
 #define FL_EVENT_HTTP 7               /* plus the status class of an answer, from 0 (1xx) to 4 */
 #define FL_EVENT_RETRANSMIT 12
-#define FL_EVENT_RTT 13    /* round-trip times in their histogram */
+#define FL_EVENT_RTT 13    /* the same of round-trip times */
 #define FL_EVENT_DROP 14   /* packets in fl_drops */
 #define FL_EVENT_FAILED 15 /* plus whether the connection had been open */
 #define FL_EVENT_LOST 17   /* of those told one by one: there was no room */

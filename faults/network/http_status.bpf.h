@@ -10,12 +10,12 @@
 
 static __always_inline int fl_is_digit(__u8 byte) { return byte >= '0' && byte <= '9'; }
 
-/* A packet with the first bytes of an answer. Global: verified once, by itself. */
+/* A packet with the first bytes of an answer, at least as many as are looked at. Global: verified
+ * once, by itself. */
 __noinline int fl_see_answer(struct __sk_buff* skb, struct fl_packet* p, struct fl_seen* seen) {
   const char version[7] = "HTTP/1.";
   __u8 line[FL_STATUS_LINE_BYTES];
-  if (!p || !seen || p->protocol != FL_PROTO_TCP) return 0;
-  if (p->payload_bytes < sizeof(line)) return 0;
+  if (!p || !seen) return 0;
   if (bpf_skb_load_bytes(skb, p->payload_offset, line, sizeof(line))) return 0;
   for (int i = 0; i < 7; i++)
     if (line[i] != (__u8)version[i]) return 0;

@@ -83,6 +83,8 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
   kernel->fq_programs_.in = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_in));
   kernel->fq_programs_.out = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_out));
   FL_RETURN_IF_ERROR(kernel->Map());
+  // The programs rely on the empty vector.
+  FL_RETURN_IF_ERROR(kernel->AddSets(0).status());
   return kernel;
 }
 
@@ -95,6 +97,8 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_counters>::Map(map_fd("fl_counters"), FL_MAX_RULES));
   FL_ASSIGN_OR_RETURN(stats_,
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
+  FL_ASSIGN_OR_RETURN(traffic_, bpf::MappedArray<fl_traffic>::Map(
+                                    map_fd("fl_traffic"), FL_MAX_TARGETS * FL_TRAFFIC_PARTS));
   FL_ASSIGN_OR_RETURN(chunks_of_, bpf::MappedArray<fl_chunks_of>::Map(map_fd("fl_chunks_of"), 1));
   FL_ASSIGN_OR_RETURN(chunks_, bpf::MappedArray<fl_chunk>::Map(map_fd("fl_chunks"), FL_CHUNKS));
   FL_ASSIGN_OR_RETURN(events_, EventRing::Open(map_fd("fl_event_ring")));
@@ -113,6 +117,7 @@ Status Kernel::ShareMaps(bpf_object* object) const {
 }
 
 StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
+  if (chunk < sets_.size()) return sets_[chunk].data();
   const bpf::UniqueFd map = MakeSets();
   const int inner_fd = map.get();
   if (!map.valid() || bpf_map_update_elem(map_fd("fl_sets"), &chunk, &inner_fd, BPF_ANY) != 0) {

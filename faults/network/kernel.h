@@ -37,7 +37,8 @@ class Kernel {
   // neither time nor memory worth mentioning.
   StatusOr<HookPrograms> LoadHook(unsigned hook);
 
-  // Makes the vectors of that chunk of fl_sets, all empty; they live as long as this.
+  // The vectors of that chunk of fl_sets, all empty when it is made; they live as long as this. The
+  // first chunk is there from the beginning.
   StatusOr<fl_bits*> AddSets(unsigned chunk);
 
   // Lets another object's maps of the same names be these; before it is loaded.
@@ -56,6 +57,9 @@ class Kernel {
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
   EventRing& events() { return *events_; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
+  fl_traffic& traffic(unsigned target, unsigned part) {
+    return traffic_[FL_TRAFFIC_PART(target, part)];
+  }
   // Takes out `size` of the target's counters, both multiples of FL_CHUNK_COUNTERS: calls `taken`
   // with place behind `first` and count for each that is not 0.
   template <typename Taken>
@@ -80,6 +84,7 @@ class Kernel {
   bpf::MappedArray<fl_lane_prefix> parked_;
   bpf::MappedArray<fl_counters> counters_;
   bpf::MappedArray<fl_target_stats> stats_;
+  bpf::MappedArray<fl_traffic> traffic_;
   bpf::MappedArray<fl_chunks_of> chunks_of_;
   bpf::MappedArray<fl_chunk> chunks_;
   std::unique_ptr<EventRing> events_;

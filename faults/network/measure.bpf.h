@@ -9,19 +9,30 @@
 
 #define FL_FIRST_EPHEMERAL_PORT 32768
 
-/* What a packet told about its connection. */
-struct fl_turn {
-  __u64 sample_ns; /* 0: none */
-  __u32 reason;    /* not FL_REASON_NONE: one more turn that cannot be measured */
-  __u32 answers;   /* it has the first bytes of an answer */
+/* The smoothed round-trip time changes slowly: it is noted with the first of 256 segments that a
+ * connection pushes out, and with one in so many of the rest. */
+#define FL_RTT_FIRST 8
+#define FL_RTT_EVERY 8
+
+/* What a packet told. */
+struct fl_seen {
+  __u64 sample_ns;    /* its turn's time; 0: none, as in the next two */
+  __u64 handshake_ns; /* its connection's */
+  __u32 rtt_us;       /* its socket's */
+  __u16 retransmits;  /* segments that had been sent before */
+  __u8 event;         /* FL_EVENT_; 0: none */
+  __u8 reason;        /* not FL_REASON_NONE: one more turn that cannot be measured */
+  __u8 answers;       /* it has the first bytes of an answer */
+  __u8 asks_rtt;      /* its socket's round-trip time is to be noted */
+  __u8 rare;          /* one of event, retransmits and handshake_ns is not 0 */
 };
 
 static __always_inline int fl_after(__u32 a, __u32 b) { return (__s32)(a - b) > 0; }
 
-static __always_inline void fl_give_up(struct fl_connection* c, __u8 reason, struct fl_turn* turn) {
+static __always_inline void fl_give_up(struct fl_connection* c, __u8 reason, struct fl_seen* seen) {
   c->reason = reason;
   c->asking = 1;
-  turn->reason = reason;
+  seen->reason = reason;
 }
 
 /* The side whose port is the system's choice is the client. */
@@ -32,10 +43,11 @@ static __always_inline __u8 fl_role_by_ports(struct fl_packet* p) {
   return local ? FL_ROLE_CLIENT : FL_ROLE_SERVER;
 }
 
-/* What the first request's bytes say: protocols that answer out of turn. */
-static __always_inline __u8 fl_recognise(struct __sk_buff* skb, struct fl_packet* p) {
+/* What the first request's bytes say: protocols that answer out of turn. Global, as fl_begin below:
+ * verified once, by itself, and with a stack of its own. */
+__noinline int fl_recognise(struct __sk_buff* skb, struct fl_packet* p) {
   __u8 bytes[8];
-  if (p->payload_bytes < sizeof(bytes)) return FL_REASON_NONE;
+  if (!p || p->payload_bytes < sizeof(bytes)) return FL_REASON_NONE;
   if (bpf_skb_load_bytes(skb, p->payload_offset, bytes, sizeof(bytes))) return FL_REASON_NONE;
   if (p->protocol == FL_PROTO_TCP) {
     const char preface[8] = "PRI * HT";
@@ -52,13 +64,13 @@ static __always_inline __u8 fl_recognise(struct __sk_buff* skb, struct fl_packet
 }
 
 static __always_inline void fl_request(struct __sk_buff* skb, struct fl_packet* p,
-                                       struct fl_connection* c, __u64 now, struct fl_turn* turn) {
+                                       struct fl_connection* c, __u64 now, struct fl_seen* seen) {
   __u8 tcp = p->protocol == FL_PROTO_TCP, pushed = !tcp || (p->tcp_flags & FL_TCP_PSH);
   __u32 end = p->seq + p->payload_bytes;
   if (tcp && c->request_end_known && !fl_after(end, c->request_end)) return; /* seen before */
   if (c->turn == FL_TURN_WAITING && c->request_pushed) {
     /* The request was complete, and another one comes before any answer. */
-    fl_give_up(c, FL_REASON_PIPELINED, turn);
+    fl_give_up(c, FL_REASON_PIPELINED, seen);
     return;
   }
   if (c->turn == FL_TURN_IDLE) {
@@ -66,7 +78,7 @@ static __always_inline void fl_request(struct __sk_buff* skb, struct fl_packet* 
     /* Sent by someone who had not got all of the answer yet. */
     if (tcp && c->answer_end_known && fl_after(c->answer_end, p->ack)) reason = FL_REASON_PIPELINED;
     if (reason) {
-      fl_give_up(c, reason, turn);
+      fl_give_up(c, reason, seen);
       return;
     }
     c->request_ns = now;
@@ -79,7 +91,7 @@ static __always_inline void fl_request(struct __sk_buff* skb, struct fl_packet* 
 }
 
 static __always_inline void fl_answer(struct fl_packet* p, struct fl_connection* c, __u64 now,
-                                      struct fl_turn* turn) {
+                                      struct fl_seen* seen) {
   __u8 tcp = p->protocol == FL_PROTO_TCP;
   __u32 end = p->seq + p->payload_bytes;
   if (tcp && c->answer_end_known && !fl_after(end, c->answer_end)) return; /* seen before */
@@ -88,73 +100,103 @@ static __always_inline void fl_answer(struct fl_packet* p, struct fl_connection*
   if (c->turn == FL_TURN_WAITING) {
     /* Sent before all of the request had come: an answer to something earlier. */
     if (tcp && fl_after(c->request_end, p->ack)) {
-      fl_give_up(c, FL_REASON_PIPELINED, turn);
+      fl_give_up(c, FL_REASON_PIPELINED, seen);
       return;
     }
-    turn->sample_ns = now - c->request_ns;
-    turn->answers = 1;
+    seen->sample_ns = now - c->request_ns;
+    seen->answers = 1;
   }
   c->turn = FL_TURN_IDLE;
+}
+
+/* Whether it is the first packet of a TCP connection. */
+static __always_inline int fl_opens(struct fl_packet* p) {
+  return p->protocol == FL_PROTO_TCP && (p->tcp_flags & (FL_TCP_SYN | FL_TCP_ACK)) == FL_TCP_SYN;
 }
 
 struct fl_sight {
   __u64 now_ns;
   __u32 netns; /* the hook's */
-  __u16 hook;
   __u8 direction;
-  __u8 serves; /* the local port is one that a target serves on */
   __u8 first;  /* not on its way back from the lane */
   __u8 passes; /* goes its way now: neither lost nor to the lane */
 };
 
-static __always_inline struct fl_connection* fl_begin(struct fl_connection_key* key,
-                                                      struct fl_packet* p, struct fl_sight* sight,
-                                                      __u8 opens) {
+/* Begins the packet's connection; `serves` as of fl_found. */
+__noinline int fl_begin(struct fl_packet* p, __u32 direction, __u32 serves) {
   struct fl_connection fresh = {.turn = FL_TURN_UNSURE};
-  fresh.role = sight->serves ? FL_ROLE_SERVER : fl_role_by_ports(p);
-  if (opens) {
-    if (!sight->serves)
-      fresh.role = sight->direction == FL_INGRESS ? FL_ROLE_SERVER : FL_ROLE_CLIENT;
+  struct fl_connection_key key;
+  if (!p) return 0;
+  key = fl_key_of(p);
+  fresh.role = serves ? FL_ROLE_SERVER : fl_role_by_ports(p);
+  if (fl_opens(p)) {
+    if (!serves) fresh.role = direction == FL_INGRESS ? FL_ROLE_SERVER : FL_ROLE_CLIENT;
     fresh.request_end = p->seq + 1;
     fresh.request_end_known = 1;
   }
-  if (opens || p->protocol == FL_PROTO_UDP) fresh.turn = FL_TURN_IDLE;
+  if (fl_opens(p) || p->protocol == FL_PROTO_UDP) fresh.turn = FL_TURN_IDLE;
   if (fresh.role == FL_ROLE_UNKNOWN) fresh.reason = FL_REASON_UNKNOWN_ROLE;
-  bpf_map_update_elem(&fl_connections, key, &fresh, BPF_ANY);
-  return bpf_map_lookup_elem(&fl_connections, key);
+  bpf_map_update_elem(&fl_connections, &key, &fresh, BPF_ANY);
+  return 0;
 }
 
-/* Not 0: the packet will tell more when it goes on its way. */
-__noinline int fl_measure(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
-                          struct fl_turn* turn) {
-  struct fl_connection_key key = {};
-  struct fl_connection* c = 0;
-  __u8 opens, requests;
-  if (!p || !sight || !turn) return 0;
-  opens = p->protocol == FL_PROTO_TCP && (p->tcp_flags & FL_TCP_SYN);
-  if (!p->has_ports || (!p->payload_bytes && !opens)) return 0;
-  if (opens && ((p->tcp_flags & FL_TCP_ACK) || !sight->first)) return 0;
-  fl_key_of(p, sight->hook, &key);
-  if (!opens) c = bpf_map_lookup_elem(&fl_connections, &key);
-  if (!c) c = fl_begin(&key, p, sight, opens);
-  if (!c) return 0;
-  /* Kept apart from the check of `c`, which older verifiers cannot see in a merged condition. */
-  asm volatile("" : "+r"(c));
-  if (opens) return 0;
-  requests = (sight->direction == FL_INGRESS) == (c->role == FL_ROLE_SERVER);
+/* A packet with payload of a connection that is known. Not 0: it will tell more when it goes on its
+ * way. */
+static __always_inline int fl_take_turn(struct __sk_buff* skb, struct fl_packet* p,
+                                        struct fl_sight* sight, struct fl_connection* c,
+                                        struct fl_seen* seen) {
+  __u8 requests = (sight->direction == FL_INGRESS) == (c->role == FL_ROLE_SERVER);
+  if (sight->direction == FL_EGRESS && sight->first && (p->tcp_flags & FL_TCP_PSH)) {
+    seen->asks_rtt = c->pushed < FL_RTT_FIRST || c->pushed % FL_RTT_EVERY == 0;
+    c->pushed++;
+  }
   if (c->reason) {
-    if (requests && !c->asking) turn->reason = c->reason;
+    if (requests && !c->asking) seen->reason = c->reason;
     if (!requests && !sight->passes) return 1;
-    turn->answers = !requests && c->asking;
+    seen->answers = !requests && c->asking;
     c->asking = requests;
   } else if (requests) {
-    if (sight->first) fl_request(skb, p, c, sight->now_ns, turn);
+    if (sight->first) fl_request(skb, p, c, sight->now_ns, seen);
   } else if (sight->passes) {
-    fl_answer(p, c, sight->now_ns, turn);
+    fl_answer(p, c, sight->now_ns, seen);
   } else {
     return 1;
   }
   return 0;
+}
+
+/* Remembers whose a connection's packets of that direction are, if that is simple: none of them is
+ * looked up while it is known. A cgroup is the packet's, not the connection's. */
+static __always_inline void fl_remember(struct fl_found* found, __u32 asks, struct fl_sight* sight,
+                                        struct fl_connection* c) {
+  __u64 words = found->targets.words, word;
+  __u32 direction = sight->direction & 1, index;
+  if (found->loses || found->prefix.rule_count || asks & FL_ASKS_CGROUP) return;
+  if (!sight->first || words & (words - 1)) return;
+  index = fl_lowest_bit(words) & (FL_TARGET_WORDS - 1);
+  word = found->targets.word[index];
+  if (!word || word & (word - 1)) return;
+  c->target[direction] = index * 64 + fl_lowest_bit(word) + 1;
+  c->generation[direction] = found->generation;
+}
+
+/* Of fl_measure: the packet's connection must begin first. */
+#define FL_UNKNOWN 2
+
+/* Not 0: the packet will tell more when it goes on its way. `begun`: never FL_UNKNOWN. */
+static __always_inline int fl_measure(struct __sk_buff* skb, struct fl_packet* p,
+                                      struct fl_found* found, __u32 asks, int begun,
+                                      struct fl_sight* sight, struct fl_seen* seen) {
+  struct fl_connection_key key;
+  struct fl_connection* c;
+  if (!p->has_ports) return 0;
+  if (fl_opens(p)) return sight->first && !begun ? FL_UNKNOWN : 0;
+  if (!p->payload_bytes || (p->protocol == FL_PROTO_TCP && p->tcp_flags & FL_TCP_SYN)) return 0;
+  key = fl_key_of(p);
+  c = bpf_map_lookup_elem(&fl_connections, &key);
+  if (!c) return begun ? 0 : FL_UNKNOWN;
+  fl_remember(found, asks, sight, c);
+  return fl_take_turn(skb, p, sight, c, seen);
 }
 
 #endif

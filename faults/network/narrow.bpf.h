@@ -38,8 +38,8 @@ static __always_inline int fl_left_out(__u64 seed, __u64 salt, __u64 name, __u64
   return (__u32)fl_mix(seed ^ salt ^ fl_mix(name)) < out;
 }
 
-/* Whether the payload begins with the bytes that the rule names. Global, as the function below:
- * verified once, by itself. */
+/* Whether the payload begins with the bytes that the rule names. Global: verified once, by itself.
+ */
 __noinline int fl_begins(struct __sk_buff* skb, __u32 id, struct fl_packet* p) {
   __u8 first[FL_FIRST_BYTES] = {};
   __u32 zero = 0, last;
@@ -59,15 +59,9 @@ __noinline int fl_begins(struct __sk_buff* skb, __u32 id, struct fl_packet* p) {
   return 1;
 }
 
-__noinline int fl_admits(__u32 id, struct fl_packet* p) {
-  __u32 zero = 0;
-  struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_rule* rule;
-  struct fl_narrow* n;
-  if (!t || !p || !counters) return 0;
-  rule = &t->rule[id & (FL_MAX_RULES - 1)];
-  n = &rule->narrow;
+static __always_inline int fl_admits(struct fl_rule* rule, struct fl_counters* counters,
+                                     struct fl_packet* p) {
+  struct fl_narrow* n = &rule->narrow;
   if (n->dscp && !(n->dscp >> (p->dscp & 63) & 1)) return 0;
   if (p->ip_bytes < n->min_bytes) return 0;
   if (n->max_bytes && p->ip_bytes > n->max_bytes) return 0;

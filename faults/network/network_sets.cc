@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 namespace faultline::network {
 namespace {
 
-constexpr unsigned kMappedIpv4Bits = 96;
 constexpr size_t kLengthAt = 17;
 
 // Without the bits behind the first `bits`.
@@ -22,17 +22,11 @@ void Cut(std::array<uint8_t, 18>* key, unsigned bits) {
 
 }  // namespace
 
-// IPv4 as ::ffff:a.b.c.d.
 NetworkSets::Key NetworkSets::KeyOf(unsigned side, const Cidr& cidr) {
   Key key{};
-  key[0] = static_cast<uint8_t>(side);
-  if (cidr.ipv6) {
-    std::copy(cidr.address.begin(), cidr.address.end(), key.begin() + 1);
-  } else {
-    key[11] = key[12] = 0xff;
-    std::copy_n(cidr.address.begin(), 4, key.begin() + 13);
-  }
-  Cut(&key, cidr.prefix_bits + (cidr.ipv6 ? 0 : kMappedIpv4Bits));
+  key[0] = static_cast<uint8_t>(FL_PREFIX_OF(side, !cidr.ipv6));
+  std::copy_n(cidr.address.begin(), cidr.ipv6 ? 16 : 4, key.begin() + 1);
+  Cut(&key, cidr.prefix_bits);
   return key;
 }
 
@@ -55,11 +49,16 @@ bool NetworkSets::AnyCovering(const Key& key, const Visit& visit) {
   return false;
 }
 
-Status NetworkSets::Write(const Key& key, const Node& node) {
+fl_prefix_key NetworkSets::Shared(const Key& key) {
   fl_prefix_key prefix{};
-  prefix.prefix_bits = 8u + key[kLengthAt];
-  prefix.side = key[0];
-  std::copy_n(key.begin() + 1, 16, prefix.address);
+  prefix.prefix_bits = FL_PREFIX_BITS(key[kLengthAt]);
+  prefix.of = key[0];
+  std::memcpy(prefix.address, &key[1], sizeof(prefix.address));
+  return prefix;
+}
+
+Status NetworkSets::Write(const Key& key, const Node& node) {
+  const fl_prefix_key prefix = Shared(key);
   const fl_covering covering{node.halves[0].set, node.halves[1].set};
   if (bpf_map_update_elem(map_fd_, &prefix, &covering, BPF_ANY) == 0) return absl::OkStatus();
   return MakeError(StatusCode::kResourceExhausted, "the kernel's table of networks is full: {}",
@@ -126,10 +125,7 @@ void NetworkSets::Remove(unsigned bit, unsigned side, const Cidr& cidr, Way way)
     Assign(&(*sets_)[set], bit, false);
   }
   if (!node->second.halves[0].own.empty() || !node->second.halves[1].own.empty()) return;
-  fl_prefix_key prefix{};
-  prefix.prefix_bits = 8u + key[kLengthAt];
-  prefix.side = key[0];
-  std::copy_n(key.begin() + 1, 16, prefix.address);
+  const fl_prefix_key prefix = Shared(key);
   bpf_map_delete_elem(map_fd_, &prefix);
   for (const Half& gone : node->second.halves) {
     if (gone.set != 0) sets_->GiveBack(gone.set);

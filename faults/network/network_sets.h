@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "faults/network/bit_sets.h"
+#include "faults/network/datapath.h"
 #include "faults/network/filter_spec.h"
 
 namespace faultline::network {
@@ -30,7 +31,7 @@ class NetworkSets {
 
  private:
   static constexpr unsigned kBits = 128;
-  using Key = std::array<uint8_t, 18>;  // side, address, bits
+  using Key = std::array<uint8_t, 18>;  // FL_PREFIX_OF, address, bits
   struct Half {
     std::multiset<unsigned> own;  // bits that name this very prefix
     unsigned set = 0;             // with those of all that cover it; 0: none
@@ -41,6 +42,7 @@ class NetworkSets {
   using Nodes = std::map<Key, Node>;
 
   static Key KeyOf(unsigned side, const Cidr& cidr);
+  static fl_prefix_key Shared(const Key& key);
   static bool Covers(const Key& outer, const Key& inner);
   // Calls `visit` for every node that covers the key and is not it, longest first, until it says
   // true; whether it did.

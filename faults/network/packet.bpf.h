@@ -16,23 +16,38 @@
 #include "faults/network/datapath.h"
 
 struct fl_packet {
+  /* As fl_connection_key. */
   __u32 address[2][4]; /* by side, network order; IPv4 as ::ffff:a.b.c.d */
-  __u32 l4_offset;
+  __u16 local_port;    /* host order; both 0 when has_ports is not set */
+  __u16 peer_port;
+  __u8 protocol;   /* FL_PROTO_ */
+  __u8 icmp6_type; /* 0: not ICMPv6, or a later fragment */
+  __u16 hook;      /* the caller's */
+
   __u32 payload_bytes;
   __u32 seq;
   __u32 ack;
-  __u16 local_port; /* host order; both 0 when has_ports is not set */
-  __u16 peer_port;
-  __u32 payload_offset;
-  __u8 protocol; /* FL_PROTO_ */
-  __u8 has_ports;
-  __u8 tcp_flags;
-  __u8 dscp;
-  __u8 icmp6_type; /* 0: not ICMPv6, or a later fragment */
-  __u8 shielded;   /* only rules that say so may touch it: the caller's */
   __u32 ip_bytes;
-  __u32 count; /* as how many packets it counts, once it is classified */
-};
+  __u16 l4_offset;
+  __u16 payload_offset;
+  __u16 count; /* as how many packets it counts: the caller's */
+  __u8 tcp_flags;
+  __u8 dscp : 6;
+  __u8 has_ports : 1;
+  __u8 shielded : 1; /* only rules that say so may touch it: the caller's */
+} __attribute__((aligned(8)));
+
+/* Of a packet with ports. On the stack: older verifiers want keys there. */
+static __always_inline struct fl_connection_key fl_key_of(struct fl_packet* p) {
+  _Static_assert(__builtin_offsetof(struct fl_packet, hook) ==
+                     __builtin_offsetof(struct fl_connection_key, hook),
+                 "a packet begins with its connection's key");
+  return *(struct fl_connection_key*)p;
+}
+
+static __always_inline int fl_is_ipv4(__u32* address) {
+  return address[2] == bpf_htonl(0xffff) && !address[0] && !address[1];
+}
 
 #define FL_TCP_FIN 0x01
 #define FL_TCP_SYN 0x02

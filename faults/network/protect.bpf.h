@@ -4,12 +4,11 @@
 #ifndef FAULTLINE_NETWORK_PROTECT_BPF_H
 #define FAULTLINE_NETWORK_PROTECT_BPF_H
 
-#include "faults/network/classify.bpf.h"
+#include "faults/network/packet.bpf.h"
 #include "faults/network/protected_spec.h"
 
 static __always_inline int fl_is_metadata(__u32* address) {
-  if (address[0] == 0 && address[1] == 0 && address[2] == bpf_htonl(0xffff))
-    return address[3] == bpf_htonl(FL_METADATA_IPV4);
+  if (fl_is_ipv4(address)) return address[3] == bpf_htonl(FL_METADATA_IPV4);
   return address[0] == bpf_htonl(FL_METADATA_IPV6_FIRST) && address[1] == 0 && address[2] == 0 &&
          address[3] == bpf_htonl(FL_METADATA_IPV6_LAST);
 }
@@ -30,13 +29,9 @@ static __always_inline int fl_has_own_port(struct fl_tables* t, struct fl_packet
   return 0;
 }
 
-/* Global: verified once, by itself. */
-__noinline int fl_is_protected(__u32 hook_id, struct fl_packet* p) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_hook* hook;
-  if (!t || !p) return 0;
-  hook = &t->hook[hook_id & (FL_MAX_HOOKS - 1)];
+static __always_inline int fl_is_protected(struct fl_tables* t, __u32 hook_id,
+                                           struct fl_packet* p) {
+  struct fl_hook* hook = &t->hook[hook_id & (FL_MAX_HOOKS - 1)];
   if (p->icmp6_type >= FL_ND_FIRST && p->icmp6_type <= FL_ND_LAST) return 1;
   if (p->has_ports && p->protocol == FL_PROTO_TCP) {
     if (p->local_port == FL_SSH_PORT || p->peer_port == FL_SSH_PORT) return 1;

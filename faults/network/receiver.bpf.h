@@ -9,7 +9,7 @@
 /* The packet's socket is looked up by this; returns its size. */
 static __always_inline __u32 fl_tuple_of(struct fl_packet* p, struct bpf_sock_tuple* tuple) {
   __u32 *from = p->address[FL_PEER], *to = p->address[FL_LOCAL];
-  if (from[0] == 0 && from[1] == 0 && from[2] == bpf_htonl(0xffff)) {
+  if (fl_is_ipv4(from)) {
     tuple->ipv4.saddr = from[3];
     tuple->ipv4.daddr = to[3];
     tuple->ipv4.sport = bpf_htons(p->peer_port);
@@ -55,19 +55,19 @@ static __always_inline struct cgroup* fl_receiver_cgroup(struct __sk_buff* skb,
  * measured by cgroup. Global: verified once, by itself, and with a stack of its own, of which older
  * kernels give the programs little. */
 __noinline int fl_find_receivers(struct __sk_buff* skb, struct fl_packet* p,
-                                 struct fl_search* search) {
+                                 struct fl_inside* inside) {
   __u32 zero = 0, depth;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct cgroup* own;
-  if (!t || !p || !search) return 0;
-  search->cgroups_of_rules = 1;
+  if (!t || !p || !inside) return 0;
+  inside->of_rules = 1;
   own = fl_receiver_cgroup(skb, p);
   depth = own ? BPF_CORE_READ(own, level) : 0;
   for (__u32 level = 0; own && level < FL_CGROUP_LEVELS && level <= depth; level++) {
     struct cgroup* ancestor = 0;
     if (!(t->cgroup_levels >> level & 1)) continue;
     if (bpf_core_read(&ancestor, sizeof(ancestor), &own->ancestors[level])) continue;
-    fl_add_cgroup(BPF_CORE_READ(ancestor, kn, id), search);
+    fl_add_cgroup(BPF_CORE_READ(ancestor, kn, id), inside);
   }
   return 0;
 }

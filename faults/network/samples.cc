@@ -68,8 +68,11 @@ void TakeTraffic(Kernel* kernel, DropWatch* drops, unsigned target,
 chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned target) {
   chaos::v1::TargetSample sample;
   fl_target_stats& stats = kernel->stats(target);
-  sample.set_packets(Take(&stats.packets));
-  sample.set_bytes(Take(&stats.bytes));
+  for (unsigned part = 0; part < FL_TRAFFIC_PARTS; ++part) {
+    fl_traffic& traffic = kernel->traffic(target, part);
+    sample.set_packets(sample.packets() + Take(&traffic.packets));
+    sample.set_bytes(sample.bytes() + Take(&traffic.bytes));
+  }
   for (unsigned reason = 0; reason < FL_REASONS; ++reason) {
     const uint64_t turns = Take(&stats.not_measurable[reason]);
     if (turns == 0) continue;
@@ -77,8 +80,8 @@ chaos::v1::TargetSample TakeSample(Kernel* kernel, DropWatch* drops, unsigned ta
     if (sample.not_measurable_reason().empty()) sample.set_not_measurable_reason(kReasons[reason]);
   }
   TakeTraffic(kernel, drops, target, &sample);
-  // The kernel counts a sample after its bucket: when there is none, no bucket has changed that
-  // the next call would not see.
+  // The kernel says so after it has counted in a bucket: when it does not, no bucket has changed
+  // that the next call would not see.
   if (Take(&stats.samples) != 0) {
     TakeHistogram(kernel, target, FL_HIST_LATENCY, sample.mutable_latency());
   }

@@ -17,20 +17,16 @@ static __always_inline void fl_tell_reset(struct fl_packet* p, struct fl_sight* 
   fl_tell(targets, p, &news);
 }
 
-/* Most packets tell nothing. Global: verified once, by itself, and not for each way to it. */
-__noinline int fl_see(struct __sk_buff* skb, struct fl_packet* p, struct fl_sight* sight,
-                      struct fl_turn* turn, struct fl_targets* targets) {
-  struct fl_seen seen = {};
-  if (!p || !sight || !turn || !targets || p->protocol != FL_PROTO_TCP) return 0;
-  if (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) fl_see_handshake(p, sight, &seen);
-  if (turn->answers) fl_see_answer(skb, p, &seen);
+/* Most packets tell nothing. */
+static __always_inline void fl_see(struct __sk_buff* skb, struct fl_packet* p,
+                                   struct fl_sight* sight, struct fl_seen* seen) {
+  if (p->protocol != FL_PROTO_TCP) return;
+  if (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST)) fl_see_handshake(p, sight, seen);
+  if (seen->answers && p->payload_bytes >= FL_STATUS_LINE_BYTES) fl_see_answer(skb, p, seen);
   if (sight->direction == FL_EGRESS && sight->first &&
       (p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_FIN))))
-    fl_see_socket(skb, p, sight->netns, &seen);
-  if (seen.event | seen.retransmits | seen.handshake_ns | seen.rtt_ns)
-    fl_count_seen(targets, &seen);
-  if (seen.event && (p->tcp_flags & FL_TCP_RST)) fl_tell_reset(p, sight, &seen, targets);
-  return 0;
+    fl_see_socket(skb, p, sight->netns, seen);
+  seen->rare = seen->event || seen->retransmits || seen->handshake_ns;
 }
 
 #endif

@@ -42,13 +42,12 @@ std::vector<Cidr> Without(const std::vector<Cidr>& some, const std::vector<Cidr>
 }  // namespace
 
 unsigned ShapeOf(const Filter& filter) {
-  unsigned shape = 0;
-  for (const bool asked : {!filter.protocols.empty(), filter.ports[FL_LOCAL].has_value(),
-                           filter.ports[FL_PEER].has_value(), !filter.prefixes[FL_LOCAL].empty(),
-                           !filter.prefixes[FL_PEER].empty(), filter.cgroup.has_value()}) {
-    shape = shape << 1 | (asked ? 1 : 0);
-  }
-  return shape;
+  return (filter.protocols.empty() ? 0u : FL_ASKS_PROTOCOL) |
+         (filter.ports[FL_LOCAL] ? FL_ASKS_LOCAL_PORT : 0u) |
+         (filter.ports[FL_PEER] ? FL_ASKS_PEER_PORT : 0u) |
+         (filter.prefixes[FL_LOCAL].empty() ? 0u : FL_ASKS_LOCAL_NET) |
+         (filter.prefixes[FL_PEER].empty() ? 0u : FL_ASKS_PEER_NET) |
+         (filter.excluded.empty() ? 0u : FL_ASKS_EXCLUDED) | (filter.cgroup ? FL_ASKS_CGROUP : 0u);
 }
 
 Tables::Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd, BitSets::Grow grow)
@@ -62,6 +61,7 @@ Tables::Tables(fl_tables* memory, int prefixes_fd, int cgroups_fd, BitSets::Grow
 Status Tables::Set(unsigned bit, const Filter& filter) {
   FL_RETURN_IF_ERROR(Prepare(bit, filter));
   Publish(bit, filter);
+  Announce();
   return absl::OkStatus();
 }
 
@@ -79,6 +79,7 @@ Status Tables::Replace(unsigned old, unsigned bit, const Filter& filter) {
   }
   Withdraw(old, held->second);
   Forget(old);
+  Announce();
   return absl::OkStatus();
 }
 
@@ -90,6 +91,7 @@ Status Tables::Prepare(unsigned bit, const Filter& wanted) {
   for (auto& prefixes : filter.prefixes) prefixes = EachOnce(std::move(prefixes));
   filter.excluded = EachOnce(std::move(filter.excluded));
   filters_.emplace(bit, filter);
+  Join(filter.hook, ShapeOf(filter));
   SetIndependent(bit, filter, true);
   Status status = absl::OkStatus();
   for (const unsigned side : {FL_LOCAL, FL_PEER}) {
@@ -99,6 +101,36 @@ Status Tables::Prepare(unsigned bit, const Filter& wanted) {
   if (status.ok() && filter.cgroup) status = JoinCgroup(bit, *filter.cgroup);
   if (!status.ok()) Forget(bit);
   return status;
+}
+
+void Tables::Announce() { __atomic_add_fetch(&memory_->generation, 1, __ATOMIC_RELEASE); }
+
+// What is asked for by nobody any more is forgotten only when something comes to a hook that has
+// had nothing: a packet that has still seen a bit must find what the bit asks for.
+void Tables::Join(unsigned hook_index, unsigned shape) {
+  fl_hook& hook = memory_->hook[hook_index];
+  Asking& asking = asking_[hook_index];
+  const bool first = asking.bits++ == 0;
+  asking.local_port += (shape & FL_ASKS_LOCAL_PORT) != 0 ? 1 : 0;
+  asking.peer_port += (shape & FL_ASKS_PEER_PORT) != 0 ? 1 : 0;
+  __atomic_store_n(&hook.asks, first ? shape : hook.asks | shape, __ATOMIC_RELEASE);
+  SetAllAsk(hook_index);
+}
+
+void Tables::Leave(unsigned hook_index, unsigned shape) {
+  Asking& asking = asking_[hook_index];
+  --asking.bits;
+  asking.local_port -= (shape & FL_ASKS_LOCAL_PORT) != 0 ? 1 : 0;
+  asking.peer_port -= (shape & FL_ASKS_PEER_PORT) != 0 ? 1 : 0;
+  SetAllAsk(hook_index);
+}
+
+void Tables::SetAllAsk(unsigned hook_index) {
+  const Asking& asking = asking_[hook_index];
+  const unsigned all = (asking.local_port == asking.bits ? FL_ASKS_LOCAL_PORT : 0u) |
+                       (asking.peer_port == asking.bits ? FL_ASKS_PEER_PORT : 0u);
+  __atomic_store_n(&memory_->hook[hook_index].all_ask, asking.bits == 0 ? 0 : all,
+                   __ATOMIC_RELEASE);
 }
 
 Status Tables::AddNetworks(unsigned bit, const Filter& filter) {
@@ -116,11 +148,17 @@ Status Tables::AddNetworks(unsigned bit, const Filter& filter) {
 Status Tables::SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr> excluded) {
   const auto found = filters_.find(bit);
   if (found == filters_.end()) return absl::OkStatus();
+  Status status = ChangePeers(bit, &found->second, std::move(peers), std::move(excluded));
+  Announce();
+  return status;
+}
+
+Status Tables::ChangePeers(unsigned bit, Filter* filter, std::vector<Cidr> peers,
+                           std::vector<Cidr> excluded) {
   peers = EachOnce(std::move(peers));
   excluded = EachOnce(std::move(excluded));
-  Filter& filter = found->second;
-  auto& in = filter.prefixes[FL_PEER];
-  auto& out = filter.excluded;
+  auto& in = filter->prefixes[FL_PEER];
+  auto& out = filter->excluded;
   const auto gone = Without(in, peers), no_longer_out = Without(out, excluded);
   // What is new is written down before it is told, so that Forget takes it back.
   const auto come = Without(peers, in), now_out = Without(excluded, out);
@@ -129,7 +167,10 @@ Status Tables::SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr>
   for (const Cidr& cidr : now_out) {
     FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kOut));
   }
-  if (!out.empty()) Assign(&memory_->excluding, bit, true);
+  if (!out.empty()) {
+    __atomic_or_fetch(&memory_->hook[filter->hook].asks, FL_ASKS_EXCLUDED, __ATOMIC_RELEASE);
+    Assign(&memory_->excluding, bit, true);
+  }
   for (const Cidr& cidr : come) FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kIn));
   for (const Cidr& cidr : no_longer_out) networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
   for (const Cidr& cidr : gone) networks_.Remove(bit, FL_PEER, cidr, Way::kIn);
@@ -144,6 +185,7 @@ void Tables::Clear(unsigned bit) {
   if (found == filters_.end()) return;
   Withdraw(bit, found->second);
   Forget(bit);
+  Announce();
 }
 
 void Tables::Forget(unsigned bit) {
@@ -156,6 +198,7 @@ void Tables::Forget(unsigned bit) {
   }
   for (const Cidr& cidr : filter.excluded) networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
   if (filter.cgroup) LeaveCgroup(bit, *filter.cgroup);
+  Leave(filter.hook, ShapeOf(filter));
   filters_.erase(found);
 }
 

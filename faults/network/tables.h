@@ -35,7 +35,7 @@ struct Filter {
   std::optional<Cgroup> cgroup;
 };
 
-// Which properties a filter asks for, bit by bit: rules of one kind of filter that share words of
+// Which properties a filter asks for, FL_ASKS_: rules of one kind of filter that share words of
 // the vectors are told in the summaries, others are not.
 unsigned ShapeOf(const Filter& filter);
 
@@ -74,6 +74,11 @@ class Tables {
     unsigned set = 0;
   };
 
+  // How many bits look at a hook, and how many of them ask for what.
+  struct Asking {
+    unsigned bits = 0, local_port = 0, peer_port = 0;
+  };
+
   // All but the bit at its hook.
   Status Prepare(unsigned bit, const Filter& filter);
   void Publish(unsigned bit, const Filter& filter);
@@ -81,6 +86,14 @@ class Tables {
   // All but that, of a bit that has been withdrawn.
   void Forget(unsigned bit);
   void SetIndependent(unsigned bit, const Filter& filter, bool on);
+  Status ChangePeers(unsigned bit, Filter* filter, std::vector<Cidr> peers,
+                     std::vector<Cidr> excluded);
+  // A filter of that shape comes to the hook, before it is published, or has gone from it.
+  void Join(unsigned hook_index, unsigned shape);
+  void Leave(unsigned hook_index, unsigned shape);
+  void SetAllAsk(unsigned hook_index);
+  // What the programs have remembered of connections is not true any more.
+  void Announce();
   Status AddNetworks(unsigned bit, const Filter& filter);
   Status JoinCgroup(unsigned bit, const Filter::Cgroup& cgroup);
   void LeaveCgroup(unsigned bit, const Filter::Cgroup& cgroup);
@@ -91,6 +104,7 @@ class Tables {
   std::array<PortSets, 2> ports_;  // by side
   NetworkSets networks_;
   std::map<unsigned, Filter> filters_;
+  std::array<Asking, FL_MAX_HOOKS> asking_{};
   std::map<uint64_t, Cgroup> cgroups_;   // by id
   std::array<unsigned, 64> on_level_{};  // how many cgroups are at each
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 namespace faultline::network {
 namespace {
 
@@ -21,7 +23,7 @@ class TablesTest : public testing::Test {
     return number == 0 ? none : chunks_[number / FL_SETS_PER_CHUNK][number % FL_SETS_PER_CHUNK];
   }
   // The first word of the rules that name the port.
-  uint64_t RulesOf(uint16_t port) const { return SetOf(port).word[0]; }
+  uint64_t RulesOf(uint16_t port) const { return SetOf(port).word[FL_TARGET_WORDS]; }
 
   std::unique_ptr<fl_tables> memory_ = std::make_unique<fl_tables>();
   std::vector<std::unique_ptr<fl_bits[]>> chunks_;
@@ -105,7 +107,7 @@ TEST_F(TablesTest, EveryRuleAndTargetHasItsBitAndItsPlaceInTheSummaries) {
   for (const unsigned rule : {0u, 255u, 256u, 4'095u}) {
     const fl_bits& ports = SetOf(static_cast<uint16_t>(1 + rule));
     EXPECT_EQ(ports.rules, uint64_t{1} << (rule / 64));
-    EXPECT_EQ(ports.word[rule / 64], uint64_t{1} << (rule % 64));
+    EXPECT_EQ(ports.word[FL_TARGET_WORDS + rule / 64], uint64_t{1} << (rule % 64));
     EXPECT_TRUE(Has(memory_->hook[rule % FL_MAX_HOOKS].bits[FL_EGRESS], RuleBit(rule)));
   }
   EXPECT_EQ(memory_->protocol[FL_PROTO_UDP].rules, ~uint64_t{0});
@@ -119,14 +121,49 @@ TEST_F(TablesTest, EveryRuleAndTargetHasItsBitAndItsPlaceInTheSummaries) {
   for (const fl_hook& hook : memory_->hook) EXPECT_TRUE(IsEmpty(hook.bits[FL_EGRESS]));
 }
 
+TEST_F(TablesTest, AHookAsksForWhatItsFiltersAskForAndForgetsItOnceNothingLooksThere) {
+  constexpr unsigned kHook = 3;
+  fl_hook& hook = memory_->hook[kHook];
+  Filter by_port = PortFilter({{80, 80}}), by_protocol;
+  by_port.hook = by_protocol.hook = kHook;
+  by_protocol.ingress = true;
+  by_protocol.protocols = {FL_PROTO_UDP};
+  ASSERT_TRUE(tables_.Set(RuleBit(0), by_port).ok());
+  EXPECT_EQ(hook.asks, unsigned{FL_ASKS_PEER_PORT});
+  EXPECT_EQ(hook.all_ask, unsigned{FL_ASKS_PEER_PORT});
+  ASSERT_TRUE(tables_.Set(TargetBit(0), by_protocol).ok());
+  EXPECT_EQ(hook.asks, unsigned{FL_ASKS_PEER_PORT | FL_ASKS_PROTOCOL});
+  EXPECT_EQ(hook.all_ask, 0u) << "the target does not care for ports";
+  tables_.Clear(TargetBit(0));
+  EXPECT_EQ(hook.all_ask, unsigned{FL_ASKS_PEER_PORT});
+  EXPECT_EQ(hook.asks, unsigned{FL_ASKS_PEER_PORT | FL_ASKS_PROTOCOL});
+  tables_.Clear(RuleBit(0));
+  EXPECT_EQ(hook.all_ask, 0u);
+  ASSERT_TRUE(tables_.Set(RuleBit(0), by_port).ok());
+  EXPECT_EQ(hook.asks, unsigned{FL_ASKS_PEER_PORT});
+}
+
+TEST_F(TablesTest, EveryChangeIsAnotherGeneration) {
+  const auto changes = [&](const std::function<void()>& change) {
+    const unsigned before = memory_->generation;
+    change();
+    return memory_->generation != before;
+  };
+  const Filter filter = PortFilter({{80, 80}});
+  EXPECT_TRUE(changes([&] { ASSERT_TRUE(tables_.Set(RuleBit(0), filter).ok()); }));
+  EXPECT_TRUE(changes([&] { ASSERT_TRUE(tables_.Replace(RuleBit(0), RuleBit(1), filter).ok()); }));
+  EXPECT_TRUE(changes([&] { ASSERT_TRUE(tables_.SetPeers(RuleBit(1), {}, {}).ok()); }));
+  EXPECT_TRUE(changes([&] { tables_.Clear(RuleBit(1)); }));
+}
+
 TEST_F(TablesTest, ARuleTakesThePlaceOfAnotherInOneWord) {
   ASSERT_TRUE(tables_.Set(RuleBit(70), PortFilter({{80, 80}})).ok());
   ASSERT_TRUE(tables_.Replace(RuleBit(70), RuleBit(71), PortFilter({{80, 81}})).ok());
   EXPECT_FALSE(tables_.IsSet(RuleBit(70)));
   EXPECT_TRUE(tables_.IsSet(RuleBit(71)));
-  EXPECT_EQ(memory_->hook[0].bits[FL_EGRESS].word[1], uint64_t{1} << 7);
-  EXPECT_EQ(SetOf(80).word[1], uint64_t{1} << 7);
-  EXPECT_EQ(SetOf(81).word[1], uint64_t{1} << 7);
+  EXPECT_EQ(memory_->hook[0].bits[FL_EGRESS].word[FL_TARGET_WORDS + 1], uint64_t{1} << 7);
+  EXPECT_EQ(SetOf(80).word[FL_TARGET_WORDS + 1], uint64_t{1} << 7);
+  EXPECT_EQ(SetOf(81).word[FL_TARGET_WORDS + 1], uint64_t{1} << 7);
 }
 
 }  // namespace

@@ -21,14 +21,6 @@ struct {
   __type(value, struct fl_handshake);
 } fl_handshakes SEC(".maps");
 
-/* What a packet told beside its turn. */
-struct fl_seen {
-  __u64 handshake_ns; /* 0: none */
-  __u64 rtt_ns;       /* the same */
-  __u32 event;        /* FL_EVENT_ */
-  __u32 retransmits;  /* segments that had been sent before */
-};
-
 static __always_inline void fl_asks_to_connect(struct fl_connection_key* key, struct fl_packet* p,
                                                struct fl_sight* sight) {
   struct fl_handshake fresh = {
@@ -40,10 +32,10 @@ static __always_inline void fl_asks_to_connect(struct fl_connection_key* key, st
 
 /* A packet with SYN or RST. Global: verified once, by itself. */
 __noinline int fl_see_handshake(struct fl_packet* p, struct fl_sight* sight, struct fl_seen* seen) {
-  struct fl_connection_key key = {};
+  struct fl_connection_key key;
   struct fl_handshake* asked;
   if (!p || !sight || !seen) return 0;
-  fl_key_of(p, sight->hook, &key);
+  key = fl_key_of(p);
   if ((p->tcp_flags & (FL_TCP_SYN | FL_TCP_ACK | FL_TCP_RST)) == FL_TCP_SYN) {
     if (sight->first) fl_asks_to_connect(&key, p, sight);
     return 0;

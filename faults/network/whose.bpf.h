@@ -35,9 +35,10 @@ __noinline __u32 fl_find_connection(struct fl_packet* p, __u32 ifindex) {
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   if (!t || !p || !ifindex) return FL_MAX_HOOKS;
   for (__u32 i = 0; i < FL_MAX_HOOKS; i++) {
-    struct fl_connection_key key = {};
+    struct fl_connection_key key;
     if (t->hook[i].ifindex != ifindex) continue;
-    fl_key_of(p, i, &key);
+    key = fl_key_of(p);
+    key.hook = i;
     if (bpf_map_lookup_elem(&fl_connections, &key)) return i;
   }
   return FL_MAX_HOOKS;
@@ -69,17 +70,23 @@ static __always_inline __u64 fl_ancestor_id(struct cgroup* group, int level) {
   return BPF_CORE_READ(ancestor, kn, id);
 }
 
-/* Finds what a packet at that hook belongs to, told by the socket, which may be 0, if by any. */
-static __always_inline void fl_match_socket(struct sock* sk, struct fl_tables* t,
-                                            struct fl_packet* p, struct fl_search* search,
-                                            struct fl_found* found) {
-  struct cgroup* group;
-  if (!fl_search(p, search)) return;
-  search->rules = 0; /* nothing is done to it any more */
-  group = sk && fl_has(search, &t->by_cgroup) ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup) : 0;
+/* The cgroups of a socket, which may be 0. */
+static __always_inline void fl_find_owners(struct sock* sk, struct fl_tables* t,
+                                           struct fl_inside* inside) {
+  struct cgroup* group = sk && t->cgroup_levels ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup) : 0;
   for (int level = 0; group && level < FL_CGROUP_LEVELS; level++)
-    if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), search);
-  fl_collect(search, p, found);
+    if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), inside);
+}
+
+/* Fills the targets, none yet, of a packet at that hook. */
+__noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __u32 hook,
+                               __u32 direction, struct fl_targets* targets) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_search place, *search = &place;
+  barrier_var(search);
+  if (!t || !p || !inside || !targets || !fl_begin_search(t, p, hook, direction, search)) return 0;
+  return fl_collect_targets(t, search, inside, targets);
 }
 
 /* As its packets are; 0 for what is neither IPv4 nor IPv6. Its port as it was asked for: the other

@@ -1,4 +1,5 @@
 // Which packets a filter lets a fault have, with real packets.
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 
 #include <cerrno>
@@ -245,12 +246,9 @@ TEST_F(FilterTest, HostsThatMoveTakeTheFaultWithThem) {
   ASSERT_TRUE(tables.Set(network::RuleBit(0), filter).ok());
   const auto holds = [prefixes, &sets](uint8_t third, uint8_t last) {
     fl_prefix_key key{};
-    key.prefix_bits = 8 + 128;
-    key.side = FL_PEER;
-    key.address[10] = key.address[11] = 0xff;
-    key.address[12] = 10;
-    key.address[13] = third;
-    key.address[15] = last;
+    key.prefix_bits = FL_PREFIX_BITS(32);
+    key.of = FL_PREFIX_OF(FL_PEER, true);
+    key.address[0] = htonl(10u << 24 | uint32_t{third} << 16 | last);
     fl_covering covering{};
     return bpf_map_lookup_elem(prefixes, &key, &covering) == 0 && covering.in != 0 &&
            network::Has(sets[covering.in], network::RuleBit(0));

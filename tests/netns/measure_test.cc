@@ -1,4 +1,6 @@
 // Request-to-response times, and what is called not measurable.
+#include <map>
+
 #include "base/histogram.h"
 #include "netns/traffic.h"
 
@@ -120,6 +122,45 @@ TEST_F(MeasureTest, AConnectionOlderThanTheTargetIsMeasuredFromItsSecondTurn) {
   Ask(client, 3);
   EXPECT_EQ(Measured(&sample_).count(), 2u);
   EXPECT_EQ(sample_.not_measurable(), 0u);
+}
+
+// The programs remember whose a connection is.
+TEST_F(MeasureTest, AKnownConnectionBelongsToWhoeverItIsNow) {
+  const auto mine = ServerTarget({kPort}), elsewhere = ServerTarget({kPort + 1});
+  auto other = mine;
+  other.set_target_id("other");
+  const auto counted = [&](Client& client, const std::vector<chaos::v1::Target>& targets) {
+    for (const Status& status : driver_->SetTargets(targets)) EXPECT_TRUE(status.ok()) << status;
+    Ask(client);
+    std::vector<chaos::v1::TargetSample> samples;
+    driver_->ReadSamples(&samples);
+    std::map<std::string, uint64_t> times;
+    for (const auto& sample : samples) {
+      Histogram histogram;
+      EXPECT_TRUE(histogram.Merge(sample.latency()).ok());
+      if (sample.packets() != 0) times[sample.target_id()] = histogram.count();
+    }
+    return times;
+  };
+  using Times = std::map<std::string, uint64_t>;
+  for (const auto protocol : {Protocol::kTcp, Protocol::kUdp}) {
+    Client client(*network_, protocol, Network::kServer4, kPort);
+    // A connection that is older than its target is measured from its second turn.
+    const auto first = counted(client, {mine});
+    EXPECT_GE(first.at(mine.target_id()), kRequests - 1u);
+    EXPECT_EQ(counted(client, {mine}), (Times{{mine.target_id(), kRequests}}));
+    EXPECT_EQ(counted(client, {other}), (Times{{"other", kRequests}}));
+    EXPECT_EQ(counted(client, {mine, other}),
+              (Times{{mine.target_id(), kRequests}, {"other", kRequests}}));
+    EXPECT_EQ(counted(client, {elsewhere}), Times{});
+    EXPECT_EQ(counted(client, {mine}).count(mine.target_id()), 1u);
+    Arm(Latency(100));
+    const auto delayed = client.RoundTrip();
+    ASSERT_TRUE(delayed.has_value());
+    EXPECT_GE(delayed->count(), 98);
+    Disarm();
+    EXPECT_TRUE(client.AnswersBefore(98));
+  }
 }
 
 TEST_F(MeasureTest, OtherPortsAreNotCountedForATargetWithPorts) {
