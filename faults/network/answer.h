@@ -25,7 +25,7 @@ enum class Way { kOnward, kBack };
 // A frame to be answered.
 class Original {
  public:
-  // `frame` as Rebuild made it, on its way in `direction`; outlives this. None for what
+  // `frame` as it goes back, on its way in `direction`; outlives this. None for what
   // FindTransport refuses, and for what has no transport header of its own.
   static std::optional<Original> Read(std::span<const uint8_t> frame, unsigned direction);
 

@@ -1,6 +1,8 @@
 // Networks as parameters name them.
 #include <arpa/inet.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <string>
 
@@ -23,6 +25,14 @@ StatusOr<Cidr> ParseCidr(std::string_view text) {
     const std::string_view digits = text.substr(slash + 1);
     const auto [end, error] = std::from_chars(digits.begin(), digits.end(), bits);
     if (error != std::errc() || end != digits.end() || bits > address_bits) return wrong;
+  }
+  // An IPv4 network in IPv6's clothes (::ffff:a.b.c.d) is that network: packets are IPv4's.
+  constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (cidr.ipv6 && bits >= 8 * kMapped.size() &&
+      std::equal(kMapped.begin(), kMapped.end(), cidr.address.begin())) {
+    cidr.ipv6 = false;
+    std::copy_n(cidr.address.begin() + kMapped.size(), 4, cidr.address.begin());
+    bits -= 8 * kMapped.size();
   }
   cidr.prefix_bits = static_cast<uint8_t>(bits);
   for (unsigned bit = bits; bit < 128; ++bit) {

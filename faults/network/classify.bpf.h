@@ -123,6 +123,7 @@ __noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 ho
   if (!knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
     return 1;
   fl_collect_rules(t, search, found);
+  found->ruled = found->loses || found->prefix.rule_count;
   found->serves = fl_collect_targets(t, search, &found->inside, &found->targets);
   return 0;
 }

@@ -19,7 +19,7 @@ class Corrupter {
   Corrupter(Chance chance, unsigned bits, Part part, bool repair)
       : chance_(chance), bits_(bits), part_(part), repair_(repair) {}
 
-  // `frame` as Rebuild made it. Whether bits flipped: not of one that was not chosen, has not the
+  // `frame` is as it goes back. Whether bits flipped: not of one that was not chosen, has not the
   // part, or has a checksum that somebody has yet to complete.
   bool Corrupt(std::span<uint8_t> frame);
 

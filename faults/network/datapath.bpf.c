@@ -63,7 +63,8 @@ __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_
 __noinline int fl_recall(struct __sk_buff* skb, struct fl_packet* p, __u32 direction) {
   struct fl_seen seen = {};
   struct fl_sight sight = {.direction = direction & 1, .first = 1, .passes = 1};
-  __u32 zero = 0, target;
+  __u32 zero = 0;
+  int target;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_connection_key key;
   struct fl_connection* c;
@@ -71,13 +72,13 @@ __noinline int fl_recall(struct __sk_buff* skb, struct fl_packet* p, __u32 direc
   key = fl_key_of(p);
   c = bpf_map_lookup_elem(&fl_connections, &key);
   if (!c) return 0;
-  target = c->target[direction & 1];
-  if (!target || c->generation[direction & 1] != *(volatile __u32*)&t->generation) return 0;
+  target = fl_whose(t, c, direction);
+  if (target < 0) return 0;
   sight.now_ns = bpf_ktime_get_boot_ns();
   sight.netns = t->hook[p->hook & (FL_MAX_HOOKS - 1)].netns;
   fl_take_turn(skb, p, &sight, c, &seen);
   fl_see(skb, p, &sight, &seen);
-  fl_count(target - 1, skb->len, &seen);
+  fl_count(target, skb->len, &seen);
   return 1;
 }
 

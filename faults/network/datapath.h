@@ -136,7 +136,8 @@ struct fl_fq_epoch {
 };
 
 /* One element, memory-mapped. user space writes it while packets pass: a rule's or a target's bit
- * in hook.bits is set last and cleared first, so nothing half-written is ever obeyed. */
+ * in hook.bits is set last and cleared first, so nothing half-written is ever obeyed. Connections
+ * of which the programs remember whose they are follow with the next generation. */
 struct fl_tables {
   struct fl_hook hook[FL_MAX_HOOKS];
   struct fl_bits protocol[FL_PROTOS];
@@ -235,7 +236,8 @@ struct fl_lease {
   __u64 control_until_ns;
 };
 
-/* A connection that is measured. */
+/* A connection that is measured. With a value of 40 bytes an element of the kernel's hash table is
+ * two cache lines, of which one is written. */
 struct fl_connection_key {
   __u32 address[2][4]; /* by side, network order; IPv4 as ::ffff:a.b.c.d */
   __u16 local_port;
@@ -258,22 +260,20 @@ struct fl_connection {
   __u64 request_ns;  /* when the outstanding request was first seen */
   __u32 request_end; /* TCP: sequence number after the newest request payload */
   __u32 answer_end;  /* TCP: the same for answers */
-  /* By direction: the one target that its packets belong to, with 1 added, and no rule; 0: not so,
+  /* By direction, FL_WHOSE: the one target that its packets belong to, and to no rule; 0: not so,
    * or not known. True as long as fl_tables::generation is that. */
-  __u32 generation[2];
-  __u16 target[2];
+  __u64 whose[2];
   __u8 role;
   __u8 turn;
   __u8 reason;         /* not 0: not measurable */
   __u8 request_pushed; /* the newest request segment carried PSH */
   __u8 request_end_known;
   __u8 answer_end_known;
-  __u8 started; /* the first request was looked at */
-  __u8 asking;  /* not measurable connections: the newest payload was a request */
-  __u8 pushed;  /* segments that the target has pushed out, modulo 256 */
-  /* With them an element of the kernel's hash table is two cache lines, of which one is written. */
-  __u8 unused[3];
+  __u8 started : 1; /* the first request was looked at */
+  __u8 asking : 1;  /* not measurable connections: the newest payload was a request */
+  __u8 pushed;      /* segments that the target has pushed out, modulo 256 */
 };
+#define FL_WHOSE(generation, target) ((__u64)(generation) << 16 | ((target) + 1))
 
 /* Stands before each frame on its way to the lane. */
 struct fl_lane_prefix {

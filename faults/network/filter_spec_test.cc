@@ -158,5 +158,12 @@ TEST(ParseCidr, ClearsTheBitsBeyondThePrefix) {
   EXPECT_EQ(v6->address[15], 1);
 }
 
+TEST(ParseCidr, AMappedIpv4NetworkIsThatNetwork) {
+  EXPECT_EQ(*ParseCidr("::ffff:10.1.2.3/104"), *ParseCidr("10.0.0.0/8"));
+  EXPECT_EQ(*ParseCidr("::ffff:10.1.2.3"), *ParseCidr("10.1.2.3"));
+  EXPECT_TRUE(ParseCidr("::ffff:0:0/95")->ipv6);
+  EXPECT_TRUE(ParseCidr("::/0")->ipv6);
+}
+
 }  // namespace
 }  // namespace faultline::network

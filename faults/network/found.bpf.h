@@ -21,6 +21,7 @@ struct fl_found {
   __u16 lose[FL_MAX_RULES_PER_PACKET];
   __u8 loses : 5;          /* how many these are */
   __u8 serves : 1;         /* the local port is one that a target serves on */
+  __u8 ruled : 1;          /* there are rules, whatever they say when they are asked */
   struct fl_inside inside; /* the caller's, as the next */
   __u32 generation;        /* of the tables, before they were looked at */
 };
@@ -92,8 +93,12 @@ __noinline __u64 fl_word_inside(struct fl_inside* inside, __u32 index) {
 static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_search* search,
                                         struct fl_inside* inside, __u32 index) {
   __u64 word = *(volatile __u64*)&search->hook->word[index], elsewhere;
-  /* Only now: what a bit asks for is said before the bit is set. */
-  __u32 asks = *(volatile __u32*)&search->at->asks;
+  __u32 asks;
+  __u64 none = word;
+  /* Only now: what a bit asks for is said before the bit is set. Processors whose loads overtake
+   * one another need the address to depend on the word. */
+  asm volatile("%0 &= 0" : "+r"(none));
+  asks = *(volatile __u32*)((void*)&search->at->asks + none);
   /* Hidden from the compiler, which would keep the place of each vector on the stack. */
   barrier_var(t);
   if (asks & FL_ASKS_PROTOCOL) word &= search->protocol->word[index];

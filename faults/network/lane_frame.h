@@ -54,7 +54,7 @@ void WriteReturnHead(const uint8_t* from, const fl_lane_prefix& prefix, uint8_t*
 // place of the tag that led there.
 void SetReturnTag(const fl_lane_prefix& prefix, uint8_t* frame);
 
-// Bytes that a frame, as Rebuild made it, has on a wire: without the return tag, with the headers
+// Bytes that a frame, as it goes back, has on a wire: without the return tag, with the headers
 // that each segment of a train will have.
 size_t WireBytes(std::span<const uint8_t> frame);
 

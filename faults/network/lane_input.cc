@@ -15,12 +15,15 @@ constexpr size_t kBodyBytes = LaneInput::kRoomBytes - kReturnHeadBytes;
 }  // namespace
 
 LaneInput::LaneInput()
-    : room_(MakeRoom()), more_(kMoreBytes), linear_(kPrefixedHeadBytes + kBodyBytes + kMoreBytes) {}
+    : room_(MakeRoom()),
+      more_(std::make_unique_for_overwrite<uint8_t[]>(kMoreBytes)),
+      linear_(std::make_unique_for_overwrite<uint8_t[]>(kPrefixedHeadBytes + kBodyBytes +
+                                                        kMoreBytes)) {}
 
 ssize_t LaneInput::Read(int fd) {
   const std::array<iovec, 3> places = {iovec{head_.data(), head_.size()},
                                        iovec{room_.get() + kReturnHeadBytes, kBodyBytes},
-                                       iovec{more_.data(), more_.size()}};
+                                       iovec{more_.get(), kMoreBytes}};
   const ssize_t got = readv(fd, places.data(), static_cast<int>(places.size()));
   size_bytes_ = got > 0 ? static_cast<size_t>(got) : 0;
   return got;
@@ -42,8 +45,8 @@ ReturnFrame LaneInput::Take(const fl_lane_prefix& prefix) {
   }
   const size_t body = size_bytes_ - head_.size();
   if (prefix.tagged != 0 || body > kBodyBytes || body < kBodyBytes / 2) {
-    Gather(linear_.data());
-    return Rebuild(linear_.data(), size_bytes_, prefix);
+    Gather(linear_.get());
+    return Rebuild(linear_.get(), size_bytes_, prefix);
   }
   WriteReturnHead(head_.data(), prefix, room_.get());
   frame.bytes = std::exchange(room_, MakeRoom());
@@ -70,7 +73,7 @@ void LaneInput::Gather(uint8_t* to) const {
   const size_t body = std::min(size_bytes_ - head, kBodyBytes);
   std::memcpy(to, head_.data(), head);
   std::memcpy(to + head, room_.get() + kReturnHeadBytes, body);
-  std::memcpy(to + head + body, more_.data(), size_bytes_ - head - body);
+  std::memcpy(to + head + body, more_.get(), size_bytes_ - head - body);
 }
 
 }  // namespace faultline::network

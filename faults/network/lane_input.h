@@ -49,7 +49,7 @@ class LaneInput {
   // A frame's beginning, what follows, and what does not fit in there.
   std::array<uint8_t, kPrefixedHeadBytes> head_;
   std::unique_ptr<uint8_t[]> room_;
-  std::vector<uint8_t> more_, linear_;
+  std::unique_ptr<uint8_t[]> more_, linear_;
 };
 
 }  // namespace faultline::network

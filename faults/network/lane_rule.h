@@ -46,7 +46,7 @@ using LaneRule = std::variant<RateLimit, Duplicator, Corrupter, HoldBack, DelayM
 struct Passing {
   uint64_t at_ns = 0;  // when it comes to this rule: its arrival plus the delays before
   unsigned direction = 0;
-  std::span<uint8_t> bytes;  // as Rebuild made them
+  std::span<uint8_t> bytes;  // as it goes back
 };
 
 // What one rule makes of it.

@@ -9,6 +9,14 @@
 
 #define FL_FIRST_EPHEMERAL_PORT 32768
 
+/* Whether a processor's loads are seen in the order of the program: what is read after the tables'
+ * generation is then not older. */
+#ifdef __TARGET_ARCH_x86
+#define FL_LOADS_KEEP_ORDER 1
+#else
+#define FL_LOADS_KEEP_ORDER 0
+#endif
+
 /* The smoothed round-trip time changes slowly: it is noted with the first of 256 segments that a
  * connection pushes out, and with one in so many of the rest. */
 #define FL_RTT_FIRST 8
@@ -170,14 +178,22 @@ static __always_inline int fl_take_turn(struct __sk_buff* skb, struct fl_packet*
 static __always_inline void fl_remember(struct fl_found* found, __u32 asks, struct fl_sight* sight,
                                         struct fl_connection* c) {
   __u64 words = found->targets.words, word;
-  __u32 direction = sight->direction & 1, index;
-  if (found->loses || found->prefix.rule_count || asks & FL_ASKS_CGROUP) return;
-  if (!sight->first || words & (words - 1)) return;
+  __u32 index;
+  if (!FL_LOADS_KEEP_ORDER || found->ruled || !sight->first || asks & FL_ASKS_CGROUP) return;
+  if (words & (words - 1)) return;
   index = fl_lowest_bit(words) & (FL_TARGET_WORDS - 1);
   word = found->targets.word[index];
   if (!word || word & (word - 1)) return;
-  c->target[direction] = index * 64 + fl_lowest_bit(word) + 1;
-  c->generation[direction] = found->generation;
+  *(volatile __u64*)&c->whose[sight->direction & 1] =
+      FL_WHOSE(found->generation, index * 64 + fl_lowest_bit(word));
+}
+
+/* The target that fl_remember has noted for that direction; -1: none, or not any more. */
+static __always_inline int fl_whose(struct fl_tables* t, struct fl_connection* c, __u32 direction) {
+  __u64 whose = *(volatile __u64*)&c->whose[direction & 1];
+  __u32 target = (whose & 0xffff) - 1;
+  if (!whose || whose >> 16 != *(volatile __u32*)&t->generation) return -1;
+  return target & (FL_MAX_TARGETS - 1);
 }
 
 /* Of fl_measure: the packet's connection must begin first. */

@@ -159,25 +159,31 @@ Status Tables::ChangePeers(unsigned bit, Filter* filter, std::vector<Cidr> peers
   excluded = EachOnce(std::move(excluded));
   auto& in = filter->prefixes[FL_PEER];
   auto& out = filter->excluded;
-  const auto gone = Without(in, peers), no_longer_out = Without(out, excluded);
-  // What is new is written down before it is told, so that Forget takes it back.
   const auto come = Without(peers, in), now_out = Without(excluded, out);
-  in.insert(in.end(), come.begin(), come.end());
-  out.insert(out.end(), now_out.begin(), now_out.end());
+  Status status = absl::OkStatus();
   for (const Cidr& cidr : now_out) {
-    FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kOut));
+    if (status.ok()) status = networks_.Add(bit, FL_PEER, cidr, Way::kOut);
   }
-  if (!out.empty()) {
+  if (!out.empty() || !now_out.empty()) {
     __atomic_or_fetch(&memory_->hook[filter->hook].asks, FL_ASKS_EXCLUDED, __ATOMIC_RELEASE);
     Assign(&memory_->excluding, bit, true);
   }
-  for (const Cidr& cidr : come) FL_RETURN_IF_ERROR(networks_.Add(bit, FL_PEER, cidr, Way::kIn));
-  for (const Cidr& cidr : no_longer_out) networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
-  for (const Cidr& cidr : gone) networks_.Remove(bit, FL_PEER, cidr, Way::kIn);
-  in = std::move(peers);
-  out = std::move(excluded);
+  for (const Cidr& cidr : come) {
+    if (status.ok()) status = networks_.Add(bit, FL_PEER, cidr, Way::kIn);
+  }
+  // All that is new goes again when there is no room for all of it.
+  for (const Cidr& cidr : status.ok() ? Without(out, excluded) : now_out) {
+    networks_.Remove(bit, FL_PEER, cidr, Way::kOut);
+  }
+  for (const Cidr& cidr : status.ok() ? Without(in, peers) : come) {
+    networks_.Remove(bit, FL_PEER, cidr, Way::kIn);
+  }
+  if (status.ok()) {
+    in = std::move(peers);
+    out = std::move(excluded);
+  }
   Assign(&memory_->excluding, bit, !out.empty());
-  return absl::OkStatus();
+  return status;
 }
 
 void Tables::Clear(unsigned bit) {

@@ -40,8 +40,9 @@ struct Filter {
 unsigned ShapeOf(const Filter& filter);
 
 // One thread. Writes to memory that the kernel reads at the same time: a bit begins to match, or
-// ceases to, with one store, after (before) all else that concerns it. The work for a bit does not
-// grow with the others, but for prefixes that its own cover.
+// ceases to, with one store, after (before) all else that concerns it; connections that the
+// programs remember as no rule's follow with the next generation, before the call returns. The work
+// for a bit does not grow with the others, but for prefixes that its own cover.
 class Tables {
  public:
   // `memory` is the mapped element of fl_tables; the descriptors are the maps fl_prefixes and

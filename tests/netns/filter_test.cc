@@ -1,12 +1,7 @@
 // Which packets a filter lets a fault have, with real packets.
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-
 #include <cerrno>
 #include <set>
 
-#include "faults/network/kernel.h"
-#include "faults/network/named_peers.h"
 #include "netns/filter_fixture.h"
 
 namespace faultline::netns_test {
@@ -220,49 +215,6 @@ TEST_F(FilterTest, HostsAreTheirAddressesOnceTheyAreResolved) {
   ASSERT_TRUE(armed.ok()) << armed;
   EXPECT_FALSE(Answers(Protocol::kUdp));
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
-}
-
-TEST_F(FilterTest, HostsThatMoveTakeTheFaultWithThem) {
-  std::atomic<const char*> address = "10.0.0.1";
-  network::HostNames names(
-      [&address](const std::string&) -> StatusOr<std::vector<network::Cidr>> {
-        return std::vector<network::Cidr>{*network::ParseCidr(address.load())};
-      },
-      1ms);
-  const auto kernel = network::Kernel::Load();
-  ASSERT_TRUE(kernel.ok()) << kernel.status();
-  const int prefixes = (*kernel)->map_fd("fl_prefixes");
-  fl_bits* sets = nullptr;
-  network::Tables tables((*kernel)->tables(), prefixes, (*kernel)->map_fd("fl_cgroups"),
-                         [&](unsigned chunk) -> StatusOr<fl_bits*> {
-                           FL_ASSIGN_OR_RETURN(sets, (*kernel)->AddSets(chunk));
-                           return sets;
-                         });
-  network::Filter filter;
-  filter.egress = true;
-  filter.prefixes[FL_PEER].push_back(*network::ParseCidr("10.1.0.0/16"));
-  network::NamedPeers peers(filter, {{"db"}, {}});
-  while (!peers.Fill(&names, &filter).ok()) std::this_thread::sleep_for(1ms);
-  ASSERT_TRUE(tables.Set(network::RuleBit(0), filter).ok());
-  const auto holds = [prefixes, &sets](uint8_t third, uint8_t last) {
-    fl_prefix_key key{};
-    key.prefix_bits = FL_PREFIX_BITS(32);
-    key.of = FL_PREFIX_OF(FL_PEER, true);
-    key.address[0] = htonl(10u << 24 | uint32_t{third} << 16 | last);
-    fl_covering covering{};
-    return bpf_map_lookup_elem(prefixes, &key, &covering) == 0 && covering.in != 0 &&
-           network::Has(sets[covering.in], network::RuleBit(0));
-  };
-  EXPECT_TRUE(holds(0, 1));
-  EXPECT_TRUE(holds(1, 7));
-  address = "10.0.0.2";
-  for (int i = 0; i < 1000 && !holds(0, 2); ++i) {
-    peers.Follow(&names, &tables, network::RuleBit(0));
-    std::this_thread::sleep_for(5ms);
-  }
-  EXPECT_TRUE(holds(0, 2));
-  EXPECT_FALSE(holds(0, 1));
-  EXPECT_TRUE(holds(1, 7));
 }
 
 }  // namespace

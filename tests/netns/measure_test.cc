@@ -163,6 +163,28 @@ TEST_F(MeasureTest, AKnownConnectionBelongsToWhoeverItIsNow) {
   }
 }
 
+TEST_F(MeasureTest, AKnownConnectionMeetsARuleThatLeftItsFirstPacketsAlone) {
+  SetTarget(ServerTarget({kPort}));
+  for (const auto protocol : {Protocol::kTcp, Protocol::kUdp}) {
+    Client client(*network_, protocol, Network::kServer4, kPort);
+    Ask(client);
+    auto latency = Latency(300);
+    latency.mutable_filter()->set_payload_prefix("late");
+    Arm(latency);
+    for (int i = 0; i < 3; ++i) {
+      const auto sent = std::chrono::steady_clock::now();
+      client.Send("soon");
+      EXPECT_EQ(client.Receive(4), "soon");
+      const auto answered = std::chrono::steady_clock::now();
+      client.Send("late");
+      EXPECT_EQ(client.Receive(4), "late");
+      EXPECT_GE(std::chrono::steady_clock::now() - answered, 298ms);
+      EXPECT_LT(answered - sent, 298ms);
+    }
+    Disarm();
+  }
+}
+
 TEST_F(MeasureTest, OtherPortsAreNotCountedForATargetWithPorts) {
   SetTarget(ServerTarget({kPort + 1}));
   Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
