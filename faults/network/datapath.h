@@ -236,45 +236,6 @@ struct fl_lease {
   __u64 control_until_ns;
 };
 
-/* A connection that is measured. With a value of 40 bytes an element of the kernel's hash table is
- * two cache lines, of which one is written. */
-struct fl_connection_key {
-  __u32 address[2][4]; /* by side, network order; IPv4 as ::ffff:a.b.c.d */
-  __u16 local_port;
-  __u16 peer_port;
-  __u8 protocol;
-  __u8 reserved;
-  __u16 hook;
-} __attribute__((aligned(8)));
-
-#define FL_ROLE_UNKNOWN 0
-#define FL_ROLE_SERVER 1
-#define FL_ROLE_CLIENT 2
-
-/* What the next payload means. */
-#define FL_TURN_UNSURE 0  /* the beginning was not seen: wait for an answer's payload first */
-#define FL_TURN_IDLE 1    /* no request outstanding */
-#define FL_TURN_WAITING 2 /* a request is outstanding, none of its answer was seen */
-
-struct fl_connection {
-  __u64 request_ns;  /* when the outstanding request was first seen */
-  __u32 request_end; /* TCP: sequence number after the newest request payload */
-  __u32 answer_end;  /* TCP: the same for answers */
-  /* By direction, FL_WHOSE: the one target that its packets belong to, and to no rule; 0: not so,
-   * or not known. True as long as fl_tables::generation is that. */
-  __u64 whose[2];
-  __u8 role;
-  __u8 turn;
-  __u8 reason;         /* not 0: not measurable */
-  __u8 request_pushed; /* the newest request segment carried PSH */
-  __u8 request_end_known;
-  __u8 answer_end_known;
-  __u8 started : 1; /* the first request was looked at */
-  __u8 asking : 1;  /* not measurable connections: the newest payload was a request */
-  __u8 pushed;      /* segments that the target has pushed out, modulo 256 */
-};
-#define FL_WHOSE(generation, target) ((__u64)(generation) << 16 | ((target) + 1))
-
 /* Stands before each frame on its way to the lane. */
 struct fl_lane_prefix {
   __u64 t0_ns; /* CLOCK_BOOTTIME, when the packet met the program */

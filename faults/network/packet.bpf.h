@@ -37,14 +37,6 @@ struct fl_packet {
   __u8 shielded : 1; /* only rules that say so may touch it: the caller's */
 } __attribute__((aligned(8)));
 
-/* Of a packet with ports. On the stack: older verifiers want keys there. */
-static __always_inline struct fl_connection_key fl_key_of(struct fl_packet* p) {
-  _Static_assert(__builtin_offsetof(struct fl_packet, hook) ==
-                     __builtin_offsetof(struct fl_connection_key, hook),
-                 "a packet begins with its connection's key");
-  return *(struct fl_connection_key*)p;
-}
-
 static __always_inline int fl_is_ipv4(__u32* address) {
   return address[2] == bpf_htonl(0xffff) && !address[0] && !address[1];
 }

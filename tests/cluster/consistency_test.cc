@@ -33,15 +33,10 @@ uint64_t Seed() {
 
 // An answer that says for sure that nothing was done.
 bool IsRefusal(const grpc::Status& status) {
-  switch (status.error_code()) {
-    case grpc::StatusCode::FAILED_PRECONDITION:
-    case grpc::StatusCode::NOT_FOUND:
-    case grpc::StatusCode::INVALID_ARGUMENT:
-    case grpc::StatusCode::ALREADY_EXISTS:
-      return true;
-    default:
-      return false;
-  }
+  using enum grpc::StatusCode;
+  const auto code = status.error_code();
+  return code == FAILED_PRECONDITION || code == NOT_FOUND || code == INVALID_ARGUMENT ||
+         code == ALREADY_EXISTS;
 }
 
 // What all clients know: experiments whose start was answered.
