@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "control/selector.h"
 #include "server/metric_history.h"
+#include "server/report_summary.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -69,12 +70,14 @@ Ids WithHistory(const Parts& parts, const SubscribeToMetricsRequest& request) {
   return ended;
 }
 
-// Whether the report stands there by now, or will not.
+// Whether the whole report stands there by now, or will not: each node records its part, the leader
+// the events.
 bool IsDecided(const control::v1::ExperimentRecord& record) {
   const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
   constexpr auto kReportWithinMs = static_cast<int64_t>(kReportWithinNs / kNanosPerMilli);
-  return record.has_report() ||
-         now_ms > control::ToUnixMs(record.experiment().ended_at()) + kReportWithinMs;
+  const bool whole =
+      record.report().events_size() > 0 && UnmeasuredTargets(record.report()).empty();
+  return whole || now_ms > control::ToUnixMs(record.experiment().ended_at()) + kReportWithinMs;
 }
 
 History HistoryOfAll(const Parts& parts, const Ids& ids) {

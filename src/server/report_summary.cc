@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 
 #include "base/clock.h"
@@ -243,18 +244,18 @@ void AddTrafficEvents(Report* report) {
                    });
 }
 
-void AddUnmeasured(Report* report) {
+}  // namespace
+
+std::vector<std::string> UnmeasuredTargets(const Report& report) {
   std::set<std::string> measured, active;
-  for (const auto& target : report->targets()) measured.insert(target.target_id());
-  for (const auto& event : report->events()) {
+  for (const auto& target : report.targets()) measured.insert(target.target_id());
+  for (const auto& event : report.events()) {
     if (event.what() == "active") active.insert(event.target_id());
   }
-  for (const std::string& target : active) {
-    if (!measured.contains(target)) report->add_unmeasured_targets(target);
-  }
+  std::vector<std::string> unmeasured;
+  std::ranges::set_difference(active, measured, std::back_inserter(unmeasured));
+  return unmeasured;
 }
-
-}  // namespace
 
 void Summarize(bool keep_histograms, Report* report) {
   AddTrafficEvents(report);
@@ -271,7 +272,9 @@ void Summarize(bool keep_histograms, Report* report) {
     SummarizePhase(keep_histograms, phase);
   }
   AddParameters(report);
-  AddUnmeasured(report);
+  for (std::string& target : UnmeasuredTargets(*report)) {
+    report->add_unmeasured_targets(std::move(target));
+  }
 }
 
 }  // namespace faultline::server

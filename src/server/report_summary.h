@@ -2,9 +2,15 @@
 // each parameter asked for against what was measured. Pure.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "chaos/v1/report.pb.h"
 
 namespace faultline::server {
+
+// Targets whose fault was active, as the events say, and of which no measurement has come.
+std::vector<std::string> UnmeasuredTargets(const chaos::v1::Report& report);
 
 // Fills in all that report.proto says is made when a report is read; `report.experiment` is set.
 // Without `keep_histograms` the histograms are taken out afterwards.
