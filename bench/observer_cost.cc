@@ -21,7 +21,7 @@ using netns_test::Network;
 using netns_test::RunAnyhow;
 
 constexpr double kGoalRatio = 0.97;
-constexpr int kRounds = 120;
+constexpr int kRounds = 240;
 constexpr std::chrono::milliseconds kReadEvery{100};
 constexpr const char* kRequests = "20000";
 
@@ -29,6 +29,14 @@ double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
                    values.end());
   return values[values.size() / 2];
+}
+
+// Of the middle half: outliers do not count, and all the rest does.
+double MiddleMean(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto quarter = static_cast<long>(values.size() / 4);
+  const auto begin = values.begin() + quarter, end = values.end() - quarter;
+  return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
 }
 
 class Host : public netns_test::DriverTest {
@@ -58,7 +66,7 @@ class Host : public netns_test::DriverTest {
     if (Median(without) <= 0 || measured_ == 0) {
       report.Fail("redis-benchmark measured nothing, or the driver did not");
     } else {
-      report.AtLeast("throughput_ratio", Median(ratios), "", kGoalRatio);
+      report.AtLeast("throughput_ratio", MiddleMean(ratios), "", kGoalRatio);
       report.Beside("requests_per_second", Median(with), "1/s", "not measured", Median(without));
     }
     StopRedis(directory);
