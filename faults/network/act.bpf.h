@@ -53,11 +53,10 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
   return 0;
 }
 
-/* Asks every rule that the packet matched at that hook, action by action. Returns 1 when one of
+/* Asks every rule that the packet matched, action by action. Returns 1 when one of
  * them loses it; else the prefix lists those of the lane that take it. Global: with a stack of its
  * own. */
-__noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p,
-                      __u32 hook) {
+__noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p) {
   __u32 zero = 0, candidates;
   __u64 now;
   struct fl_lease* lease = bpf_map_lookup_elem(&fl_lease, &zero);
@@ -67,7 +66,7 @@ __noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_p
   candidates = found->prefix.rule_count;
   found->prefix.rule_count = 0;
   if (!lease || !t || !p) return 0;
-  p->shielded = fl_is_protected(t, hook, p);
+  p->shielded = fl_is_protected(t, p);
   now = found->prefix.t0_ns;
   leases_hold = now < *(volatile __u64*)&lease->heartbeat_until_ns &&
                 now < *(volatile __u64*)&lease->control_until_ns;

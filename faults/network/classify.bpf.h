@@ -35,17 +35,14 @@ static __always_inline int fl_search_port(struct fl_tables* t, __u8 side, __u32 
   return 1;
 }
 
-static __always_inline void fl_name_address(__u32* address, __u8 side, struct fl_prefix_key* key) {
+static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, __u8 side,
+                                                          struct fl_prefix_key* key) {
+  __u32* address = p->address[side];
   int is_ipv4 = fl_is_ipv4(address);
   key->of = FL_PREFIX_OF(side, is_ipv4);
   key->prefix_bits = FL_PREFIX_BITS(is_ipv4 ? 32 : 128);
   for (int i = 0; i < 4; i++) key->address[i] = address[i];
   if (is_ipv4) key->address[0] = address[3];
-}
-
-static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, __u8 side,
-                                                          struct fl_prefix_key* key) {
-  fl_name_address(p->address[side], side, key);
   return bpf_map_lookup_elem(&fl_prefixes, key);
 }
 
@@ -70,12 +67,12 @@ static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_pa
 }
 
 /* Begins a search by what the packet itself says; returns 0 when there is nothing to find. */
-static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p, __u32 hook,
+static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p,
                                            __u32 direction, struct fl_search* search) {
   struct fl_bits* none = fl_set(0);
   __u32 asks;
   if (!none) return 0;
-  search->at = &t->hook[hook & (FL_MAX_HOOKS - 1)];
+  search->at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
   search->hook = &search->at->bits[direction & 1];
   search->protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
   search->port[FL_LOCAL] = search->port[FL_PEER] = none;
@@ -111,15 +108,15 @@ __noinline int fl_find_senders(struct __sk_buff* skb, struct fl_inside* inside) 
   return 0;
 }
 
-/* Fills `found`, whose cgroups alone may be there, of a packet at that hook. Result: not 0 when
+/* Fills `found`, whose cgroups alone may be there, of a packet. Result: not 0 when
  * nothing was filled, because its cgroups must be known, and `knows_cgroups` is 0. */
-__noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 hook, __u32 direction,
+__noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 direction,
                            int knows_cgroups) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search place, *search = &place;
   barrier_var(search); /* in memory: registers are few */
-  if (!t || !p || !found || !fl_begin_search(t, p, hook, direction, search)) return 0;
+  if (!t || !p || !found || !fl_begin_search(t, p, direction, search)) return 0;
   if (!knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
     return 1;
   fl_collect_rules(t, search, found);

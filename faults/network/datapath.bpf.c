@@ -116,13 +116,13 @@ __noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_
 /* Finds what a packet at that hook belongs to. Its cgroup is known only when it is met first: a
  * reinjected one has lost its socket, and belongs to nothing that names a cgroup. */
 static __always_inline void fl_find(struct __sk_buff* skb, struct fl_packet* p,
-                                    struct fl_found* found, __u32 hook, __u32 way) {
-  if (!fl_classify(p, found, hook, way & 1, way & FL_AGAIN)) return;
+                                    struct fl_found* found, __u32 way) {
+  if (!fl_classify(p, found, way & 1, way & FL_AGAIN)) return;
   if (way & 1)
     fl_find_receivers(skb, p, &found->inside);
   else
     fl_find_senders(skb, &found->inside);
-  fl_classify(p, found, hook, way & 1, 1);
+  fl_classify(p, found, way & 1, 1);
 }
 
 static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
@@ -147,12 +147,10 @@ static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
     return FL_PASS;
   found.generation = *(volatile __u32*)&t->generation;
   p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
-  fl_find(skb, &p, &found, hook_id, way);
-  if (!found.targets.words && !found.loses && !found.prefix.rule_count) return FL_PASS;
-  if (found.loses || found.prefix.rule_count || fl_is_timed(&p))
-    found.prefix.t0_ns = bpf_ktime_get_boot_ns();
-  if (!again && (found.loses || found.prefix.rule_count) && fl_ask(skb, &found, &p, hook_id))
-    way |= FL_LOST;
+  fl_find(skb, &p, &found, way);
+  if (!found.targets.words && !found.ruled) return FL_PASS;
+  if (found.ruled || fl_is_timed(&p)) found.prefix.t0_ns = bpf_ktime_get_boot_ns();
+  if (!again && found.ruled && fl_ask(skb, &found, &p)) way |= FL_LOST;
   if (again || !hook->lane_ifindex) found.prefix.rule_count = 0;
   if (found.targets.words) tells = fl_observe(skb, &p, &found, way);
   if (tells == FL_UNKNOWN) {

@@ -147,7 +147,8 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   hook_id = fl_find_packet(skb, &place, &direction, &p);
   if (hook_id >= FL_MAX_HOOKS) return 0;
   fl_find_owners(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &inside);
-  fl_find_targets(&p, &inside, hook_id, direction, &targets);
+  p.hook = hook_id;
+  fl_find_targets(&p, &inside, direction, &targets);
   if (!targets.words) return 0;
   news.direction = direction;
   fl_count_drops(&targets, news.reason);
@@ -178,7 +179,8 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
   if (hook_id >= FL_MAX_HOOKS) return 0;
   fl_find_owners(sk, t, &inside);
-  fl_find_targets(&p, &inside, hook_id, FL_EGRESS, &targets);
+  p.hook = hook_id;
+  fl_find_targets(&p, &inside, FL_EGRESS, &targets);
   if (!targets.words) return 0;
   fl_count_event(&targets, FL_EVENT_FAILED + news.open);
   return fl_tell(&targets, &p, &news);

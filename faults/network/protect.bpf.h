@@ -29,9 +29,8 @@ static __always_inline int fl_has_own_port(struct fl_tables* t, struct fl_packet
   return 0;
 }
 
-static __always_inline int fl_is_protected(struct fl_tables* t, __u32 hook_id,
-                                           struct fl_packet* p) {
-  struct fl_hook* hook = &t->hook[hook_id & (FL_MAX_HOOKS - 1)];
+static __always_inline int fl_is_protected(struct fl_tables* t, struct fl_packet* p) {
+  struct fl_hook* hook = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
   if (p->icmp6_type >= FL_ND_FIRST && p->icmp6_type <= FL_ND_LAST) return 1;
   if (p->has_ports && p->protocol == FL_PROTO_TCP) {
     if (p->local_port == FL_SSH_PORT || p->peer_port == FL_SSH_PORT) return 1;

@@ -78,14 +78,14 @@ static __always_inline void fl_find_owners(struct sock* sk, struct fl_tables* t,
     if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), inside);
 }
 
-/* Fills the targets, none yet, of a packet at that hook. */
-__noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __u32 hook,
-                               __u32 direction, struct fl_targets* targets) {
+/* Fills the targets, none yet, of a packet. */
+__noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __u32 direction,
+                               struct fl_targets* targets) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search place, *search = &place;
   barrier_var(search);
-  if (!t || !p || !inside || !targets || !fl_begin_search(t, p, hook, direction, search)) return 0;
+  if (!t || !p || !inside || !targets || !fl_begin_search(t, p, direction, search)) return 0;
   return fl_collect_targets(t, search, inside, targets);
 }
 
