@@ -20,6 +20,7 @@ namespace {
 // enum bpf_attach_type of kernels with TCX; Debian 12's headers are older.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
 constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr uint32_t kBefore = 1u << 3;  // BPF_F_BEFORE
 constexpr uint32_t kHandle = 1;
 constexpr uint32_t kLastPriority = 0xffff;
 
@@ -38,8 +39,9 @@ class TcxAttachment : public Attachment {
 };
 
 StatusOr<std::unique_ptr<Attachment>> AttachTcx(const AttachRequest& request) {
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = request.first ? kBefore : 0);
   UniqueFd link(bpf_link_create(request.program_fd, request.ifindex,
-                                request.egress ? kTcxEgress : kTcxIngress, nullptr));
+                                request.egress ? kTcxEgress : kTcxIngress, &options));
   if (!link.valid()) {
     return MakeError(StatusCode::kFailedPrecondition, "attaching to {} by TCX failed: {}",
                      request.interface, ErrnoText(errno));
@@ -57,7 +59,7 @@ class ClsactAttachment : public Attachment {
     place_.netns = "/proc/self/fd/" + std::to_string(netns_fd_.get());
   }
   ~ClsactAttachment() override {
-    const ClsactPlace qdisc{place_.netns, place_.interface, place_.ifindex};
+    const ClsactPlace qdisc{place_.netns, place_.netns_id, place_.interface, place_.ifindex};
     Finish(filter_attached_ ? RemoveTcFilter(place_) : absl::OkStatus(), filter_undo_);
     Finish(made_qdisc_ ? RemoveClsactIfEmpty(qdisc) : absl::OkStatus(), qdisc_undo_);
   }
@@ -89,7 +91,7 @@ class ClsactAttachment : public Attachment {
   Status MakeQdisc(const AttachRequest& request) {
     FL_ASSIGN_OR_RETURN(const bool has, HasClsact(request.ifindex));
     if (has) return absl::OkStatus();
-    const ClsactPlace qdisc{request.netns, request.interface, request.ifindex};
+    const ClsactPlace qdisc{request.netns, place_.netns_id, request.interface, request.ifindex};
     if (request.record_undo) {
       FL_ASSIGN_OR_RETURN(qdisc_undo_, request.record_undo(kUndoClsact, qdisc.ToArguments()));
     }
@@ -157,6 +159,7 @@ StatusOr<std::unique_ptr<Attachment>> AttachClsact(const AttachRequest& request,
                      ErrnoText(errno));
   }
   TcFilterPlace place;
+  FL_ASSIGN_OR_RETURN(place.netns_id, IdOf(netns_fd));
   place.interface = request.interface;
   place.ifindex = request.ifindex;
   place.egress = request.egress;

@@ -22,6 +22,7 @@ struct AttachRequest {
   bool egress = false;
   int program_fd = -1;
   AttachMode mode = AttachMode::kTcx;
+  bool first = false;  // before other people's programs, with TCX
   // Called before a clsact filter or qdisc is made, with an undo kind (kUndoTcFilter,
   // kUndoClsact) and its arguments: they outlive the process. Result: a handle for `erase_undo`.
   // Null when the interface itself goes with the process.

@@ -61,7 +61,8 @@ StatusOr<UniqueFd> OpenNetns(const std::string& netns, const NetnsId& id) {
 
 StatusOr<UniqueFd> FindNetns(const std::string& netns, const NetnsId& id) {
   auto named = OpenNetns(netns, id);
-  if (named.ok()) return named;
+  const auto code = named.status().code();
+  if (code != StatusCode::kNotFound && code != StatusCode::kUnavailable) return named;
   std::error_code error;
   for (const char* folder : {"/proc", "/run/netns"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {

@@ -4,7 +4,8 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
+
+#include "bpf/undo_words.h"
 
 namespace faultline::bpf {
 namespace {
@@ -43,11 +44,6 @@ Status Write(const std::string& key, const std::string& value) {
   return absl::OkStatus();
 }
 
-bool ParseWord(const std::string& text, uint64_t* number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 }  // namespace
 
 std::vector<std::string> SysctlChange::ToArguments() const {
@@ -56,19 +52,13 @@ std::vector<std::string> SysctlChange::ToArguments() const {
 }
 
 StatusOr<SysctlChange> SysctlChange::FromArguments(const std::vector<std::string>& arguments) {
-  SysctlChange change;
-  uint64_t device = 0, inode = 0;
-  if (arguments.size() != 6 || !ParseWord(arguments[1], &device) ||
-      !ParseWord(arguments[2], &inode) || arguments[3].empty() ||
+  NetnsId id;
+  if (arguments.size() != 6 || !ParseWord(arguments[1], &id.device) ||
+      !ParseWord(arguments[2], &id.inode) || arguments[3].empty() ||
       arguments[3].find("..") != std::string::npos) {
-    return MakeError(StatusCode::kInvalidArgument, "arguments of an undo record are damaged");
+    return DamagedWords();
   }
-  change.netns = arguments[0];
-  change.netns_id = {static_cast<dev_t>(device), static_cast<ino_t>(inode)};
-  change.key = arguments[3];
-  change.old_value = arguments[4];
-  change.our_value = arguments[5];
-  return change;
+  return SysctlChange{arguments[0], id, arguments[3], arguments[4], arguments[5]};
 }
 
 StatusOr<SysctlChange> PlanSysctl(const std::string& netns, const std::string& key,
@@ -92,10 +82,7 @@ Status ApplySysctl(const SysctlChange& change) {
 }
 
 Status RestoreSysctl(const SysctlChange& change) {
-  const auto netns_fd = FindNetns(change.netns, change.netns_id);
-  if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
-  FL_RETURN_IF_ERROR(netns_fd.status());
-  return InNetns(*netns_fd, [&]() -> Status {
+  return InNetnsIfThere(change.netns, change.netns_id, [&]() -> Status {
     const auto now = Read(change.key);
     if (!now.ok() || *now != change.our_value) return absl::OkStatus();
     return Write(change.key, change.old_value);

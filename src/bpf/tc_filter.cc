@@ -3,33 +3,14 @@
 #include <bpf/libbpf.h>
 
 #include <cerrno>
-#include <charconv>
 
 #include "bpf/netlink.h"
-#include "bpf/netns.h"
+#include "bpf/undo_words.h"
 
 namespace faultline::bpf {
 namespace {
 
-Status BadArguments() {
-  return MakeError(StatusCode::kInvalidArgument, "arguments of an undo record are damaged");
-}
-
-template <typename T>
-bool ParseNumber(const std::string& text, T* number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
-// Runs `work` in the namespace if it is still there. What it looks for it finds by the interface's
-// number: the name may have been changed.
-Status IfStillThere(const std::string& netns, const std::function<Status()>& work) {
-  const auto netns_fd = OpenNetns(netns);
-  if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
-  FL_RETURN_IF_ERROR(netns_fd.status());
-  return InNetns(*netns_fd, work);
-}
-
+// By the interface's number: its name may have been changed.
 Status DetachIfOurs(const TcFilterPlace& place) {
   if (!HasTcFilter(place)) return absl::OkStatus();
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = place.ifindex,
@@ -45,6 +26,8 @@ Status DetachIfOurs(const TcFilterPlace& place) {
 
 std::vector<std::string> TcFilterPlace::ToArguments() const {
   return {netns,
+          std::to_string(netns_id.device),
+          std::to_string(netns_id.inode),
           interface,
           std::to_string(ifindex),
           egress ? "egress" : "ingress",
@@ -55,27 +38,32 @@ std::vector<std::string> TcFilterPlace::ToArguments() const {
 
 StatusOr<TcFilterPlace> TcFilterPlace::FromArguments(const std::vector<std::string>& arguments) {
   TcFilterPlace place;
-  if (arguments.size() != 7 || !ParseNumber(arguments[2], &place.ifindex) ||
-      (arguments[3] != "egress" && arguments[3] != "ingress") ||
-      !ParseNumber(arguments[4], &place.priority) || !ParseNumber(arguments[5], &place.handle) ||
-      !ParseNumber(arguments[6], &place.program_id)) {
-    return BadArguments();
+  if (arguments.size() != 9 || !ParseWord(arguments[1], &place.netns_id.device) ||
+      !ParseWord(arguments[2], &place.netns_id.inode) || !ParseWord(arguments[4], &place.ifindex) ||
+      (arguments[5] != "egress" && arguments[5] != "ingress") ||
+      !ParseWord(arguments[6], &place.priority) || !ParseWord(arguments[7], &place.handle) ||
+      !ParseWord(arguments[8], &place.program_id)) {
+    return DamagedWords();
   }
   place.netns = arguments[0];
-  place.interface = arguments[1];
-  place.egress = arguments[3] == "egress";
+  place.interface = arguments[3];
+  place.egress = arguments[5] == "egress";
   return place;
 }
 
 std::vector<std::string> ClsactPlace::ToArguments() const {
-  return {netns, interface, std::to_string(ifindex)};
+  return {netns, std::to_string(netns_id.device), std::to_string(netns_id.inode), interface,
+          std::to_string(ifindex)};
 }
 
 StatusOr<ClsactPlace> ClsactPlace::FromArguments(const std::vector<std::string>& arguments) {
   ClsactPlace place;
-  if (arguments.size() != 3 || !ParseNumber(arguments[2], &place.ifindex)) return BadArguments();
+  if (arguments.size() != 5 || !ParseWord(arguments[1], &place.netns_id.device) ||
+      !ParseWord(arguments[2], &place.netns_id.inode) || !ParseWord(arguments[4], &place.ifindex)) {
+    return DamagedWords();
+  }
   place.netns = arguments[0];
-  place.interface = arguments[1];
+  place.interface = arguments[3];
   return place;
 }
 
@@ -87,11 +75,11 @@ bool HasTcFilter(const TcFilterPlace& place) {
 }
 
 Status RemoveTcFilter(const TcFilterPlace& place) {
-  return IfStillThere(place.netns, [&] { return DetachIfOurs(place); });
+  return InNetnsIfThere(place.netns, place.netns_id, [&] { return DetachIfOurs(place); });
 }
 
 Status RemoveClsactIfEmpty(const ClsactPlace& place) {
-  return IfStillThere(place.netns, [&]() -> Status {
+  return InNetnsIfThere(place.netns, place.netns_id, [&]() -> Status {
     for (const bool egress : {false, true}) {
       FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(place.ifindex, egress));
       if (!filters.empty()) return absl::OkStatus();

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bpf/netns.h"
 
 namespace faultline::bpf {
 
 struct TcFilterPlace {
-  std::string netns;
+  std::string netns;  // as in bpf/netns_name.h
+  NetnsId netns_id;   // another namespace that has taken the name is not ours
   std::string interface;
   int ifindex = 0;
   bool egress = false;
@@ -34,6 +36,7 @@ Status RemoveTcFilter(const TcFilterPlace& place);
 // A clsact qdisc that Faultline made.
 struct ClsactPlace {
   std::string netns;
+  NetnsId netns_id;
   std::string interface;
   int ifindex = 0;
 

@@ -11,8 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
+
+#include "bpf/undo_words.h"
 
 namespace faultline::bpf {
 namespace {
@@ -21,12 +22,6 @@ constexpr unsigned kWordBits = 32;  // of a CPU mask's words
 // <linux/mount.h> does not go together with <sys/mount.h> everywhere.
 constexpr unsigned kCreate = 6;       // FSCONFIG_CMD_CREATE
 constexpr unsigned kCloseOnExec = 1;  // FSMOUNT_CLOEXEC
-
-template <typename T>
-bool ParseNumber(const std::string& text, T* number, int base = 10) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number, base);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 std::string AddressText(const std::array<uint8_t, 6>& address) {
   return fmt::format("{:02x}", fmt::join(address, ""));
@@ -57,15 +52,13 @@ std::vector<std::string> VethPlace::ToArguments() const {
 
 StatusOr<VethPlace> VethPlace::FromArguments(const std::vector<std::string>& arguments) {
   VethPlace place;
-  bool whole = arguments.size() == 6 && ParseNumber(arguments[1], &place.netns_id.device) &&
-               ParseNumber(arguments[2], &place.netns_id.inode) && !arguments[3].empty() &&
+  bool whole = arguments.size() == 6 && ParseWord(arguments[1], &place.netns_id.device) &&
+               ParseWord(arguments[2], &place.netns_id.inode) && !arguments[3].empty() &&
                arguments[5].size() == 2 * place.names.address.size();
   for (size_t i = 0; whole && i < place.names.address.size(); ++i) {
-    whole = ParseNumber(arguments[5].substr(2 * i, 2), &place.names.address[i], 16);
+    whole = ParseWord(arguments[5].substr(2 * i, 2), &place.names.address[i], 16);
   }
-  if (!whole) {
-    return MakeError(StatusCode::kInvalidArgument, "arguments of an undo record are damaged");
-  }
+  if (!whole) return DamagedWords();
   place.netns = arguments[0];
   place.names.first = arguments[3];
   place.names.second = arguments[4];
@@ -90,10 +83,7 @@ bool HasVethPair(const VethPlace& place) {
 }
 
 Status RemoveVethPair(const VethPlace& place) {
-  const auto netns_fd = FindNetns(place.netns, place.netns_id);
-  if (netns_fd.status().code() == StatusCode::kNotFound) return absl::OkStatus();
-  FL_RETURN_IF_ERROR(netns_fd.status());
-  return InNetns(*netns_fd, [&]() -> Status {
+  return InNetnsIfThere(place.netns, place.netns_id, [&]() -> Status {
     const auto found = FindInterface(place.names.first);
     if (!found.ok() || !HasVethPair(place)) return absl::OkStatus();
     return DeleteLink(found->index);

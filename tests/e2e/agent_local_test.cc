@@ -110,6 +110,7 @@ TEST_F(AgentLocal, WhatAnEarlierAgentLeftBehindIsUndoneAtTheStart) {
   ASSERT_THAT(Shell(service + "tc qdisc show dev svc0"), HasSubstr("clsact"));
   bpf::ClsactPlace place;
   place.netns = net_->service();
+  place.netns_id = *bpf::IdOf(*bpf::OpenNetns(place.netns));
   place.interface = "svc0";
   place.ifindex = std::stoi(Shell(service + "cat /sys/class/net/svc0/ifindex"));
   std::filesystem::create_directories(folder_.path() + "/state");

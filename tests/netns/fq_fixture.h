@@ -1,13 +1,11 @@
 // For tests of delays that the kernel holds, where it has fq.
 #pragma once
 
-#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "bpf/probe.h"
-#include "faults/undo.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -45,12 +43,6 @@ class FqTest : public DriverTest {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);
     const auto time = client.RoundTrip();
     return time ? time->count() : -1;
-  }
-  void UndoAll(const std::map<uint64_t, MemoryUndoLog::Record_>& records) {
-    for (auto it = records.rbegin(); it != records.rend(); ++it) {
-      const Status status = faults::Undo(it->second.kind, it->second.arguments);
-      EXPECT_TRUE(status.ok()) << status;
-    }
   }
 };
 

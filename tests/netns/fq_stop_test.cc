@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "bpf/veth.h"
+#include "faults/undo.h"
 #include "netns/fq_fixture.h"
 
 namespace faultline::netns_test {

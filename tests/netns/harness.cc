@@ -14,6 +14,7 @@
 #include "base/traffic.h"
 #include "bpf/probe.h"
 #include "faults/registry.h"
+#include "faults/undo.h"
 
 namespace faultline::netns_test {
 namespace {
@@ -114,6 +115,13 @@ StatusOr<uint64_t> MemoryUndoLog::Record(const std::string& kind,
                                          const std::vector<std::string>& arguments) {
   records_[++last_] = {kind, arguments};
   return last_;
+}
+
+void UndoAll(const std::map<uint64_t, MemoryUndoLog::Record_>& records) {
+  for (auto it = records.rbegin(); it != records.rend(); ++it) {
+    const Status status = faults::Undo(it->second.kind, it->second.arguments);
+    EXPECT_TRUE(status.ok()) << status;
+  }
 }
 
 std::optional<std::string> WhyNot() {

@@ -82,6 +82,9 @@ class MemoryUndoLog : public faults::UndoLog {
   uint64_t last_ = 0;
 };
 
+// Executes the records, the last made first, as the guardian does; each has to succeed.
+void UndoAll(const std::map<uint64_t, MemoryUndoLog::Record_>& records);
+
 // The reason why tests with real packets cannot run here; none when they can.
 std::optional<std::string> WhyNot();
 

@@ -160,17 +160,27 @@ TEST_F(ClsactTest, TheUndoRecordsAloneTakeEverythingAway) {
   Arm(Loss(100));
   EXPECT_TRUE(IsLost());
   const auto records = undo_.records();
-  for (auto it = records.rbegin(); it != records.rend(); ++it) {
-    const Status status = faults::Undo(it->second.kind, it->second.arguments);
-    EXPECT_TRUE(status.ok()) << status;
-  }
+  UndoAll(records);
   EXPECT_EQ(CountFilters(), 0u);
   EXPECT_FALSE(HasQdisc());
   EXPECT_TRUE(Answers());
-  // Once more, with nothing left to undo.
-  for (const auto& [handle, record] : records) {
-    EXPECT_TRUE(faults::Undo(record.kind, record.arguments).ok());
-  }
+  UndoAll(records);  // once more, with nothing left
+}
+
+// A name may come to mean another namespace; what is to be undone is where it was made.
+TEST_F(ClsactTest, TheUndoRecordsMeanTheVeryNamespace) {
+  SetTarget(ServerTarget());
+  auto records = undo_.records();
+  ASSERT_EQ(records.size(), 3u);
+  for (auto& [handle, record] : records) record.arguments[0] = network_->client_netns();
+  auto others = records;
+  for (auto& [handle, record] : others) record.arguments[2] = "1";  // of no namespace
+  UndoAll(others);
+  EXPECT_EQ(CountFilters(), 2u);
+  EXPECT_TRUE(HasQdisc());
+  UndoAll(records);
+  EXPECT_EQ(CountFilters(), 0u);
+  EXPECT_FALSE(HasQdisc());
 }
 
 TEST_F(ClsactTest, OtherPeoplesFiltersAndQdiscStay) {
@@ -201,8 +211,9 @@ TEST_F(ClsactTest, AFilterThatSomebodyPutOnOurQdiscKeepsIt) {
 TEST(Undo, RefusesUnknownKindsAndDamagedArguments) {
   EXPECT_EQ(faults::Undo("nonsense", {}).code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(faults::Undo("clsact", {"x"}).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(faults::Undo("tc_filter", {"n", "eth0", "2", "sideways", "1", "1", "9"}).code(),
-            StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      faults::Undo("tc_filter", {"n", "4", "7", "eth0", "2", "sideways", "1", "1", "9"}).code(),
+      StatusCode::kInvalidArgument);
 }
 
 }  // namespace
