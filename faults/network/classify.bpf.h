@@ -46,10 +46,13 @@ static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, _
   return bpf_map_lookup_elem(&fl_prefixes, key);
 }
 
-static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_packet* p, __u32 asks,
+/* Result: 0 when there is nothing to find. */
+static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_packet* p,
                                                struct fl_search* search) {
   struct fl_prefix_key key;
   struct fl_covering* covering;
+  __u32 asks = *(volatile __u32*)&search->at->asks;
+  if (!(asks & (FL_ASKS_LOCAL_NET | FL_ASKS_PEER_NET | FL_ASKS_EXCLUDED))) return 1;
   if (asks & FL_ASKS_LOCAL_NET && fl_has(search, &t->by_address[FL_LOCAL])) {
     covering = fl_covering_of(p, FL_LOCAL, &key);
     if (covering && !fl_take(covering->in, &search->address[FL_LOCAL])) return 0;
@@ -66,7 +69,49 @@ static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_pa
   return search->rules || search->targets;
 }
 
-/* Begins a search by what the packet itself says; returns 0 when there is nothing to find. */
+static __always_inline int fl_is_in(struct fl_sole_peer* sole, __u32 family, __u32* address) {
+  if (fl_is_ipv4(address))
+    return family == FL_SOLE_IPV4 && (address[3] & sole->mask[3]) == sole->address[3];
+  for (int i = 0; i < 4; i++)
+    if ((address[i] & sole->mask[i]) != sole->address[i]) return 0;
+  return family == FL_SOLE_IPV6;
+}
+
+/* Adds the one rule of a word if the packet is in its sole network. Result: 0 when it has none.
+ * Global, as the functions below: verified once, by itself. */
+__noinline int fl_ask_sole(struct fl_packet* p, struct fl_found* found, __u32 index, __u64 word) {
+  __u32 zero = 0, id = (index * 64 + fl_lowest_bit(word)) & (FL_MAX_RULES - 1);
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_sole_peer* sole;
+  __u32 family;
+  if (!t || !p || !found) return 0;
+  sole = &t->rule[id].sole_peer;
+  family = *(volatile __u32*)&sole->family;
+  if (!family) return 0;
+  if (fl_is_in(sole, family, p->address[FL_PEER])) fl_add_rule(t, found, id);
+  return 1;
+}
+
+/* Answers for all rules when only one is left, and one look at its own network tells. Result: 0
+ * when addresses have to be looked up. */
+static __always_inline int fl_search_sole(struct fl_tables* t, struct fl_packet* p,
+                                          struct fl_search* search, struct fl_found* found) {
+  __u32 index, asks;
+  __u64 word;
+  if (!(*(volatile __u32*)&search->at->asks & FL_ASKS_PEER_NET)) return 0;
+  if (!search->rules || search->rules & (search->rules - 1)) return 0;
+  if (search->targets & (t->by_address[FL_LOCAL].targets | t->by_address[FL_PEER].targets))
+    return 0;
+  index = fl_lowest_bit(search->rules);
+  word = fl_left_by_ports(t, search, FL_TARGET_WORDS + index, &asks);
+  if (word & (word - 1) || asks & FL_ASKS_CGROUP) return 0;
+  if (word && !fl_ask_sole(p, found, index, word)) return 0;
+  search->rules = 0;
+  return 1;
+}
+
+/* Begins a search by what the packet itself says, but for its addresses; returns 0 when there is
+ * nothing to find. */
 static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p,
                                            __u32 direction, struct fl_search* search) {
   struct fl_bits* none = fl_set(0);
@@ -91,9 +136,7 @@ static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet
   if (asks & FL_ASKS_PEER_PORT &&
       !fl_search_port(t, FL_PEER, p->has_ports ? t->port_set[FL_PEER][p->peer_port] : 0, search))
     return 0;
-  if (!search->rules && !search->targets) return 0;
-  if (!(asks & (FL_ASKS_LOCAL_NET | FL_ASKS_PEER_NET | FL_ASKS_EXCLUDED))) return 1;
-  return fl_search_addresses(t, p, asks, search);
+  return search->rules || search->targets;
 }
 
 /* Finds the cgroups that a packet's sender is in. Global, as the function below: verified once, by
@@ -115,9 +158,12 @@ __noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 di
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search place, *search = &place;
+  int sole;
   barrier_var(search); /* in memory: registers are few */
   if (!t || !p || !found || !fl_begin_search(t, p, direction, search)) return 0;
-  if (!knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
+  sole = fl_search_sole(t, p, search, found);
+  if (!sole && !fl_search_addresses(t, p, search)) return 0;
+  if (!sole && !knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
     return 1;
   fl_collect_rules(t, search, found);
   found->ruled = found->loses || found->prefix.rule_count;

@@ -78,6 +78,8 @@ struct fl_hook {
   __u32 fq_ifindex;   /* of the fq lane; 0: none, or not for this hook's packets */
   __u32 netns;        /* inode number of its network namespace */
   __u32 generation;   /* how many interfaces have had this place */
+  __u32 outside; /* 1: it is the other end of the target's link, where what the target sends comes
+                    in */
   /* The network's default gateways, one of each family at the most, as in fl_packet; 0: none. */
   __u32 gateway[2][4];
 };
@@ -117,6 +119,18 @@ struct fl_narrow {
   __u8 first[FL_FIRST_BYTES];
 };
 
+/* The one network that a rule's filter names, of peers, when it leaves none out and names no
+ * cgroup: a packet for which only this rule is left is compared with it, and not looked up. User
+ * space writes it before the rule's bit is set; after that it may only forget it. */
+#define FL_SOLE_IPV4 1
+#define FL_SOLE_IPV6 2
+
+struct fl_sole_peer {
+  __u32 family;     /* FL_SOLE_; 0: there is no such network */
+  __u32 address[4]; /* as in fl_packet, as far as the mask goes */
+  __u32 mask[4];
+};
+
 struct fl_rule {
   __u64 deadline_ns; /* CLOCK_BOOTTIME */
   __u64 seed;        /* of shares of flows and peers */
@@ -125,6 +139,7 @@ struct fl_rule {
   __u64 exposes;     /* not 0: touches protected packets too */
   __u64 hold_ns; /* not 0: all that the lane does is to hold, so long: the fq lane can as well */
   struct fl_choice choice;
+  struct fl_sole_peer sole_peer; /* the tables' own */
   struct fl_narrow narrow;
 };
 

@@ -89,10 +89,11 @@ __noinline __u64 fl_word_inside(struct fl_inside* inside, __u32 index) {
   return word;
 }
 
-/* What is left of one word when all vectors have been asked. */
-static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_search* search,
-                                        struct fl_inside* inside, __u32 index) {
-  __u64 word = *(volatile __u64*)&search->hook->word[index], elsewhere;
+/* What is left of one word when the vectors of protocols and ports have been asked, and what the
+ * bits in it ask for. */
+static __always_inline __u64 fl_left_by_ports(struct fl_tables* t, struct fl_search* search,
+                                              __u32 index, __u32* asks_of) {
+  __u64 word = *(volatile __u64*)&search->hook->word[index];
   __u32 asks;
   __u64 none = word;
   /* Only now: what a bit asks for is said before the bit is set. Processors whose loads overtake
@@ -106,6 +107,16 @@ static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_search* s
     word &= t->any_port[FL_LOCAL].word[index] | search->port[FL_LOCAL]->word[index];
   if (asks & FL_ASKS_PEER_PORT)
     word &= t->any_port[FL_PEER].word[index] | search->port[FL_PEER]->word[index];
+  *asks_of = asks;
+  return word;
+}
+
+/* The same when all vectors have been asked. */
+static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_search* search,
+                                        struct fl_inside* inside, __u32 index) {
+  __u32 asks;
+  __u64 word = fl_left_by_ports(t, search, index, &asks), elsewhere;
+  barrier_var(t); /* as there */
   if (asks & FL_ASKS_LOCAL_NET)
     word &= t->any_address[FL_LOCAL].word[index] | search->address[FL_LOCAL]->word[index];
   if (asks & FL_ASKS_PEER_NET)

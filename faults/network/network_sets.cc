@@ -11,16 +11,32 @@ namespace {
 
 constexpr size_t kLengthAt = 17;
 
+// Of a mask of so many bits, that byte.
+uint8_t MaskByte(unsigned bits, unsigned at) {
+  const unsigned kept = std::min(8u, bits > 8 * at ? bits - 8 * at : 0);
+  return static_cast<uint8_t>(0xff00u >> kept);
+}
+
 // Without the bits behind the first `bits`.
 void Cut(std::array<uint8_t, 18>* key, unsigned bits) {
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned kept = std::min(8u, bits > 8 * i ? bits - 8 * i : 0);
-    (*key)[1 + i] &= static_cast<uint8_t>(0xff00u >> kept);
-  }
+  for (unsigned i = 0; i < 16; ++i) (*key)[1 + i] &= MaskByte(bits, i);
   (*key)[kLengthAt] = static_cast<uint8_t>(bits);
 }
 
 }  // namespace
+
+fl_sole_peer SolePeer(const Cidr& cidr) {
+  fl_sole_peer sole{};
+  sole.family = cidr.ipv6 ? FL_SOLE_IPV6 : FL_SOLE_IPV4;
+  // IPv4 stands in the last of the four words.
+  auto* const address = reinterpret_cast<uint8_t*>(&sole.address[cidr.ipv6 ? 0 : 3]);
+  auto* const mask = reinterpret_cast<uint8_t*>(&sole.mask[cidr.ipv6 ? 0 : 3]);
+  for (unsigned i = 0; i < (cidr.ipv6 ? 16u : 4u); ++i) {
+    mask[i] = MaskByte(cidr.prefix_bits, i);
+    address[i] = cidr.address[i] & mask[i];
+  }
+  return sole;
+}
 
 NetworkSets::Key NetworkSets::KeyOf(unsigned side, const Cidr& cidr) {
   Key key{};

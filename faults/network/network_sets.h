@@ -15,6 +15,9 @@
 
 namespace faultline::network {
 
+// A network as the programs compare a packet's address with it.
+fl_sole_peer SolePeer(const Cidr& cidr);
+
 // One thread.
 class NetworkSets {
  public:

@@ -94,6 +94,7 @@ fl_rule ToKernelRule(const RulePlan& plan, const faults::ArmRequest& request, ui
           .exposes = plan.exposes ? 1u : 0u,
           .hold_ns = plan.action.hold_ns,
           .choice = plan.action.choice,
+          .sole_peer = {},
           .narrow = plan.narrow};
 }
 

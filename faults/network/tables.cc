@@ -93,6 +93,7 @@ Status Tables::Prepare(unsigned bit, const Filter& wanted) {
   filters_.emplace(bit, filter);
   Join(filter.hook, ShapeOf(filter));
   SetIndependent(bit, filter, true);
+  SetSolePeer(bit, filter);
   Status status = absl::OkStatus();
   for (const unsigned side : {FL_LOCAL, FL_PEER}) {
     if (status.ok() && filter.ports[side]) status = ports_[side].Add(bit, *filter.ports[side]);
@@ -155,6 +156,9 @@ Status Tables::SetPeers(unsigned bit, std::vector<Cidr> peers, std::vector<Cidr>
 
 Status Tables::ChangePeers(unsigned bit, Filter* filter, std::vector<Cidr> peers,
                            std::vector<Cidr> excluded) {
+  if (bit >= FL_MAX_TARGETS) {
+    __atomic_store_n(&memory_->rule[bit - FL_MAX_TARGETS].sole_peer.family, 0, __ATOMIC_RELEASE);
+  }
   peers = EachOnce(std::move(peers));
   excluded = EachOnce(std::move(excluded));
   auto& in = filter->prefixes[FL_PEER];
@@ -239,6 +243,15 @@ void Tables::SetIndependent(unsigned bit, const Filter& filter, bool on) {
   Assign(&memory_->excluding, bit, on && !filter.excluded.empty());
   Assign(&memory_->any_cgroup, bit, on && !filter.cgroup);
   Assign(&memory_->by_cgroup, bit, on && filter.cgroup);
+}
+
+void Tables::SetSolePeer(unsigned bit, const Filter& filter) {
+  if (bit < FL_MAX_TARGETS) return;
+  fl_sole_peer& sole = memory_->rule[bit - FL_MAX_TARGETS].sole_peer;
+  sole = {};
+  const auto& peers = filter.prefixes[FL_PEER];
+  const bool others = !filter.prefixes[FL_LOCAL].empty() || !filter.excluded.empty();
+  if (peers.size() == 1 && !others && !filter.cgroup) sole = SolePeer(peers.front());
 }
 
 Status Tables::JoinCgroup(unsigned bit, const Filter::Cgroup& wanted) {

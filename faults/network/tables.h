@@ -87,6 +87,8 @@ class Tables {
   // All but that, of a bit that has been withdrawn.
   void Forget(unsigned bit);
   void SetIndependent(unsigned bit, const Filter& filter, bool on);
+  // Of a rule's bit that is not set.
+  void SetSolePeer(unsigned bit, const Filter& filter);
   Status ChangePeers(unsigned bit, Filter* filter, std::vector<Cidr> peers,
                      std::vector<Cidr> excluded);
   // A filter of that shape comes to the hook, before it is published, or has gone from it.

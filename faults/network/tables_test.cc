@@ -1,7 +1,10 @@
 #include "faults/network/tables.h"
 
+#include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 
 namespace faultline::network {
@@ -32,6 +35,27 @@ class TablesTest : public testing::Test {
                    return chunks_.back().get();
                  }};
 };
+
+TEST(SolePeer, IsWhatAPacketsAddressIsComparedWith) {
+  const auto words = [](const char* text) {
+    const fl_sole_peer sole = SolePeer(*ParseCidr(text));
+    const auto hex = [](const __u32* four) {
+      return fmt::format("{:08x}", fmt::join(std::array{ntohl(four[0]), ntohl(four[1]),
+                                                        ntohl(four[2]), ntohl(four[3])},
+                                             " "));
+    };
+    return fmt::format("{}: {} / {}", sole.family, hex(sole.address), hex(sole.mask));
+  };
+  EXPECT_EQ(words("10.29.3.4/13"),
+            "1: 00000000 00000000 00000000 0a180000 / 00000000 00000000 00000000 fff80000");
+  EXPECT_EQ(words("10.0.0.9"),
+            "1: 00000000 00000000 00000000 0a000009 / 00000000 00000000 00000000 ffffffff");
+  EXPECT_EQ(words("0.0.0.0/0"),
+            "1: 00000000 00000000 00000000 00000000 / 00000000 00000000 00000000 00000000");
+  EXPECT_EQ(words("::ffff:10.29.3.4/109"), words("10.29.3.4/13"));
+  EXPECT_EQ(words("2001:db8:ffff::/35"),
+            "2: 20010db8 e0000000 00000000 00000000 / ffffffff e0000000 00000000 00000000");
+}
 
 TEST_F(TablesTest, ARangeHoldsBothItsEndsAndNothingBeyond) {
   ASSERT_TRUE(tables_.Set(RuleBit(0), PortFilter({{8000, 8100}})).ok());

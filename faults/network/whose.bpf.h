@@ -86,6 +86,7 @@ __noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __
   struct fl_search place, *search = &place;
   barrier_var(search);
   if (!t || !p || !inside || !targets || !fl_begin_search(t, p, direction, search)) return 0;
+  if (!fl_search_addresses(t, p, search)) return 0;
   return fl_collect_targets(t, search, inside, targets);
 }
 

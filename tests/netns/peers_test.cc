@@ -47,6 +47,35 @@ struct Peers {
 
 class PeersTest : public DriverTest {};
 
+// Of a number that was another rule's before.
+TEST_F(PeersTest, OnlyOneNetworkThatStaysIsComparedDirectly) {
+  const auto kernel = network::Kernel::Load();
+  ASSERT_TRUE(kernel.ok()) << kernel.status();
+  Peers peers(kernel->get(), (*kernel)->map_fd("fl_prefixes"));
+  const auto net = [](const char* text) { return *network::ParseCidr(text); };
+  network::Filter sole;
+  sole.egress = true;
+  sole.prefixes[FL_PEER] = {net("10.0.1.0/24"), net("10.0.1.0/24")};
+  auto two = sole, local = sole, excluding = sole, cgroup = sole, any = sole;
+  two.prefixes[FL_PEER].push_back(net("10.0.2.0/24"));
+  local.prefixes[FL_LOCAL] = {net("10.0.3.0/24")};
+  excluding.excluded = {net("10.0.1.1")};
+  cgroup.cgroup = network::Filter::Cgroup{1, 1};
+  any.prefixes[FL_PEER].clear();
+  const __u32& family = (*kernel)->tables()->rule[0].sole_peer.family;
+  for (const auto& other : {two, local, excluding, cgroup, any}) {
+    ASSERT_TRUE(peers.tables.Set(Peers::kRule, sole).ok());
+    EXPECT_EQ(family, __u32{FL_SOLE_IPV4});
+    peers.tables.Clear(Peers::kRule);
+    ASSERT_TRUE(peers.tables.Set(Peers::kRule, other).ok());
+    EXPECT_EQ(family, 0u);
+    peers.tables.Clear(Peers::kRule);
+  }
+  ASSERT_TRUE(peers.tables.Set(Peers::kRule, sole).ok());
+  ASSERT_TRUE(peers.tables.SetPeers(Peers::kRule, {net("10.0.4.0/24")}, {}).ok());
+  EXPECT_EQ(family, 0u) << "packets would go by the network that it was";
+}
+
 TEST_F(PeersTest, PeersForWhichThereIsNoRoomChangeNothingHoweverOftenTheyAreAskedFor) {
   const auto kernel = network::Kernel::Load();
   ASSERT_TRUE(kernel.ok()) << kernel.status();
