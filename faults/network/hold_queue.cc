@@ -21,6 +21,10 @@ uint64_t HoldQueue::NextReleaseNs() const {
   return releases_.empty() ? std::numeric_limits<uint64_t>::max() : releases_.top().at_ns;
 }
 
+size_t HoldQueue::NextBytes() const {
+  return releases_.empty() ? 0 : releases_.top().flow->second.oldest->what.size_bytes;
+}
+
 std::unique_ptr<Frame> HoldQueue::Pop() {
   auto& [key, flow] = *releases_.top().flow;
   releases_.pop();

@@ -62,7 +62,9 @@ class HoldQueue {
 
   // Earliest release time; UINT64_MAX when empty.
   uint64_t NextReleaseNs() const;
-  // The frame that the earliest release time frees. Not when empty.
+  // Bytes of the frame that the earliest release time frees; 0 when empty.
+  size_t NextBytes() const;
+  // That frame. Not when empty.
   std::unique_ptr<Frame> Pop();
 
   // Takes everything out, oldest release first, each with its release time.

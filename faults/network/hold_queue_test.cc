@@ -29,6 +29,18 @@ TEST(HoldQueueTest, AReleaseFreesTheOldestFrameOfItsFlow) {
   EXPECT_EQ(queue.NextReleaseNs(), std::numeric_limits<uint64_t>::max());
 }
 
+TEST(HoldQueueTest, TheNextFrameIsTheOldestOfTheFlowWhoseReleaseIsFirst) {
+  HoldQueue queue;
+  EXPECT_EQ(queue.NextBytes(), 0u);
+  auto large = MakeFrame(1, 10);
+  large->what.size_bytes = 60'000;
+  queue.Push(std::move(large), 300);
+  queue.Push(MakeFrame(1, 11), 100);
+  EXPECT_EQ(queue.NextBytes(), 60'000u);
+  queue.Pop();
+  EXPECT_EQ(queue.NextBytes(), 100u);
+}
+
 TEST(HoldQueueTest, TheSameHashOnAnotherHookOrDirectionIsAnotherFlow) {
   HoldQueue queue;
   auto other = MakeFrame(1, 99);

@@ -20,6 +20,10 @@ constexpr unsigned kBatchFrames = 64;
 constexpr unsigned kDrainFrames = 16'384;  // more than a device's queue holds
 constexpr size_t kTrimAboveBytes = size_t{8} << 20;
 constexpr int kLaneNice = -10;
+// A train this long takes tens of microseconds on any wire: more exactly its release need not be
+// met, and waking up for each of its kind would take the CPU from its sender: while such come and
+// go, the lane looks for more only so often (Waiter::kNapNs).
+constexpr size_t kTrainBytes = size_t{16} << 10;
 constexpr uint32_t kStopDevice = 0;
 
 void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
@@ -177,15 +181,18 @@ void Lane::Run() {
   bool held_much = false;
   while (true) {
     const int ready = epoll_wait(epoll_.get(), events.data(), events.size(), 0);
+    bool drained = ready > 0;
     uint64_t next_ns = 0;
+    size_t next_bytes = 0;
     {
       const std::lock_guard lock(mutex_);
       for (int i = 0; i < ready; ++i) {
         if (events[i].data.u32 == kStopDevice) return;
-        ReadFrames(events[i].data.u32, kBatchFrames);
+        drained &= ReadFrames(events[i].data.u32, kBatchFrames);
       }
       ReleaseDue();
       next_ns = queue_.NextReleaseNs();
+      next_bytes = queue_.NextBytes();
       held_much |= queue_.held_bytes() > kTrimAboveBytes;
       if (held_much && queue_.size() == 0) {
         input_.Trim();
@@ -193,7 +200,11 @@ void Lane::Run() {
         held_much = false;
       }
     }
-    waiter.WaitUntil(epoll_.get(), next_ns);
+    if (drained && next_bytes >= kTrainBytes) {
+      Waiter::Nap(next_ns);
+    } else {
+      waiter.WaitUntil(epoll_.get(), next_ns);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "faults/network/waiter.h"
 
 #include <sys/epoll.h>
+#include <time.h>
 
 #include <algorithm>
 #include <limits>
@@ -37,6 +38,13 @@ void Waiter::WaitUntil(int epoll_fd, uint64_t moment_ns) {
   } else {
     Spin(now_ns, moment_ns);
   }
+}
+
+void Waiter::Nap(uint64_t moment_ns) {
+  const uint64_t end_ns = std::min(moment_ns, BoottimeNowNs() + kNapNs);
+  const timespec end{static_cast<time_t>(end_ns / kNanosPerSecond),
+                     static_cast<long>(end_ns % kNanosPerSecond)};
+  clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &end, nullptr);
 }
 
 void Waiter::Sleep(int epoll_fd, uint64_t now_ns, uint64_t until_ns) {

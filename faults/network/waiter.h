@@ -14,10 +14,15 @@ class Waiter {
   static constexpr uint64_t kMinSpinNs = 20'000;
   static constexpr double kSpinShare = 0.5;
   static constexpr uint64_t kMaxSavedNs = 20'000'000;
+  // Longest nap.
+  static constexpr uint64_t kNapNs = 100'000;
 
   // Returns when `moment_ns` (CLOCK_BOOTTIME; UINT64_MAX is never) has come, or earlier when
   // something is ready on the epoll descriptor.
   void WaitUntil(int epoll_fd, uint64_t moment_ns);
+  // Sleeps until the moment, which then is met as exactly as the kernel's timers do, or for kNapNs,
+  // whatever becomes ready meanwhile.
+  static void Nap(uint64_t moment_ns);
 
  private:
   void Sleep(int epoll_fd, uint64_t now_ns, uint64_t until_ns);
