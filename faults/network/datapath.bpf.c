@@ -183,12 +183,7 @@ int fl_lane(struct __sk_buff* skb) {
   return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1, 0);
 }
 
-/* On the fq lane's way in: only what our programs sent. */
-SEC("tc")
-int fl_fq_in(struct __sk_buff* skb) {
-  return skb->cb[3] == (__u32)fl_magic ? FL_PASS : fl_lose(skb);
-}
-
+/* On the fq lane's way out; what our programs did not send is lost here. */
 SEC("tc")
 int fl_fq_out(struct __sk_buff* skb) { return fl_from_fq(skb); }
 

@@ -69,7 +69,7 @@ void FqLanes::Leave(const bpf::NetnsId& id) {
 }
 
 Status FqLanes::Open(const bpf::NetnsId& id, Pair* pair) {
-  auto made = FqPair::Make(pair->netns, id, kernel_->fq_programs(), mode_, undo_);
+  auto made = FqPair::Make(pair->netns, id, kernel_->fq_program(), mode_, undo_);
   if (made.ok()) {
     pair->devices = std::move(*made);
   } else {

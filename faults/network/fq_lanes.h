@@ -18,6 +18,7 @@
 #include "bpf/netns.h"
 #include "faults/driver.h"
 #include "faults/network/fq_pair.h"
+#include "faults/network/hook_place.h"
 #include "faults/network/kernel.h"
 
 namespace faultline::network {
@@ -30,11 +31,6 @@ struct LaneUse {
   unsigned rule = 0;
   bool holds = false;  // it has an fl_rule::hold_ns
   bool picks = false;  // of a flow's packets it may take some and leave others
-};
-
-struct HookPlace {
-  bpf::NetnsId netns_id;
-  std::string netns;
 };
 
 // One thread.

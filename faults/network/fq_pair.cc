@@ -16,9 +16,8 @@ constexpr unsigned kMaxPairs = 1000;  // of one namespace
 }  // namespace
 
 StatusOr<std::unique_ptr<FqPair>> FqPair::Make(const std::string& netns,
-                                               const bpf::NetnsId& netns_id,
-                                               const FqPrograms& programs, bpf::AttachMode mode,
-                                               faults::UndoLog* undo) {
+                                               const bpf::NetnsId& netns_id, int program_fd,
+                                               bpf::AttachMode mode, faults::UndoLog* undo) {
   std::unique_ptr<FqPair> pair(new FqPair(undo));
   FL_ASSIGN_OR_RETURN(pair->netns_fd_, bpf::OpenNetns(netns, netns_id));
   pair->place_.netns = netns;
@@ -26,11 +25,14 @@ StatusOr<std::unique_ptr<FqPair>> FqPair::Make(const std::string& netns,
   pair->place_.names.address = bpf::RandomAddress();
   FL_RETURN_IF_ERROR(pair->MakeDevices());
   FL_RETURN_IF_ERROR(bpf::InNetns(pair->netns_fd_, [&] { return pair->SetUp(); }));
-  const auto& names = pair->place_.names;
-  FL_ASSIGN_OR_RETURN(pair->in_,
-                      pair->AttachTo(names.first, pair->ifindex_, true, programs.in.get(), mode));
-  FL_ASSIGN_OR_RETURN(pair->out_, pair->AttachTo(names.second, pair->return_ifindex_, false,
-                                                 programs.out.get(), mode));
+  bpf::AttachRequest request;
+  request.netns = netns;
+  request.netns_id = netns_id;
+  request.interface = pair->place_.names.second;
+  request.ifindex = pair->return_ifindex_;
+  request.program_fd = program_fd;
+  request.mode = mode;
+  FL_ASSIGN_OR_RETURN(pair->out_, bpf::Attach(request));
   return pair;
 }
 
@@ -63,21 +65,6 @@ Status FqPair::SetUp() {
   return bpf::BringUpRaw(first, kQueuePackets);
 }
 
-StatusOr<std::unique_ptr<bpf::Attachment>> FqPair::AttachTo(const std::string& interface,
-                                                            int ifindex, bool egress,
-                                                            int program_fd,
-                                                            bpf::AttachMode mode) const {
-  bpf::AttachRequest request;
-  request.netns = place_.netns;
-  request.netns_id = place_.netns_id;
-  request.interface = interface;
-  request.ifindex = ifindex;
-  request.egress = egress;
-  request.program_fd = program_fd;
-  request.mode = mode;
-  return bpf::Attach(request);
-}
-
 bool FqPair::Stands() const {
   bool stands = false;
   const Status looked = bpf::InNetns(netns_fd_, [&] {
@@ -87,11 +74,10 @@ bool FqPair::Stands() const {
              out->index == return_ifindex_ && out->up;
     return absl::OkStatus();
   });
-  return !looked.ok() || (stands && in_->Alive() && out_->Alive());
+  return !looked.ok() || (stands && out_->Alive());
 }
 
 FqPair::~FqPair() {
-  in_.reset();
   out_.reset();
   if (ifindex_ == 0 && undo_record_ == 0 && return_ifindex_ == 0) return;
   bpf::VethPlace place = place_;

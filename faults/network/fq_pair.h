@@ -22,12 +22,11 @@ class FqPair {
   static constexpr uint32_t kMaxPackets = 200'000;
 
   // Makes a pair named "fl-fq<n>" and "fl-fq<n>r" in the namespace, up, without ARP and IPv6, with
-  // the programs on it, after an undo record (`undo` may be null, else it outlives the object).
-  // FAILED_PRECONDITION when the kernel has no veth devices, no fq or no RPS.
+  // the program on its way out, after an undo record (`undo` may be null, else it outlives the
+  // object). FAILED_PRECONDITION when the kernel has no veth devices, no fq or no RPS.
   static StatusOr<std::unique_ptr<FqPair>> Make(const std::string& netns,
-                                                const bpf::NetnsId& netns_id,
-                                                const FqPrograms& programs, bpf::AttachMode mode,
-                                                faults::UndoLog* undo);
+                                                const bpf::NetnsId& netns_id, int program_fd,
+                                                bpf::AttachMode mode, faults::UndoLog* undo);
   // Removes the pair; what it holds is lost.
   ~FqPair();
   FqPair(const FqPair&) = delete;
@@ -35,16 +34,13 @@ class FqPair {
 
   const std::string& name() const { return place_.names.first; }
   int ifindex() const { return ifindex_; }
-  // False when somebody has removed or shut one of its devices, or taken a program off.
+  // False when somebody has removed or shut one of its devices, or taken the program off.
   bool Stands() const;
 
  private:
   explicit FqPair(faults::UndoLog* undo) : undo_(undo) {}
   Status MakeDevices();
   Status SetUp();
-  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const std::string& interface, int ifindex,
-                                                      bool egress, int program_fd,
-                                                      bpf::AttachMode mode) const;
 
   faults::UndoLog* const undo_;
   bpf::UniqueFd netns_fd_;  // its name may be taken away while it is in use
@@ -52,7 +48,6 @@ class FqPair {
   uint64_t undo_record_ = 0;
   int ifindex_ = 0;
   int return_ifindex_ = 0;
-  std::unique_ptr<bpf::Attachment> in_;
   std::unique_ptr<bpf::Attachment> out_;
 };
 

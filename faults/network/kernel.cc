@@ -80,8 +80,7 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
   for (__u32 chunk = 1; chunk < FL_CHUNKS; ++chunk) {
     bpf_map_update_elem(kernel->map_fd("fl_free_chunks"), nullptr, &chunk, BPF_ANY);
   }
-  kernel->fq_programs_.in = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_in));
-  kernel->fq_programs_.out = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_out));
+  kernel->fq_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_out));
   FL_RETURN_IF_ERROR(kernel->Map());
   // The programs rely on the empty vector.
   FL_RETURN_IF_ERROR(kernel->AddSets(0).status());

@@ -22,12 +22,6 @@ struct HookPrograms {
   bpf::UniqueFd ingress;
 };
 
-// On the way into the fq lane, and on the way out.
-struct FqPrograms {
-  bpf::UniqueFd in;
-  bpf::UniqueFd out;
-};
-
 class Kernel {
  public:
   // Makes the maps and loads the programs. FAILED_PRECONDITION when the kernel refuses.
@@ -47,7 +41,7 @@ class Kernel {
   // What marks packets that are or were in our hands.
   uint64_t magic() const { return magic_; }
   int lane_program() const { return lane_program_.get(); }
-  const FqPrograms& fq_programs() const { return fq_programs_; }
+  int fq_program() const { return fq_program_.get(); }
   int map_fd(const std::string& name) const { return maps_.at(name).get(); }
 
   fl_tables* tables() { return tables_.data(); }
@@ -77,7 +71,7 @@ class Kernel {
   std::map<std::string, bpf::UniqueFd> maps_;  // by name, without the programs' constants
   bpf::UniqueFd lane_program_;
   bpf::UniqueFd directions_;  // programs by direction
-  FqPrograms fq_programs_;
+  bpf::UniqueFd fq_program_;
   bpf::MappedArray<fl_tables> tables_;
   std::vector<bpf::MappedArray<fl_bits>> sets_;  // by chunk
   bpf::MappedArray<fl_lease> lease_;
