@@ -56,7 +56,8 @@ Status NetworkDriver::Begin(TargetState* state) {
   if (filter.cgroup) state->cgroup_id = filter.cgroup->id;
   // Measuring goes by ports where there are any: a cgroup is not known on the way in.
   if (!target.ports().empty()) filter.cgroup.reset();
-  FL_ASSIGN_OR_RETURN(state->hook, hooks_->Acquire(target.netns(), target.interface()));
+  FL_ASSIGN_OR_RETURN(state->hook,
+                      hooks_->Acquire({target.netns(), target.interface(), target.at_host_end()}));
   filter.hook = state->hook;
   ClearSample(kernel_.get(), &drops_, state->slot);
   const Status status = tables_.Set(TargetBit(state->slot), filter);

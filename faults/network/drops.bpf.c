@@ -115,16 +115,20 @@ static __always_inline struct sock* fl_sender(struct sk_buff* skb, __u32 netns) 
 /* The hook, and which way the packet went there; FL_MAX_HOOKS: none. Fills `p` then. */
 static __always_inline __u32 fl_find_packet(struct sk_buff* skb, struct fl_place* place,
                                             __u32* direction, struct fl_packet* p) {
-  __u32 hook_id = fl_find_hook(place->netns, place->in);
-  *direction = FL_INGRESS;
+  __u32 zero = 0, hook_id = fl_find_hook(place->netns, place->in), point = FL_INGRESS;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t) return FL_MAX_HOOKS;
   /* TCP forgets the device and the route before it is done with a segment. */
+  *direction = FL_INGRESS;
   if (!place->netns && place->in && fl_read_dropped(skb, FL_INGRESS, p))
     return fl_find_connection(p, place->in);
   if (hook_id >= FL_MAX_HOOKS) {
     hook_id = fl_find_hook(place->netns, place->out);
-    *direction = FL_EGRESS;
+    point = FL_EGRESS;
   }
-  if (hook_id >= FL_MAX_HOOKS || !fl_read_dropped(skb, *direction, p)) return FL_MAX_HOOKS;
+  if (hook_id >= FL_MAX_HOOKS) return FL_MAX_HOOKS;
+  *direction = point ^ (t->hook[hook_id & (FL_MAX_HOOKS - 1)].outside & 1);
+  if (!fl_read_dropped(skb, *direction, p)) return FL_MAX_HOOKS;
   return hook_id;
 }
 
@@ -177,7 +181,8 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   news.reason = BPF_CORE_READ(sk, sk_err);
   if (!fl_has_failed(news.reason, before) || !fl_read_socket(sk, &p)) return 0;
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
-  if (hook_id >= FL_MAX_HOOKS) return 0;
+  /* From the other end of the target's link it is a peer's socket. */
+  if (hook_id >= FL_MAX_HOOKS || t->hook[hook_id & (FL_MAX_HOOKS - 1)].outside) return 0;
   fl_find_owners(sk, t, &inside);
   p.hook = hook_id;
   fl_find_targets(&p, &inside, FL_EGRESS, &targets);

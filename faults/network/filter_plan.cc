@@ -49,8 +49,8 @@ bool Has(const chaos::v1::Target& target, PortRange range) {
 
 // A target that is all that an interface of the agent's own network carries.
 bool IsWholeHost(const chaos::v1::Target& target) {
-  return target.netns().empty() && target.interface() != "lo" && target.cgroup().empty() &&
-         target.ports().empty() && target.addresses().empty();
+  return target.netns().empty() && !target.at_host_end() && target.interface() != "lo" &&
+         target.cgroup().empty() && target.ports().empty() && target.addresses().empty();
 }
 
 bool NamesNothing(const pb::TrafficFilter& wanted) {

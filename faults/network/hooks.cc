@@ -11,35 +11,13 @@ namespace faultline::network {
 namespace {
 
 constexpr std::chrono::seconds kGatewaysAge{5};
-constexpr char kOwnNames[] = "fl-";  // of devices that are ours
 
-struct Place {
-  bpf::NetnsId netns_id;
-  bpf::Interface interface;
-};
-
-std::string InText(const std::string& netns) {
-  return netns.empty() ? "the agent's own network namespace" : fmt::format("netns '{}'", netns);
-}
-
-// The namespace and interface as they are now.
-StatusOr<Place> Find(const std::string& netns, const std::string& interface) {
-  Place place;
-  FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns_fd, bpf::OpenNetns(netns));
-  FL_ASSIGN_OR_RETURN(place.netns_id, bpf::IdOf(netns_fd));
-  FL_RETURN_IF_ERROR(bpf::InNetns(netns_fd, [&]() -> Status {
-    const auto found = bpf::FindInterface(interface);
-    if (!found.ok()) {
-      auto names = bpf::InterfaceNames();
-      std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnNames); });
-      return MakeError(StatusCode::kNotFound,
-                       "interface '{}': there is none of that name in {}, which has {}", interface,
-                       InText(netns), fmt::join(names, ", "));
-    }
-    place.interface = *found;
-    return absl::OkStatus();
-  }));
-  return place;
+// A packet's way through one of the two would be another fault's for the other.
+Status SeenFromBothEnds(const HookPlace& place) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "interface '{}' is the host's end of another target's link, or a target of its "
+                   "own: one interface cannot be both",
+                   place.name);
 }
 
 }  // namespace
@@ -59,13 +37,14 @@ Hooks::~Hooks() {
   }
 }
 
-StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& interface) {
-  FL_ASSIGN_OR_RETURN(const Place place, Find(netns, interface));
+StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
+  FL_ASSIGN_OR_RETURN(const HookPlace place, FindPlace(target));
   unsigned free = FL_MAX_HOOKS;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
-    if (hooks_[i] && hooks_[i]->netns_id == place.netns_id &&
-        hooks_[i]->ifindex == place.interface.index && hooks_[i]->first->Alive() &&
+    if (hooks_[i] && hooks_[i]->place.netns_id == place.netns_id &&
+        hooks_[i]->place.interface.index == place.interface.index && hooks_[i]->first->Alive() &&
         hooks_[i]->second->Alive()) {
+      if (hooks_[i]->target.at_host_end != target.at_host_end) return SeenFromBothEnds(place);
       ++hooks_[i]->users;
       return i;
     }
@@ -78,14 +57,11 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
   if (!place.interface.ethernet) {
     return MakeError(StatusCode::kFailedPrecondition,
                      "interface {} carries no Ethernet frames, which network faults need",
-                     interface);
+                     place.name);
   }
   auto hook = std::make_unique<Hook>();
-  hook->netns_id = place.netns_id;
-  hook->netns = netns;
-  hook->interface = interface;
-  hook->ifindex = place.interface.index;
-  hook->is_loopback = place.interface.loopback;
+  hook->target = target;
+  hook->place = place;
   const Status opened = Open(free, hook.get());
   if (!opened.ok()) ForgetPlace(free);
   FL_RETURN_IF_ERROR(opened);
@@ -95,33 +71,41 @@ StatusOr<unsigned> Hooks::Acquire(const std::string& netns, const std::string& i
 
 void Hooks::ForgetPlace(unsigned index) {
   fl_hook& shared = kernel_->tables()->hook[index];
-  shared.lane_ifindex = shared.ifindex = shared.netns = 0;
+  // First: what comes out of a lane goes nowhere then, and not the other way.
+  __atomic_store_n(&shared.ifindex, 0, __ATOMIC_SEQ_CST);
+  shared.lane_ifindex = shared.netns = 0;
   std::memset(shared.gateway, 0, sizeof(shared.gateway));
 }
 
 Status Hooks::Open(unsigned index, Hook* hook) {
+  const HookPlace& place = hook->place;
   fl_hook& shared = kernel_->tables()->hook[index];
   ++shared.generation;  // what the kernel still holds for the one before is not for this one
-  shared.netns = static_cast<__u32>(hook->netns_id.inode);
-  shared.ifindex = static_cast<__u32>(hook->ifindex);
-  const auto lane = lanes_.find(hook->netns_id);
+  shared.netns = static_cast<__u32>(place.netns_id.inode);
+  shared.outside = hook->target.at_host_end ? 1 : 0;
+  __atomic_store_n(&shared.ifindex, place.interface.index, __ATOMIC_SEQ_CST);
+  const auto lane = lanes_.find(place.netns_id);
   const bool has_lane = lane != lanes_.end() && lane->second.device != 0;
   shared.lane_ifindex = has_lane ? static_cast<__u32>(lane->second.tap.ifindex) : 0;
   hook->users = 1;
   FL_ASSIGN_OR_RETURN(const HookPrograms programs, kernel_->LoadHook(index));
-  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, programs.ingress.get(), /*egress=*/false));
-  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, programs.egress.get(), /*egress=*/true));
+  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, programs.ingress.get(), FL_INGRESS));
+  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, programs.egress.get(), FL_EGRESS));
   return absl::OkStatus();
 }
 
 StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int program_fd,
-                                                           bool egress) {
+                                                           unsigned direction) {
+  const bool outside = hook.target.at_host_end;
   bpf::AttachRequest request;
-  request.netns = hook.netns;
-  request.netns_id = hook.netns_id;
-  request.interface = hook.interface;
-  request.ifindex = hook.ifindex;
-  request.egress = egress;
+  request.netns = hook.place.netns;
+  request.netns_id = hook.place.netns_id;
+  request.interface = hook.place.name;
+  request.ifindex = hook.place.interface.index;
+  // At the other end of its link a target's egress comes in.
+  request.egress = (direction == FL_EGRESS) != outside;
+  // A container platform's own programs there send packets on, past all that come after.
+  request.first = outside;
   request.program_fd = program_fd;
   request.mode = mode_;
   if (undo_ != nullptr) {
@@ -135,7 +119,7 @@ StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int
 
 void Hooks::Release(unsigned hook) {
   if (!hooks_[hook] || --hooks_[hook]->users > 0) return;
-  const bpf::NetnsId id = hooks_[hook]->netns_id;
+  const bpf::NetnsId id = hooks_[hook]->place.netns_id;
   hooks_[hook].reset();
   ForgetPlace(hook);
   if (HasHooks(id)) return;
@@ -148,24 +132,24 @@ void Hooks::Release(unsigned hook) {
 
 bool Hooks::HasHooks(const bpf::NetnsId& id) const {
   return std::ranges::any_of(hooks_,
-                             [&](const auto& hook) { return hook && hook->netns_id == id; });
+                             [&](const auto& hook) { return hook && hook->place.netns_id == id; });
 }
 
 Status Hooks::StillThere(unsigned hook) const {
-  const Hook& held = *hooks_[hook];
-  FL_ASSIGN_OR_RETURN(const Place now, Find(held.netns, held.interface));
+  const auto& [target, held, users, first, second] = *hooks_[hook];
+  FL_ASSIGN_OR_RETURN(const HookPlace now, FindPlace(target));
   if (now.netns_id != held.netns_id) {
-    return MakeError(StatusCode::kUnavailable, "{} is another one now", InText(held.netns));
+    return MakeError(StatusCode::kUnavailable, "{} is another one now", NetnsText(held.netns));
   }
-  if (now.interface.index != held.ifindex) {
-    return MakeError(StatusCode::kUnavailable, "interface '{}' in {} is another one now",
-                     held.interface, InText(held.netns));
+  if (now.interface.index != held.interface.index) {
+    return MakeError(StatusCode::kUnavailable, "interface '{}' in {} is another one now", held.name,
+                     NetnsText(held.netns));
   }
-  if (!held.first->Alive() || !held.second->Alive()) {
+  if (!first->Alive() || !second->Alive()) {
     return MakeError(StatusCode::kUnavailable,
                      "somebody has taken Faultline's programs off interface '{}' in {}, or made it "
                      "anew",
-                     held.interface, InText(held.netns));
+                     held.name, NetnsText(held.netns));
   }
   return absl::OkStatus();
 }
@@ -176,11 +160,13 @@ void Hooks::FindGateways(bool now) {
   gateways_found_ = time;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
     if (!hooks_[i]) continue;
-    const auto netns_fd = bpf::OpenNetns(hooks_[i]->netns);
+    // Those that the target itself has.
+    const TargetPlace& target = hooks_[i]->target;
+    const auto netns_fd = bpf::OpenNetns(target.netns);
     if (!netns_fd.ok()) continue;
     Gateways found;
     const Status looked = bpf::InNetns(*netns_fd, [&] {
-      found = ReadGateways(hooks_[i]->interface);
+      found = ReadGateways(target.interface);
       return absl::OkStatus();
     });
     if (!looked.ok()) continue;
@@ -191,16 +177,17 @@ void Hooks::FindGateways(bool now) {
 }
 
 Status Hooks::AcquireLane(unsigned hook, const LaneUse& use) {
-  const Hook& place = *hooks_[hook];
+  const HookPlace& place = hooks_[hook]->place;
   LaneDevice& lane = lanes_[place.netns_id];
   lane.netns = place.netns;
   if (lane.users == 0) lane.idle_since = std::chrono::steady_clock::now();
   if (lane.device == 0) FL_RETURN_IF_ERROR(OpenLane(place.netns_id, &lane));
-  if (place.is_loopback && !lane.loopback) {
-    FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.interface, undo_));
+  const bool is_loopback = place.interface.loopback;
+  if (is_loopback && !lane.loopback) {
+    FL_ASSIGN_OR_RETURN(lane.loopback, LoopbackRoutes::Open(place.netns, place.name, undo_));
   }
-  FL_RETURN_IF_ERROR(fq_->Add(hook, {place.netns_id, place.netns}, use));
-  if (place.is_loopback) ++lane.loopback_users;
+  FL_RETURN_IF_ERROR(fq_->Add(hook, place, use));
+  if (is_loopback) ++lane.loopback_users;
   ++lane.users;
   return absl::OkStatus();
 }
@@ -208,16 +195,17 @@ Status Hooks::AcquireLane(unsigned hook, const LaneUse& use) {
 void Hooks::ReleaseLane(unsigned hook, const LaneUse& use) {
   if (!hooks_[hook]) return;
   fq_->Remove(hook, use);
-  const auto known = lanes_.find(hooks_[hook]->netns_id);
+  const auto known = lanes_.find(hooks_[hook]->place.netns_id);
   if (known == lanes_.end()) return;
   LaneDevice& lane = known->second;
   const auto now = std::chrono::steady_clock::now();
-  if (hooks_[hook]->is_loopback && --lane.loopback_users == 0) lane.loopback_idle_since = now;
+  const bool is_loopback = hooks_[hook]->place.interface.loopback;
+  if (is_loopback && --lane.loopback_users == 0) lane.loopback_idle_since = now;
   if (--lane.users == 0) lane.idle_since = now;
 }
 
 bool Hooks::HasLane(unsigned hook) const {
-  const auto known = lanes_.find(hooks_[hook]->netns_id);
+  const auto known = lanes_.find(hooks_[hook]->place.netns_id);
   return known != lanes_.end() && known->second.device != 0;
 }
 
@@ -292,7 +280,7 @@ void Hooks::CloseDoomed() {
 
 void Hooks::SetLaneIfindex(const bpf::NetnsId& id, int ifindex) {
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
-    if (!hooks_[i] || hooks_[i]->netns_id != id) continue;
+    if (!hooks_[i] || hooks_[i]->place.netns_id != id) continue;
     kernel_->tables()->hook[i].lane_ifindex = static_cast<__u32>(ifindex);
   }
 }

@@ -16,6 +16,7 @@
 #include "bpf/netns.h"
 #include "faults/driver.h"
 #include "faults/network/fq_lanes.h"
+#include "faults/network/hook_place.h"
 #include "faults/network/kernel.h"
 #include "faults/network/lane.h"
 #include "faults/network/loopback.h"
@@ -37,12 +38,12 @@ class Hooks {
   Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode);
   ~Hooks();
 
-  // The hook of an interface, with its programs attached; made when it is not there yet. Each
+  // The hook of a place, with its programs attached; made when it is not there yet. Each
   // Acquire is undone by one Release, the last of which detaches the programs; and the last one in
   // a namespace removes its lane at once, which would keep the namespace from going.
-  // NOT_FOUND: no such namespace or interface. FAILED_PRECONDITION: not Ethernet, or refused by the
-  // kernel. RESOURCE_EXHAUSTED: FL_MAX_HOOKS are in use.
-  StatusOr<unsigned> Acquire(const std::string& netns, const std::string& interface);
+  // Errors as FindPlace. FAILED_PRECONDITION: not Ethernet, refused by the kernel, or seen from
+  // its other end by another target. RESOURCE_EXHAUSTED: FL_MAX_HOOKS are in use.
+  StatusOr<unsigned> Acquire(const TargetPlace& target);
   void Release(unsigned hook);
   // OK while our programs are on what the names mean now. Else what has happened: NOT_FOUND when
   // the namespace or interface has gone, UNAVAILABLE when another has the name (a container that
@@ -78,18 +79,15 @@ class Hooks {
   // Members end in reverse order: the second attachment before the first, which may have made the
   // qdisc that both sit on.
   struct Hook {
-    bpf::NetnsId netns_id;
-    std::string netns;
-    std::string interface;
-    int ifindex = 0;
-    bool is_loopback = false;
+    TargetPlace target;
+    HookPlace place;
     unsigned users = 0;
     std::unique_ptr<bpf::Attachment> first;
     std::unique_ptr<bpf::Attachment> second;
   };
 
   StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, int program_fd,
-                                                      bool egress);
+                                                      unsigned direction);
   Status Open(unsigned index, Hook* hook);
   // What the kernel's tables say of a hook that is no more.
   void ForgetPlace(unsigned index);

@@ -37,11 +37,12 @@ static __always_inline int fl_lose(struct __sk_buff* skb) {
 static __always_inline int fl_put_back(struct __sk_buff* skb, struct fl_tables* t, __u32 hook_id,
                                        __u32 direction, __u64 told) {
   __u64 mark = fl_mark(hook_id, direction) + told;
-  __u32 ifindex = t->hook[hook_id & (FL_MAX_HOOKS - 1)].ifindex;
+  struct fl_hook* hook = &t->hook[hook_id & (FL_MAX_HOOKS - 1)];
+  __u32 ifindex = hook->ifindex;
   if (!ifindex) return bpf_redirect(FL_NOWHERE, 0);
   skb->cb[0] = (__u32)mark;
   skb->cb[1] = (__u32)(mark >> 32);
-  if (direction == FL_INGRESS) return bpf_redirect(ifindex, BPF_F_INGRESS);
+  if (direction != hook->outside) return bpf_redirect(ifindex, BPF_F_INGRESS);
   /* A lane's frames are for "another host"; the loopback device would deliver them as such: never.
    */
   bpf_skb_change_type(skb, PACKET_HOST);

@@ -44,6 +44,12 @@ StatusOr<std::vector<Cidr>> AddressesOf(const chaos::v1::Target& target) {
     addresses.push_back(address);
   }
   if (!addresses.empty()) return addresses;
+  if (target.at_host_end() && target.netns().empty()) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "target {} is named by the host's end of its link, which does not tell its "
+                     "addresses: a partition needs its 'addresses' or 'netns'",
+                     target.target_id());
+  }
   FL_ASSIGN_OR_RETURN(const bpf::UniqueFd netns, bpf::OpenNetns(target.netns()));
   FL_RETURN_IF_ERROR(
       bpf::InNetns(netns, [&] { return ReadAddresses(target.interface(), &addresses); }));

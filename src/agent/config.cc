@@ -78,9 +78,16 @@ Status ReadPlace(const YamlMap& map, chaos::v1::Target* target) {
   FL_ASSIGN_OR_RETURN(const std::string netns, map.Text("netns"));
   if (!bpf::IsNetnsName(netns)) return map.Refuse("netns", netns, bpf::kNetnsNames);
   target->set_netns(bpf::PinProcess(netns));
+  FL_ASSIGN_OR_RETURN(const std::string end, map.Text("attach", "inside"));
+  if (end != "inside" && end != "host") return map.Refuse("attach", end, "inside or host");
+  target->set_at_host_end(end == "host");
   FL_ASSIGN_OR_RETURN(*target->mutable_cgroup(), map.Text("cgroup"));
   if (target->cgroup().find("..") != std::string::npos) {
     return map.Refuse("cgroup", target->cgroup(), "a path below the cgroup v2 root");
+  }
+  if (target->at_host_end() && !target->cgroup().empty()) {
+    return map.Refuse("cgroup", target->cgroup(),
+                      "none together with 'attach: host': sockets are told apart inside");
   }
   FL_ASSIGN_OR_RETURN(const auto ports, map.TextList("ports"));
   for (const std::string& text : ports) {
@@ -99,8 +106,8 @@ Status ReadPlace(const YamlMap& map, chaos::v1::Target* target) {
 }
 
 StatusOr<chaos::v1::Target> ReadTarget(const YamlMap& map, const std::string& agent_id) {
-  FL_RETURN_IF_ERROR(
-      map.AllowOnly({"name", "labels", "interface", "netns", "cgroup", "ports", "addresses"}));
+  FL_RETURN_IF_ERROR(map.AllowOnly(
+      {"name", "labels", "interface", "netns", "attach", "cgroup", "ports", "addresses"}));
   chaos::v1::Target target;
   FL_ASSIGN_OR_RETURN(*target.mutable_name(), map.Text("name"));
   if (!IsName(target.name())) return map.Refuse("name", target.name(), kNameRule);

@@ -68,6 +68,20 @@ TEST(AgentConfig, ANetworkNamespaceMayBeNamedInManyWays) {
   }
 }
 
+TEST(AgentConfig, ATargetMayBeSeenFromTheHostsEndOfItsLink) {
+  const auto parse = [](const std::string& lines) {
+    return ParseConfig("agent_id: a\ntargets:\n- name: x\n  interface: e\n" + lines, "f");
+  };
+  EXPECT_FALSE(parse("")->targets[0].at_host_end());
+  EXPECT_FALSE(parse("  attach: inside\n")->targets[0].at_host_end());
+  EXPECT_TRUE(parse("  netns: shop\n  attach: host\n")->targets[0].at_host_end());
+  EXPECT_EQ(ToString(parse("  attach: outside\n").status().message()),
+            "f:5: attach: 'outside' is not allowed: inside or host");
+  EXPECT_EQ(ToString(parse("  attach: host\n  cgroup: /shop\n").status().message()),
+            "f:6: cgroup: '/shop' is not allowed: none together with 'attach: host': sockets are "
+            "told apart inside");
+}
+
 TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {
   EXPECT_EQ(ErrorOf("agent_id: a\ntargets:\n- name: x\n  interface: eth0\n  ports: [0]\n"),
             "agent.yaml:5: ports: '0' is not allowed: port numbers from 1 to 65535");

@@ -13,6 +13,7 @@ double Seconds(const google::protobuf::Duration& duration) {
 std::string Place(const chaos::v1::Target& target) {
   std::string text = target.interface();
   if (!target.netns().empty()) text += " in " + target.netns();
+  if (target.at_host_end()) text += ", host end";
   if (!target.cgroup().empty()) text += ", cgroup " + target.cgroup();
   return text;
 }

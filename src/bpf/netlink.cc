@@ -1,5 +1,7 @@
 #include "bpf/netlink.h"
 
+#include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -8,8 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
-
-#include "bpf/fd.h"
 
 namespace faultline::bpf {
 namespace {
@@ -94,6 +94,33 @@ StatusOr<int> Exchange(const Request<Body>& request, const OnReply& on_reply) {
 }
 
 void Ignore(const nlmsghdr&) {}
+
+// Calls `visit` with each attribute from `first` on.
+template <typename Visit>
+void ForEachAttribute(const rtattr* first, size_t bytes, const Visit& visit) {
+  auto left = static_cast<unsigned>(bytes);
+  for (const rtattr* at = first; RTA_OK(at, left); at = RTA_NEXT(at, left)) visit(*at);
+}
+
+template <typename Body, typename Visit>
+void ForEachAttributeOf(const nlmsghdr& reply, const Visit& visit) {
+  if (reply.nlmsg_len < NLMSG_SPACE(sizeof(Body))) return;
+  const auto* first = reinterpret_cast<const rtattr*>(static_cast<const char*>(NLMSG_DATA(&reply)) +
+                                                      NLMSG_ALIGN(sizeof(Body)));
+  ForEachAttribute(first, reply.nlmsg_len - NLMSG_SPACE(sizeof(Body)), visit);
+}
+
+int NumberIn(const rtattr& attribute) {
+  int number = 0;
+  std::memcpy(&number, RTA_DATA(&attribute), sizeof(number));
+  return number;
+}
+
+std::string TextIn(const rtattr& attribute) {
+  return std::string(
+      static_cast<const char*>(RTA_DATA(&attribute)),
+      strnlen(static_cast<const char*>(RTA_DATA(&attribute)), RTA_PAYLOAD(&attribute)));
+}
 
 Status QdiscSet(const std::string& kind, int error) {
   if (error == 0) return absl::OkStatus();
@@ -186,6 +213,42 @@ Status MakeVethPair(const VethNames& names, uint32_t mtu) {
   if (error == 0) return absl::OkStatus();
   return MakeError(error == EEXIST ? StatusCode::kAlreadyExists : StatusCode::kFailedPrecondition,
                    "the veth pair {} cannot be made: {}", names.first, ErrnoText(error));
+}
+
+StatusOr<Link> ReadLink(int ifindex) {
+  Request<ifinfomsg> request(RTM_GETLINK, NLM_F_ACK);
+  request.body.ifi_index = ifindex;
+  Link link;
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, [&](const nlmsghdr& reply) {
+                        ForEachAttributeOf<ifinfomsg>(reply, [&](const rtattr& at) {
+                          if (at.rta_type == IFLA_IFNAME) link.name = TextIn(at);
+                          if (at.rta_type == IFLA_LINK) link.peer_ifindex = NumberIn(at);
+                          if (at.rta_type == IFLA_LINK_NETNSID) link.peer_netns = NumberIn(at);
+                          if (at.rta_type != IFLA_LINKINFO) return;
+                          ForEachAttribute(static_cast<const rtattr*>(RTA_DATA(&at)),
+                                           RTA_PAYLOAD(&at), [&](const rtattr& info) {
+                                             if (info.rta_type == IFLA_INFO_KIND)
+                                               link.kind = TextIn(info);
+                                           });
+                        });
+                      }));
+  if (error == 0) return link;
+  return MakeError(error == ENODEV ? StatusCode::kNotFound : StatusCode::kInternal,
+                   "interface number {} cannot be read: {}", ifindex, ErrnoText(error));
+}
+
+StatusOr<int> NetnsNumber(const UniqueFd& netns_fd) {
+  Request<rtgenmsg> request(RTM_GETNSID, NLM_F_ACK);
+  request.AddNumber(NETNSA_FD, static_cast<uint32_t>(netns_fd.get()));
+  int number = -1;
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, [&](const nlmsghdr& reply) {
+                        ForEachAttributeOf<rtgenmsg>(reply, [&](const rtattr& at) {
+                          if (at.rta_type == NETNSA_NSID) number = NumberIn(at);
+                        });
+                      }));
+  if (error == 0) return number;
+  return MakeError(StatusCode::kInternal, "a network namespace's number cannot be read: {}",
+                   ErrnoText(error));
 }
 
 Status DeleteLink(int ifindex) {

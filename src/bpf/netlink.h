@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bpf/fd.h"
 
 namespace faultline::bpf {
 
@@ -37,6 +38,19 @@ struct VethNames {
 // ALREADY_EXISTS when an interface has one of the names, FAILED_PRECONDITION when the kernel has no
 // such devices.
 Status MakeVethPair(const VethNames& names, uint32_t mtu);
+// An interface, and the one at the other end of its link.
+struct Link {
+  std::string name;
+  std::string kind;      // "veth"; empty for hardware
+  int peer_ifindex = 0;  // 0: none
+  // The number by which the calling namespace knows the peer's (NetnsNumber); -1: its own.
+  int peer_netns = -1;
+};
+// NOT_FOUND when there is no such interface.
+StatusOr<Link> ReadLink(int ifindex);
+// The calling namespace's number for another; -1: it has none, so no link leads there.
+StatusOr<int> NetnsNumber(const UniqueFd& netns_fd);
+
 // OK when there is none. A veth device's peer goes as well.
 Status DeleteLink(int ifindex);
 

@@ -10,8 +10,8 @@ void PrintTargets(Output& out, const chaos::v1::ListTargetsResponse& response) {
   Table table({"TARGET", "LABELS", "INTERFACE", "NETNS", "CGROUP", "PORTS", "ADDRESSES"});
   for (const auto& target : response.targets()) {
     table.Row({Cell(target.target_id(), Style::kBold), LabelsText(target.labels()),
-               target.interface(), target.netns(), target.cgroup(),
-               fmt::format("{}", fmt::join(target.ports(), ",")),
+               target.interface() + (target.at_host_end() ? " (host end)" : ""), target.netns(),
+               target.cgroup(), fmt::format("{}", fmt::join(target.ports(), ",")),
                fmt::format("{}", fmt::join(target.addresses(), ","))});
   }
   table.Print(out);

@@ -55,6 +55,7 @@ TEST_ROWS = (
     ("SSH, neighbours, gateway, metadata and Faultline itself are protected", "protection_test", r""),
     ("targets that are cgroups, what they send", "cgroup_test", r"OnlyWhatTheCgroup"),
     ("targets that are cgroups, what they receive", "cgroup_test", r"OnlyWhatIsFor|OnTheWayIn"),
+    ("targets seen from the host's end of their veth pair", "host_end_test", r""),
     ("several faults on one packet, every pair of kinds", "stack_test", r""),
     ("the same with resets, refusals and false answers", "stack_answer_test", r""),
     ("request-to-response times", "measure_test", r""),
@@ -70,6 +71,7 @@ TEST_ROWS = (
     ("filters of a process that was killed are removed", "lifecycle_test", r"ClsactTest\.TheUndo"),
     ("other people's clsact qdiscs and filters stay", "lifecycle_test", r"OtherPeople|Somebody"),
     ("interfaces, namespaces and lanes that go and come back", "hostile_test", r""),
+    ("services that are started anew, move and are renamed", "follow_test", r""),
 )
 
 
