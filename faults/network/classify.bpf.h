@@ -80,11 +80,13 @@ static __always_inline int fl_is_in(struct fl_sole_peer* sole, __u32 family, __u
 /* Adds the one rule of a word if the packet is in its sole network. Result: 0 when it has none.
  * Global, as the functions below: verified once, by itself. */
 __noinline int fl_ask_sole(struct fl_packet* p, struct fl_found* found, __u32 index, __u64 word) {
-  __u32 zero = 0, id = (index * 64 + fl_lowest_bit(word)) & (FL_MAX_RULES - 1);
+  __u32 zero = 0, id = index * 64 + fl_lowest_bit(word);
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_sole_peer* sole;
   __u32 family;
   if (!t || !p || !found) return 0;
+  barrier_var(id); /* as in fl_add_rule */
+  id &= FL_MAX_RULES - 1;
   sole = &t->rule[id].sole_peer;
   family = *(volatile __u32*)&sole->family;
   if (!family) return 0;

@@ -8,8 +8,9 @@ namespace faultline::bpf {
 namespace {
 
 // The kernel cuts off the beginning, not the end, of what is longer (since 6.4; before, it refuses
-// a program with a longer one by ENOSPC).
-constexpr size_t kLogBytes = 1 << 20;
+// a program with a longer one by ENOSPC, whatever is wrong with it). As much as libbpf takes; only
+// what is written takes memory.
+constexpr size_t kLogBytes = (16 << 20) - 1;
 constexpr size_t kLastBytes = 1'000;
 
 }  // namespace
