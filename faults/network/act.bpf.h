@@ -74,6 +74,8 @@ __noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_p
     if (fl_ask_rule(skb, &found->prefix, found->lose[i], leases_hold, p)) return 1;
   for (__u32 i = 0; i < FL_MAX_RULES_PER_PACKET && i < candidates; i++)
     fl_ask_rule(skb, &found->prefix, found->prefix.rule[i], leases_hold, p);
+  /* Without a lane it goes on its way. */
+  if (!t->hook[p->hook & (FL_MAX_HOOKS - 1)].lane_ifindex) found->prefix.rule_count = 0;
   return 0;
 }
 

@@ -26,9 +26,12 @@ struct fl_connection_key {
 #define FL_TURN_WAITING 2 /* a request is outstanding, none of its answer was seen */
 
 struct fl_connection {
-  __u64 request_ns;  /* when the outstanding request was first seen */
-  __u32 request_end; /* TCP: sequence number after the newest request payload */
-  __u32 answer_end;  /* TCP: the same for answers */
+  __u64 request_ns; /* when the outstanding request was first seen */
+  union {
+    __u32 request_end; /* TCP: sequence number after the newest request payload */
+    __u32 outstanding; /* UDP: requests without an answer, so far as is known */
+  };
+  __u32 answer_end; /* TCP: the same for answers */
   /* By direction, FL_WHOSE: the one target that its packets belong to, and to no rule; 0: not so,
    * or not known. True as long as fl_tables::generation is that. */
   __u64 whose[2];
@@ -40,8 +43,12 @@ struct fl_connection {
   __u8 answer_end_known;
   __u8 started : 1; /* the first request was looked at */
   __u8 asking : 1;  /* not measurable connections: the newest payload was a request */
+  __u8 http1 : 1;   /* TCP: the first request was one of HTTP/1's */
+  __u8 chatty : 1;  /* UDP: there were answers to no request */
   __u8 pushed;      /* segments that the target has pushed out, modulo 256 */
 };
+/* What UDP has not answered for so long is lost: no delay of ours is longer. */
+#define FL_UDP_LOST_NS 60000000000ull
 #define FL_WHOSE(generation, target) ((__u64)(generation) << 16 | ((target) + 1))
 
 struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* The network datapath: one program per direction for the interfaces of targets, others on the
- * lanes. What is attached at an interface (Kernel::LoadEntry) goes on in the one of its direction.
+/* The network datapath: one program for the interfaces of targets, others on the lanes. What is
+ * attached at an interface (Kernel::LoadEntry) says which it is, and goes on in that one.
  * Attached by TCX or as a clsact filter in direct-action mode: the verdicts mean the same. */
 #include <linux/if_packet.h>
 
@@ -48,6 +48,7 @@ __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_
   sight.now_ns = found->prefix.t0_ns;
   sight.netns = at->netns;
   sight.passes = !(way & FL_LOST) && !found->prefix.rule_count;
+  sight.lost = (way & FL_LOST) != 0;
   tells = fl_measure(skb, p, found, at->asks, way & FL_BEGUN, &sight, &seen);
   if (tells == FL_UNKNOWN) return tells;
   fl_see(skb, p, &sight, &seen);
@@ -125,50 +126,54 @@ static __always_inline void fl_find(struct __sk_buff* skb, struct fl_packet* p,
   fl_classify(p, found, way & 1, 1);
 }
 
-static __always_inline int fl_handle(struct __sk_buff* skb, __u32 direction) {
+/* Of both directions: to the verifier each program more is as long as this one. */
+SEC("tc")
+int fl_handle(struct __sk_buff* skb) {
   struct fl_packet p = {};
   struct fl_found found = {};
-  __u32 zero = 0, hook_id = skb->cb[FL_HOOK_CB] & (FL_MAX_HOOKS - 1), way = direction;
+  __u32 zero = 0, place = skb->cb[FL_HOOK_CB], way = place & 1;
+  __u32 hook_id = place >> 1 & (FL_MAX_HOOKS - 1);
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* hook;
-  int again, tells = 0;
+  int tells;
   skb->cb[FL_HOOK_CB] = 0;
   if (!t) return FL_PASS;
   hook = &t->hook[hook_id];
-  if (!hook->bits[direction].rules && !hook->bits[direction].targets) return FL_PASS;
-  again = fl_reinjected(skb, hook_id, direction);
-  if (again > 1) return FL_PASS;
-  if (again) way |= FL_AGAIN;
-  if (fl_read(skb, direction, &p)) return FL_PASS;
+  if (!hook->bits[way].rules && !hook->bits[way].targets) return FL_PASS;
+  tells = fl_reinjected(skb, hook_id, way);
+  if (tells > 1) return FL_PASS;
+  if (tells) way |= FL_AGAIN;
+  barrier_var(way); /* one value, for which there is a place */
+  if (fl_read(skb, way & 1, &p)) return FL_PASS;
   p.hook = hook_id;
+  /* Looked up again, as below: cheaper than what is kept on the stack. */
+  t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t) return FL_PASS;
+  hook = &t->hook[p.hook & (FL_MAX_HOOKS - 1)];
   if (fl_is_elsewhere(t, &p, hook->all_ask)) return FL_PASS;
-  if (!again && hook->bits[direction].targets && fl_may_recall(hook, &p) &&
-      fl_recall(skb, &p, direction))
+  if (!(way & FL_AGAIN) && hook->bits[way & 1].targets && fl_may_recall(hook, &p) &&
+      fl_recall(skb, &p, way))
     return FL_PASS;
+  t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t) return FL_PASS;
   found.generation = *(volatile __u32*)&t->generation;
   p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
+  found.prefix.hook = p.hook;
+  found.prefix.direction = way & 1;
   fl_find(skb, &p, &found, way);
   if (!found.targets.words && !found.ruled) return FL_PASS;
   if (found.ruled || fl_is_timed(&p)) found.prefix.t0_ns = bpf_ktime_get_boot_ns();
-  if (!again && found.ruled && fl_ask(skb, &found, &p)) way |= FL_LOST;
-  if (again || !hook->lane_ifindex) found.prefix.rule_count = 0;
-  if (found.targets.words) tells = fl_observe(skb, &p, &found, way);
+  if (!(way & FL_AGAIN) && found.ruled && fl_ask(skb, &found, &p)) way |= FL_LOST;
+  if (way & FL_AGAIN) found.prefix.rule_count = 0;
+  tells = found.targets.words ? fl_observe(skb, &p, &found, way) : 0;
   if (tells == FL_UNKNOWN) {
-    fl_begin(&p, direction, found.serves);
+    fl_begin(&p, way & 1, found.serves);
     tells = fl_observe(skb, &p, &found, way | FL_BEGUN);
   }
   if (way & FL_LOST) return fl_lose(skb);
   if (!found.prefix.rule_count) return FL_PASS;
-  found.prefix.hook = hook_id;
-  found.prefix.direction = direction;
   return fl_send(skb, &found, &p, tells);
 }
-
-SEC("tc")
-int fl_egress(struct __sk_buff* skb) { return fl_handle(skb, FL_EGRESS); }
-
-SEC("tc")
-int fl_ingress(struct __sk_buff* skb) { return fl_handle(skb, FL_INGRESS); }
 
 /* On the TAP lane's ingress: back to where the frame belongs; nothing else may come out of a lane.
  */

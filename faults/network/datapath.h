@@ -84,6 +84,12 @@ struct fl_hook {
   __u32 gateway[2][4];
 };
 
+/* Of the map of hooks by interface, to their index. */
+struct fl_hook_key {
+  __u32 netns; /* as fl_hook::netns */
+  __u32 ifindex;
+};
+
 /* What a rule does to the packets that it chooses. A packet's rules act in this order, whatever
  * their own numbers: what is lost meets no rule of another action. */
 #define FL_ACT_LOSE 0 /* vanishes, as on a wire */
@@ -269,9 +275,10 @@ struct fl_lane_prefix {
  * places than a lane device's queue holds frames: none is taken twice. */
 #define FL_PARKED 16384
 
-/* What is attached at a hook says in this place of skb->cb which it is; the others are for packets
- * that come back from a lane. */
+/* What is attached at a hook says in this place of skb->cb which it is, and which direction; the
+ * others are for packets that come back from a lane. */
 #define FL_HOOK_CB 2
+#define FL_HOOK_AT(hook, direction) ((hook) << 1 | (direction))
 
 /* On its way back a frame says where it belongs by an outer 802.1AD tag, which the kernel moves
  * into the packet's metadata, so that taking it off costs nothing. */

@@ -150,7 +150,8 @@ int fl_drop(struct bpf_raw_tracepoint_args* context) {
   fl_find_place(skb, receiver, &place);
   hook_id = fl_find_packet(skb, &place, &direction, &p);
   if (hook_id >= FL_MAX_HOOKS) return 0;
-  fl_find_owners(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns), t, &inside);
+  fl_find_owners((__u64)(direction == FL_INGRESS ? receiver : fl_sender(skb, place.netns)),
+                 &inside);
   p.hook = hook_id;
   fl_find_targets(&p, &inside, direction, &targets);
   if (!targets.words) return 0;
@@ -183,7 +184,7 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
   /* From the other end of the target's link it is a peer's socket. */
   if (hook_id >= FL_MAX_HOOKS || t->hook[hook_id & (FL_MAX_HOOKS - 1)].outside) return 0;
-  fl_find_owners(sk, t, &inside);
+  fl_find_owners((__u64)sk, &inside);
   p.hook = hook_id;
   fl_find_targets(&p, &inside, FL_EGRESS, &targets);
   if (!targets.words) return 0;

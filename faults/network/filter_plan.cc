@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "bpf/cgroup.h"
-#include "bpf/probe.h"
 #include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
 
@@ -64,17 +63,11 @@ bool NamesNothing(const pb::TrafficFilter& wanted) {
 
 // On its way in a packet's cgroup is that of the socket it is for.
 Status CheckCgroupIn(const pb::TrafficFilter& wanted, const chaos::v1::Target& target) {
-  const char* reason = nullptr;
-  if (wanted.protocol() == pb::PROTOCOL_ICMP) {
-    reason = "ICMP on its way in belongs to no socket: direction=egress";
-  } else if (wanted.protocol() != pb::PROTOCOL_TCP && !bpf::HasFeature("udp_cgroup_in")) {
-    reason =
-        "this kernel tells only of TCP for which of them a packet on its way in is: protocol=tcp, "
-        "or direction=egress";
-  }
-  if (reason == nullptr) return absl::OkStatus();
-  return MakeError(StatusCode::kFailedPrecondition, "target {} is a cgroup, and {}",
-                   target.target_id(), reason);
+  if (wanted.protocol() != pb::PROTOCOL_ICMP) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "target {} is a cgroup, and ICMP on its way in belongs to no socket: "
+                   "direction=egress",
+                   target.target_id());
 }
 
 // The share that is left out, in 2^-32.

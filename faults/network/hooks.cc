@@ -1,5 +1,7 @@
 #include "faults/network/hooks.h"
 
+#include <bpf/bpf.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -71,6 +73,11 @@ StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
 
 void Hooks::ForgetPlace(unsigned index) {
   fl_hook& shared = kernel_->tables()->hook[index];
+  const fl_hook_key key{shared.netns, shared.ifindex};
+  // It may be another's by now, whose programs are on where ours were taken off.
+  __u32 value = FL_MAX_HOOKS;
+  bpf_map_lookup_elem(kernel_->map_fd("fl_hooks"), &key, &value);
+  if (value == index) bpf_map_delete_elem(kernel_->map_fd("fl_hooks"), &key);
   // First: what comes out of a lane goes nowhere then, and not the other way.
   __atomic_store_n(&shared.ifindex, 0, __ATOMIC_SEQ_CST);
   shared.lane_ifindex = shared.netns = 0;
@@ -91,6 +98,10 @@ Status Hooks::Open(unsigned index, Hook* hook) {
   FL_ASSIGN_OR_RETURN(const HookPrograms programs, kernel_->LoadHook(index));
   FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, programs.ingress.get(), FL_INGRESS));
   FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, programs.egress.get(), FL_EGRESS));
+  const fl_hook_key key{shared.netns, shared.ifindex};
+  const __u32 value = index;
+  // There is a place for each.
+  bpf_map_update_elem(kernel_->map_fd("fl_hooks"), &key, &value, BPF_ANY);
   return absl::OkStatus();
 }
 

@@ -67,15 +67,13 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
     if (IsShared(map)) kernel->maps_[bpf_map__name(map)] = Duplicate(bpf_map__fd(map));
   }
   kernel->lane_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_lane));
-  kernel->directions_ = bpf::UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fl_directions",
-                                                     sizeof(__u32), sizeof(__u32), 2, nullptr));
-  for (const __u32 direction : {FL_EGRESS, FL_INGRESS}) {
-    const int program = bpf_program__fd(direction == FL_EGRESS ? skeleton->progs.fl_egress
-                                                               : skeleton->progs.fl_ingress);
-    if (bpf_map_update_elem(kernel->directions_.get(), &direction, &program, BPF_ANY) != 0) {
-      return MakeError(StatusCode::kInternal, "keeping the network programs failed: {}",
-                       ErrnoText(errno));
-    }
+  kernel->shared_ = bpf::UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fl_shared",
+                                                 sizeof(__u32), sizeof(__u32), 1, nullptr));
+  const __u32 first = 0;
+  const int handle = bpf_program__fd(skeleton->progs.fl_handle);
+  if (bpf_map_update_elem(kernel->shared_.get(), &first, &handle, BPF_ANY) != 0) {
+    return MakeError(StatusCode::kInternal, "keeping the network programs failed: {}",
+                     ErrnoText(errno));
   }
   for (__u32 chunk = 1; chunk < FL_CHUNKS; ++chunk) {
     bpf_map_update_elem(kernel->map_fd("fl_free_chunks"), nullptr, &chunk, BPF_ANY);
@@ -148,15 +146,16 @@ StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
     made.imm = static_cast<__s32>(value);
     return made;
   };
-  const auto map = static_cast<unsigned>(directions_.get());
-  // skb->cb[FL_HOOK_CB] = hook, then a jump into the map's program; without one the packet passes.
+  const auto map = static_cast<unsigned>(shared_.get());
+  // skb->cb[FL_HOOK_CB] says where, then a jump into the map's program; without one the packet
+  // passes.
   const std::array code = {
-      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, hook),
+      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, FL_HOOK_AT(hook, direction)),
       instruction(BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2,
                   offsetof(__sk_buff, cb) + sizeof(__u32) * FL_HOOK_CB, 0),
       instruction(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, map),
       instruction(0, 0, 0, 0, 0),
-      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, direction),
+      instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 0),
       instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call),
       instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, static_cast<unsigned>(kPass)),
       instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),

@@ -23,14 +23,12 @@ static __always_inline __u32 fl_tuple_of(struct fl_packet* p, struct bpf_sock_tu
   return sizeof(tuple->ipv6);
 }
 
-/* 0 when there is none, or it cannot be read: before Linux 6.2 only TCP's can. */
-static __always_inline struct cgroup* fl_cgroup_of(struct bpf_sock* found, __u8 protocol) {
+/* 0 when it has none. The socket is the kernel's own: read as a number, its address is one that
+ * bpf_probe_read_kernel takes, as no cast before Linux 6.2 gives it for UDP. */
+static __always_inline struct cgroup* fl_cgroup_of(struct bpf_sock* found) {
   struct cgroup* own = 0;
   struct sock* sock = 0;
-  if (protocol == FL_PROTO_TCP)
-    sock = (struct sock*)bpf_skc_to_tcp_sock(found);
-  else if (bpf_ksym_exists(bpf_rdonly_cast))
-    sock = bpf_core_cast(found, struct sock);
+  bpf_probe_read_kernel(&sock, sizeof(sock), &found);
   if (sock) bpf_core_read(&own, sizeof(own), &sock->sk_cgrp_data.cgroup);
   return own;
 }
@@ -46,7 +44,7 @@ static __always_inline struct cgroup* fl_receiver_cgroup(struct __sk_buff* skb,
               ? bpf_sk_lookup_tcp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0)
               : bpf_sk_lookup_udp(skb, &tuple, fl_tuple_of(p, &tuple), BPF_F_CURRENT_NETNS, 0);
   if (!found) return 0;
-  own = fl_cgroup_of(found, p->protocol);
+  own = fl_cgroup_of(found);
   bpf_sk_release(found);
   return own;
 }

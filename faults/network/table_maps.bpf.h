@@ -47,6 +47,13 @@ struct {
   __type(value, __u32); /* number of the vector of those that name the cgroup */
 } fl_cgroups SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, FL_MAX_HOOKS);
+  __type(key, struct fl_hook_key);
+  __type(value, __u32);
+} fl_hooks SEC(".maps");
+
 /* The vector of that number; 0 for one that nobody has made. */
 static __always_inline struct fl_bits* fl_set(__u32 number) {
   __u32 chunk = number / FL_SETS_PER_CHUNK, place = number % FL_SETS_PER_CHUNK;

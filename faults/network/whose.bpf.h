@@ -17,31 +17,40 @@
 #define FL_CLOSE 7
 #define FL_NEW_SYN_RECV 12
 
-/* The hook of an interface; FL_MAX_HOOKS: none. Global, as the functions below: verified once, by
- * itself. */
-__noinline __u32 fl_find_hook(__u32 netns, __u32 ifindex) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !netns || !ifindex) return FL_MAX_HOOKS;
-  for (__u32 i = 0; i < FL_MAX_HOOKS; i++)
-    if (t->hook[i].ifindex == ifindex && t->hook[i].netns == netns) return i;
-  return FL_MAX_HOOKS;
+/* The hook of an interface; FL_MAX_HOOKS: none. */
+static __always_inline __u32 fl_find_hook(__u32 netns, __u32 ifindex) {
+  struct fl_hook_key key = {.netns = netns, .ifindex = ifindex};
+  __u32* hook = netns && ifindex ? bpf_map_lookup_elem(&fl_hooks, &key) : 0;
+  return hook ? *hook & (FL_MAX_HOOKS - 1) : FL_MAX_HOOKS;
 }
 
-/* The hook that has seen the packet's connection, when its network namespace is not known any more.
- */
-__noinline __u32 fl_find_connection(struct fl_packet* p, __u32 ifindex) {
+struct fl_looking {
+  struct fl_connection_key key;
+  __u32 ifindex;
+  __u32 found;
+};
+
+/* Called by bpf_loop for each hook; not 0: enough. */
+static long fl_look_at_hook(__u64 hook, struct fl_looking* looking) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !p || !ifindex) return FL_MAX_HOOKS;
-  for (__u32 i = 0; i < FL_MAX_HOOKS; i++) {
-    struct fl_connection_key key;
-    if (t->hook[i].ifindex != ifindex) continue;
-    key = fl_key_of(p);
-    key.hook = i;
-    if (bpf_map_lookup_elem(&fl_connections, &key)) return i;
-  }
-  return FL_MAX_HOOKS;
+  struct fl_connection_key key = looking->key;
+  if (!t) return 1;
+  if (t->hook[hook & (FL_MAX_HOOKS - 1)].ifindex != looking->ifindex) return 0;
+  key.hook = hook;
+  if (!bpf_map_lookup_elem(&fl_connections, &key)) return 0;
+  looking->found = hook;
+  return 1;
+}
+
+/* The hook that has seen the packet's connection, when its network namespace is not known any more;
+ * FL_MAX_HOOKS: none. Global, as the functions below: verified once, by itself. */
+__noinline __u32 fl_find_connection(struct fl_packet* p, __u32 ifindex) {
+  struct fl_looking looking = {.ifindex = ifindex, .found = FL_MAX_HOOKS};
+  if (!p || !ifindex) return FL_MAX_HOOKS;
+  looking.key = fl_key_of(p);
+  bpf_loop(FL_MAX_HOOKS, fl_look_at_hook, &looking, 0);
+  return looking.found;
 }
 
 /* Older verifiers do not know how large a number is whose bytes were swapped. */
@@ -71,11 +80,15 @@ static __always_inline __u64 fl_ancestor_id(struct cgroup* group, int level) {
 }
 
 /* The cgroups of a socket, which may be 0. */
-static __always_inline void fl_find_owners(struct sock* sk, struct fl_tables* t,
-                                           struct fl_inside* inside) {
-  struct cgroup* group = sk && t->cgroup_levels ? BPF_CORE_READ(sk, sk_cgrp_data.cgroup) : 0;
+__noinline int fl_find_owners(__u64 sk, struct fl_inside* inside) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct cgroup* group;
+  if (!t || !inside || !sk || !t->cgroup_levels) return 0;
+  group = BPF_CORE_READ((struct sock*)sk, sk_cgrp_data.cgroup);
   for (int level = 0; group && level < FL_CGROUP_LEVELS; level++)
     if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), inside);
+  return 0;
 }
 
 /* Fills the targets, none yet, of a packet. */

@@ -89,14 +89,6 @@ std::string AskLsm() {
          "(boot option lsm=)";
 }
 
-std::string AskUdpCgroupIn() {
-  btf* types = btf__load_vmlinux_btf();
-  const int cast = btf__find_by_name_kind(types, "bpf_rdonly_cast", BTF_KIND_FUNC);
-  btf__free(types);
-  if (cast >= 0) return {};
-  return "for which cgroup a UDP packet on its way in is cannot be told (from 6.2 on)";
-}
-
 // By attaching a program that does nothing.
 std::string AskDropReasons() {
   const bpf_insn nothing[] = {
@@ -134,8 +126,7 @@ std::vector<Feature> AskAll() {
           Ask("ringbuf", AskRingbuf),
           Ask("fq", AskFq),
           Ask("bpf_lsm", AskLsm),
-          Ask("drop_reasons", AskDropReasons),
-          Ask("udp_cgroup_in", AskUdpCgroupIn)};
+          Ask("drop_reasons", AskDropReasons)};
 }
 
 }  // namespace

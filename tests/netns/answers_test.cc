@@ -1,4 +1,5 @@
 // Status classes of HTTP/1 answers: a real server and a real client.
+#include "base/histogram.h"
 #include "netns/http_server.h"
 #include "netns/traffic.h"
 
@@ -67,6 +68,36 @@ TEST_F(AnswersTest, AnInterimAnswerAndTheLastOneAreBothCounted) {
   const auto traffic = Sample().traffic();
   EXPECT_EQ(traffic.http_1xx(), 1u);
   EXPECT_EQ(traffic.http_5xx(), 1u);
+}
+
+TEST_F(AnswersTest, ABodyInASegmentOfItsOwnBelongsToItsRequest) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n";
+  SetTarget(ServerTarget({kPort}));
+  (void)Sample();
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(30)); };
+  for (int i = 0; i < 3; ++i) {
+    Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+    client.Send(head);
+    pause();
+    client.Send("some ");
+    pause();
+    client.Send("data");
+    EXPECT_NE(client.Receive(13).find("503"), std::string::npos);
+  }
+  const auto sample = Sample();
+  Histogram histogram;
+  ASSERT_TRUE(histogram.Merge(sample.latency()).ok());
+  EXPECT_EQ(histogram.count(), 3u);
+  EXPECT_GE(histogram.PercentileNs(1), 55e6) << "from the request's beginning";
+  EXPECT_EQ(sample.not_measurable(), 0u);
+  EXPECT_EQ(sample.traffic().http_5xx(), 3u);
+  // Another request before the answer is none of it.
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
+  client.Send(head);
+  pause();
+  client.Send(head);
+  pause();
+  EXPECT_EQ(Sample().not_measurable(), 1u);
 }
 
 TEST_F(AnswersTest, AreCountedOnceWhenAFaultDelaysThem) {

@@ -1,7 +1,6 @@
 // Targets that are cgroups.
 #include "netns/cgroup.h"
 
-#include "bpf/probe.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -59,10 +58,6 @@ TEST_F(CgroupTest, OnlyWhatIsForTheCgroupAndThoseBelowItIsTouchedOnItsWayIn) {
        {std::pair(Protocol::kTcp, pb::PROTOCOL_TCP), std::pair(Protocol::kUdp, pb::PROTOCOL_UDP)}) {
     auto loss = Loss(100, pb::DIRECTION_INGRESS);
     loss.mutable_filter()->set_protocol(name);
-    if (protocol == Protocol::kUdp && !bpf::HasFeature("udp_cgroup_in")) {
-      EXPECT_THAT(ToString(TryArm(loss).message()), HasSubstr("tells only of TCP"));
-      continue;
-    }
     for (const char* address : {Network::kServer4, Network::kServer6}) {
       // Connections that are there already, and their cgroup's namesakes outside.
       Client in(*network_, protocol, address, kInsidePort);

@@ -104,6 +104,38 @@ TEST_F(MeasureTest, PipeliningIsNotMeasurableAndGivesNoNumber) {
   EXPECT_THAT(sample_.not_measurable_reason(), HasSubstr("overlap"));
 }
 
+TEST_F(MeasureTest, DatagramsThatAFaultLosesEndNeitherTheirOwnTurnsNorThoseAfter) {
+  constexpr int kOften = 12;
+  SetTarget(ServerTarget({kPort}));
+  for (const char* direction : {"ingress", "egress"}) {
+    Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+    ArmKind("NETWORK_LOSS",
+            {{"model", "every_nth"}, {"loss_percent", "50"}, {"direction", direction}});
+    (void)Sample();
+    int answered = 0;
+    for (int i = 0; i < kOften; ++i) answered += client.RoundTrip(300ms) ? 1 : 0;
+    EXPECT_EQ(answered, kOften / 2) << direction;
+    EXPECT_EQ(Measured(&sample_).count(), static_cast<uint64_t>(answered)) << direction;
+    EXPECT_EQ(sample_.not_measurable(), 0u) << direction;
+    Disarm();
+  }
+}
+
+TEST_F(MeasureTest, DatagramsThatOverlapAreMeasuredAgainOnceAllAreAnswered) {
+  SetTarget(ServerTarget({kPort}));
+  Arm(Latency(100));
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  (void)Sample();
+  client.Send("first");
+  client.Send("second");
+  EXPECT_EQ(client.Receive(11).size(), 11u);
+  EXPECT_EQ(Measured(&sample_).count(), 0u);
+  EXPECT_EQ(sample_.not_measurable(), 2u);
+  Ask(client, 3);
+  EXPECT_EQ(Measured(&sample_).count(), 3u);
+  EXPECT_EQ(sample_.not_measurable(), 0u);
+}
+
 TEST_F(MeasureTest, Http2IsRecognisedByItsPreface) {
   SetTarget(ServerTarget({kPort}));
   Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
