@@ -12,7 +12,8 @@ Called by scripts/test.sh; results are kept in the folder $FAULTLINE_TEST_RESULT
   test_summary.py skip --suite NAME --name TEXT --reason TEXT
       What cannot be run here, as one skipped test.
   test_summary.py report
-      Lists failures and skips with their reasons; the last line is "N passed, N failed, N skipped".
+      Lists failures and skips with their reasons, and what passed tests have to say; the last line is
+      "N passed, N failed, N skipped".
       Exits with 1 when anything failed.
 """
 import argparse
@@ -196,18 +197,18 @@ def command_skip(arguments):
 
 def command_report(_):
     totals = {"passed": 0, "failed": 0, "skipped": 0}
-    lines = {"failed": [], "skipped": []}
+    lines = {"passed": [], "failed": [], "skipped": []}
     for path in sorted(RESULTS.glob("*.json")):
         result = json.loads(path.read_text())
         for test in result["tests"]:
             totals[test["outcome"]] += 1
-            if test["outcome"] in lines:
+            if test["outcome"] != "passed" or test["text"]:
                 reason = test["text"].splitlines()[0] if test["text"] else "no reason given"
                 lines[test["outcome"]].append(
                     f"  {result['suite']}/{result['name']} {test['name']}: {reason}")
     for outcome, entries in lines.items():
         if entries:
-            print(f"{outcome}:", *entries, sep="\n")
+            print(f"{'noted' if outcome == 'passed' else outcome}:", *entries, sep="\n")
     if not sum(totals.values()):
         totals["failed"] = 1
         print("no test ran")

@@ -19,7 +19,10 @@ class FollowTest : public DriverTest, public testing::WithParamInterface<bpf::At
   void SetUp() override {
     DriverTest::SetUp();
     if (!network_) return;
-    if (GetParam() == bpf::AttachMode::kTcx && !bpf::HasFeature("tcx")) GTEST_SKIP() << "no TCX";
+    if (const Status has = bpf::RequireFeature("tcx");
+        GetParam() == bpf::AttachMode::kTcx && !has.ok()) {
+      GTEST_SKIP() << ToString(has.message());
+    }
     MakeDriver({.attach_mode = GetParam()});
   }
   // A look of the agent's, which arms what has gone again if that is possible. Result: what the

@@ -2,6 +2,7 @@
 asked with sources and lists of our own: which release the host has makes no difference, and neither
 root nor the host's sources are needed."""
 import dataclasses
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -11,12 +12,17 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache",
                      "faultline", "vm")
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
+# Of one call; a run's own deadline may be nearer. An APT that hangs must leave time for a cached kernel.
+UPDATE_LIMIT_S = 60
+TOOL_LIMIT_S = 120
+DOWNLOAD_LIMIT_S = 900
 
 # Modules that tests may ask for, by path below lib/modules/VERSION/kernel; what these depend on
 # comes with them.
@@ -58,15 +64,31 @@ def read_list():
     return kernels, short
 
 
-def output_of(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+class Tools:
+    """Programs of the host, each of which ends in time. `deadline` is that of all of them together."""
+
+    def __init__(self, deadline):
+        self.deadline = deadline
+
+    def run(self, command, limit_s=TOOL_LIMIT_S, **options):
+        """Raises KernelError when it does not end in time. What it prints is in the result."""
+        part = self.deadline.part(limit_s)
+        try:
+            return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=part.left(), **{"check": False, **options})
+        except subprocess.TimeoutExpired as error:
+            told = " ".join(str(word) for word in command if word not in apt_options())
+            raise KernelError(f"'{told}' was not finished after {part.passed():.0f} s") from error
+
+    def output_of(self, *command):
+        return self.run(command).stdout
 
 
-def mirrors():
+def mirrors(tools):
     """(of Debian, of its security updates): those that the host uses, or the default."""
     found = {}
-    targets = output_of("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)",
-                        "Identifier: Packages")
+    targets = tools.output_of("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)",
+                              "Identifier: Packages")
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     for line in targets.splitlines():
         codename, _, address = line.partition(" ")
@@ -84,29 +106,31 @@ def apt_options():
             "-o", "APT::Sandbox::User=" + pwd.getpwuid(os.geteuid()).pw_name]
 
 
-def ask_apt(suites):
+def ask_apt(tools, suites):
     """Fetches what the suites offer now; a complaint or ''. What was offered last stays known."""
     home = CACHE / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    main, security = mirrors()
+    main, security = mirrors(tools)
     (home / "sources.list").write_text("".join(
         f"deb [signed-by={KEYS}] {security if suite.endswith('-security') else main} {suite} main\n"
         for suite in sorted(suites)))
-    asked = subprocess.run(["apt-get", *apt_options(), "update", "--error-on=any"],
-                           capture_output=True, text=True, check=False)
+    try:
+        asked = tools.run(["apt-get", *apt_options(), "update", "--error-on=any"], UPDATE_LIMIT_S)
+    except KernelError as error:
+        return str(error)
     lines = asked.stderr.strip().splitlines() or ["no message"]
     return "" if asked.returncode == 0 else f"'apt-get update' failed: {lines[0]}"
 
 
-def find_offer(sources):
+def find_offer(tools, sources):
     """(package, version) of the newest image that a meta package of `sources` leads to, or None."""
     for meta, suite in sources:
-        for line in output_of("apt-cache", *apt_options(), "madison", meta).splitlines():
+        for line in tools.output_of("apt-cache", *apt_options(), "madison", meta).splitlines():
             fields = [field.strip() for field in line.split("|")]
             if len(fields) != 3 or f" {suite}/" not in fields[2]:
                 continue
-            shown = output_of("apt-cache", *apt_options(), "show", f"{meta}={fields[1]}")
+            shown = tools.output_of("apt-cache", *apt_options(), "show", f"{meta}={fields[1]}")
             depends = re.search(r"^Depends:.*?(linux-image-\S+) \(= ([^)]+)\)", shown, re.M)
             if depends:
                 return depends[1], depends[2]
@@ -129,31 +153,31 @@ def needed_modules(tree):
     return sorted(needed)
 
 
-def depmod(base, version):
-    subprocess.run(["depmod", "-b", base, version], check=True, capture_output=True,
-                   env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+def depmod(tools, base, version):
+    tools.run(["depmod", "-b", base, version], check=True,
+              env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
 
 
-def packages_of(package, version):
+def packages_of(tools, package, version):
     """[NAME=VERSION] of a kernel: newer ones are in parts, on which the image's package depends."""
-    shown = output_of("apt-cache", *apt_options(), "show", f"{package}={version}")
+    shown = tools.output_of("apt-cache", *apt_options(), "show", f"{package}={version}")
     depends = re.search(r"^Depends: (.*)$", shown, re.M)
     parts = re.findall(r"(linux-(?:base|binary|modules)-\d\S*) \(= ([^)]+)\)",
                        depends[1] if depends else "")
     return [f"{name}={number}" for name, number in [(package, version), *parts]]
 
 
-def unpack(package_files, into):
+def unpack(tools, package_files, into):
     """Keeps of a kernel's packages the image and the modules that are needed."""
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
         scratch = pathlib.Path(scratch)
         for package_file in package_files:
-            subprocess.run(["dpkg-deb", "-x", package_file, scratch / "all"], check=True)
+            tools.run(["dpkg-deb", "-x", package_file, scratch / "all"], check=True)
         tree, = [*(scratch / "all/lib/modules").glob("*"), *(scratch / "all/usr/lib/modules").glob("*")]
         version = tree.name
         image = next(path for path in (tree / "vmlinuz", scratch / f"all/boot/vmlinuz-{version}")
                      if path.is_file())
-        depmod(tree.parent.parent.parent, version)
+        depmod(tools, tree.parent.parent.parent, version)
         kept = scratch / "kept"
         kept_tree = kept / "lib/modules" / version
         for module in needed_modules(tree):
@@ -163,8 +187,8 @@ def unpack(package_files, into):
             shutil.copy(tree / listing, kept_tree / listing)
         # Here, once, rather than in the guest at each boot.
         for module in kept_tree.rglob("*.ko.xz"):
-            subprocess.run(["xz", "--decompress", module], check=True)
-        depmod(kept, version)
+            tools.run(["xz", "--decompress", module], check=True)
+        depmod(tools, kept, version)
         shutil.copy(image, kept / "vmlinuz")
         shutil.rmtree(into, ignore_errors=True)
         kept.rename(into)
@@ -172,35 +196,51 @@ def unpack(package_files, into):
 
 def from_folder(name, folder, note=""):
     modules, = (folder / "lib/modules").iterdir()
+    # A name that is a version is a promise; others ("newest") are not.
+    if re.fullmatch(r"[\d.]+", name) and not modules.name.startswith(f"{name}."):
+        raise KernelError(f"kernel {name}: the packages of tests/vm/kernels.txt brought {modules.name}")
     return Kernel(name, modules.name, folder / "vmlinuz", modules, note)
 
 
-def download(package, version, folder):
+def download(tools, package, version, folder):
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        packages = packages_of(package, version)
-        got = subprocess.run(["apt-get", *apt_options(), "download", *packages], cwd=scratch,
-                             capture_output=True, text=True, check=False)
+        packages = packages_of(tools, package, version)
+        got = tools.run(["apt-get", *apt_options(), "download", *packages], DOWNLOAD_LIMIT_S,
+                        cwd=scratch)
         files = list(pathlib.Path(scratch).glob("*.deb"))
         if got.returncode != 0 or len(files) != len(packages):
             raise KernelError(f"'apt-get download {' '.join(packages)}' failed: "
                               f"{(got.stderr.strip().splitlines() or ['no message'])[-1]}")
         try:
-            unpack(files, folder)
+            unpack(tools, files, folder)
         except (OSError, StopIteration, ValueError, subprocess.CalledProcessError) as error:
             raise KernelError(f"the package {package} {version} could not be unpacked: "
                               f"{error}") from error
 
 
-def fetch(name, say):
-    """The kernel of that name, from the cache or downloaded. Raises KernelError."""
+def fetch(name, say, deadline):
+    """The kernel of that name, from the cache or downloaded, before the deadline. Raises KernelError."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:  # runs side by side share APT's lists
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fetch_alone(name, say, Tools(deadline))
+            except BlockingIOError as error:
+                if not deadline.left():
+                    raise KernelError(f"kernel {name}: another run has held {lock.name} for "
+                                      f"{deadline.passed():.0f} s") from error
+                time.sleep(0.2)
+
+
+def fetch_alone(name, say, tools):
     sources = read_list()[0].get(name)
     if sources is None:
         raise KernelError(f"tests/vm/kernels.txt names no kernel '{name}'; "
                           f"it names {', '.join(read_list()[0])}")
-    CACHE.mkdir(parents=True, exist_ok=True)
     newest = CACHE / f"kernel-{name}"  # a link to the folder that was used last
-    complaint = ask_apt({suite for _, suite in sources})
-    offer = find_offer(sources)
+    complaint = ask_apt(tools, {suite for _, suite in sources})
+    offer = find_offer(tools, sources)
     if offer is None:
         suites = ", ".join(f"{package} of {suite}" for package, suite in sources)
         complaint = f"APT offers none of {suites}" + (f" ({complaint})" if complaint else "")
@@ -208,23 +248,24 @@ def fetch(name, say):
             return from_folder(name, newest, f"{complaint}; the cached one is used")
         raise KernelError(f"kernel {name}: {complaint}")
     package, version = offer
+    note = f"{complaint}; what APT offered before is used" if complaint else ""
     # What the cached folder depends on besides the package.
     modules_key = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
     folder = CACHE / f"{package}_{version.replace(':', '.')}_{modules_key}"
-    note = ""
     if not folder.is_dir():
         say(f"kernel {name}: downloading {package} {version}")
         try:
-            download(package, version, folder)
+            download(tools, package, version, folder)
         except KernelError as error:
             if not newest.exists():
                 raise KernelError(f"kernel {name}: {error}") from error
             return from_folder(name, newest, f"{error}; the cached one is used")
+    kernel = from_folder(name, folder, note)
     link = CACHE / f".kernel-{name}.{os.getpid()}"
     link.symlink_to(folder.name)
     link.rename(newest)
     forget_unused()
-    return from_folder(name, folder, note)
+    return kernel
 
 
 def forget_unused():

@@ -82,9 +82,8 @@ def command_line(kernel, initrd, share, console):
     ]
 
 
-def wait(process, limit_s, console, on_line):
-    """Passes what the guest says to on_line; False when the limit was reached first."""
-    deadline = time.monotonic() + limit_s
+def wait(process, deadline, console, on_line):
+    """Passes what the guest says to on_line; False when the deadline was reached first."""
     told = 0
     while True:
         ended = process.poll() is not None
@@ -95,7 +94,7 @@ def wait(process, limit_s, console, on_line):
         told = max(told, complete)
         if ended:
             return True
-        if time.monotonic() >= deadline:
+        if not deadline.left():
             return False
         time.sleep(0.2)
 
@@ -106,9 +105,11 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def run(kernel, initrd, share, limit_s, on_line):
+def run(kernel, initrd, share, deadline, on_line):
     """Boots, and returns when the guest has finished its job, share/job. Results are in `share`.
-    Raises MachineError when there is no qemu, or the guest panics, hangs or ends early."""
+    Raises MachineError when there is no qemu, or the guest panics, ends early or has not finished at
+    the deadline."""
+    began = time.monotonic()
     share = pathlib.Path(share)
     console = share / "console.log"
     if shutil.which(QEMU) is None:
@@ -117,15 +118,15 @@ def run(kernel, initrd, share, limit_s, on_line):
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           start_new_session=True, preexec_fn=end_with_parent) as process:
         try:
-            in_time = wait(process, limit_s, console, on_line)
+            in_time = wait(process, deadline, console, on_line)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
         complaints = process.stderr.read().strip()
     where = f"kernel {kernel.name} ({kernel.version})"
     if not in_time:
-        raise MachineError(f"{where}: not finished after {limit_s:g} s; the console's last lines:\n"
-                           f"{console_tail(console)}")
+        raise MachineError(f"{where}: not finished after {time.monotonic() - began:.0f} s; the "
+                           f"console's last lines:\n{console_tail(console)}")
     if not (share / "finished").exists():
         panic = re.search(r"Kernel panic - (.*)", console.read_text(errors="replace")
                           if console.exists() else "")

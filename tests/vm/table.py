@@ -1,4 +1,5 @@
 """docs/kernels.md: what each kernel can do, as the last runs of the matrix found it."""
+import dataclasses
 import json
 import pathlib
 import re
@@ -6,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import kernels
 
-DOCUMENT = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "kernels.md"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DOCUMENT = ROOT / "docs" / "kernels.md"
 BEGIN, END = "<!-- table: tests/vm/vm.py table -->", "<!-- end of table -->"
 
 # A row of the table: what stands in the first column, and the property or the tests that tell what to
@@ -20,7 +22,6 @@ FEATURE_ROWS = (
     ("BPF LSM, for errors of files", "feature.bpf_lsm"),
     ("the kernel's reasons for drops", "feature.drop_reasons"),
     ("UDP trains that the network card cuts (USO)", "way.udp_segments"),
-    ("UDP for a cgroup on its way in", "feature.udp_cgroup_in"),
 )
 # What proves a kind of fault: a kind whose capabilities a kernel has is not yet one that works there.
 KIND_TESTS = {
@@ -75,15 +76,39 @@ TEST_ROWS = (
 )
 
 
-def properties_of(results, suite):
-    """Of every program's tests; None when kernel_test has left none."""
-    if not (results / f"{suite}.kernel_test.xml").exists():
-        return None
+# What a kind of which no row of KIND_TESTS knows gets: it is never written.
+UNPROVEN = "not run: tests/vm/table.py names no test of it"
+# The worst of several verdicts speaks for all.
+WORST_FIRST = ("fails", "not run", "refused", "native; in part", "fallback", "native")
+
+
+@dataclasses.dataclass
+class Column:
+    """What one kernel showed."""
+    heading: str  # its name, and the version that was run
+    cells: dict  # {row: text}
+
+
+def results_of(results, suite):
+    """{program: its tests}; the machine's own result is among them."""
+    kept = [json.loads(path.read_text()) for path in sorted(results.glob(f"{suite}.*.json"))]
+    return {result["name"]: result["tests"] for result in kept}
+
+
+def properties_of(results, suite, programs):
+    """Of every program's tests."""
     found = {}
-    for path in sorted(results.glob(f"{suite}.*.xml")):
-        for case in ElementTree.parse(path).getroot().iter("testcase"):
-            found.update({p.get("name"): p.get("value") for p in case.iter("property")})
+    for program in programs:
+        path = results / f"{suite}.{program}.xml"
+        if path.exists():
+            for case in ElementTree.parse(path).getroot().iter("testcase"):
+                found.update({p.get("name"): p.get("value") for p in case.iter("property")})
     return found
+
+
+def version_of(programs):
+    properties = [test.get("properties", {}) for test in programs.get("(the machine)", [])]
+    return next((each["kernel.version"] for each in properties if each.get("kernel.version")), "")
 
 
 def verdict_of_property(text):
@@ -99,87 +124,131 @@ def is_fallback(text):
     return "used instead" in text or "is cut before" in text
 
 
-def verdict_of_tests(results, suite, program, pattern):
-    path = results / f"{suite}.{program}.json"
-    if not path.exists():
+def verdict_of_tests(programs, program, pattern):
+    """Of the program's tests that the pattern finds. Of a program that crashed nothing can be told."""
+    if program not in programs:
         return "not run"
-    tests = [t for t in json.loads(path.read_text())["tests"] if re.search(pattern, t["name"])]
-    skipped = [t["text"] for t in tests if t["outcome"] == "skipped"]
-    if not tests or any(t["outcome"] == "failed" for t in tests):
+    crashed = any(t["name"] == "(the program)" for t in programs[program])
+    tests = [t for t in programs[program] if re.search(pattern, t["name"])]
+    if crashed or not tests or any(t["outcome"] == "failed" for t in tests):
         return "fails"
-    if len(skipped) == len(tests):
-        return f"refused: {skipped[0]}"
-    return "native" if not skipped else f"native; in part refused: {skipped[0]}"
+    reasons = [t["text"] for t in tests if t["outcome"] == "skipped"]
+    if not reasons:
+        return "native"
+    refused = [reason for reason in reasons if not is_fallback(reason)]
+    if len(reasons) == len(tests):
+        return verdict_of_property((refused or reasons)[0])
+    return f"native; in part refused: {refused[0]}" if refused else f"fallback: {reasons[0]}"
 
 
-def verdict_of_kind(results, suite, kind, refused):
+def verdict_of_kind(programs, kind, refused):
+    if refused is None:
+        return "not run"
+    if kind not in KIND_TESTS:
+        return UNPROVEN
     if refused:
         return verdict_of_property(refused)
-    if kind not in KIND_TESTS:
-        return "native, by the probe alone: tests/vm/table.py names no test"
-    verdicts = [verdict_of_tests(results, suite, *tests) for tests in KIND_TESTS[kind]]
-    return next((verdict for verdict in verdicts if verdict != "native"), "native")
+    verdicts = [verdict_of_tests(programs, *tests) for tests in KIND_TESTS[kind]]
+    return min(verdicts, key=lambda verdict: next(place for place, start in enumerate(WORST_FIRST)
+                                                  if verdict.startswith(start)))
 
 
-def column(results, suite):
-    """{row: text} of one kernel; None when it was not run as a whole."""
-    properties = properties_of(results, suite)
-    if properties is None or not (results / f"{suite}.latency_test.json").exists():
-        return None
-    cells = {row: verdict_of_property(properties.get(name)) for row, name in FEATURE_ROWS}
-    for name, value in sorted(properties.items()):
-        if name.startswith("kind."):
-            kind = name.removeprefix("kind.")
-            cells[f"`{kind}`"] = verdict_of_kind(results, suite, kind, value)
+def rows(kinds=()):
+    """The first column; `kinds` beside those of which tests are known."""
+    listed = sorted({*KIND_TESTS, *kinds})
+    return [row for row, _ in FEATURE_ROWS] + [f"`{kind}`" for kind in listed] + \
+        [row for row, *_ in TEST_ROWS]
+
+
+def column(results, name):
+    suite = f"vm-{name}"
+    programs = results_of(results, suite)
+    properties = properties_of(results, suite, programs)
+    kinds = {key.removeprefix("kind.") for key in properties if key.startswith("kind.")}
+    cells = {row: verdict_of_property(properties.get(source)) for row, source in FEATURE_ROWS}
+    for kind in {*kinds, *KIND_TESTS}:
+        cells[f"`{kind}`"] = verdict_of_kind(programs, kind, properties.get(f"kind.{kind}"))
     for row, *source in TEST_ROWS:
-        cells[row] = verdict_of_property(properties.get(*source)) if len(source) == 1 else \
-            verdict_of_tests(results, suite, *source)
-    return cells
+        cells[row] = verdict_of_tests(programs, *source)
+    version = version_of(programs)
+    return Column(f"{name} ({version})" if version else name, {row: cells[row] for row in rows(kinds)})
 
 
 def read_document():
-    """({kernel: {row: text}}, text before the table, text after it)."""
-    text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
+    """({kernel: Column}, its rows, text before the table, text after it)."""
+    before, rest = DOCUMENT.read_text().split(BEGIN)
     inside, after = rest.split(END)
     lines = [[cell.strip() for cell in line.strip("|").split("|")]
              for line in inside.strip().splitlines() if line.startswith("|")]
     columns = {}
-    if lines:
-        for number, kernel in enumerate(lines[0][1:], 1):
-            columns[kernel] = {line[0]: line[number] for line in lines[2:]}
-    return columns, before, after
+    for number, heading in enumerate(lines[0][1:] if lines else (), 1):
+        columns[heading.split(" ")[0]] = Column(heading, {line[0]: line[number] for line in lines[2:]})
+    return columns, [line[0] for line in lines[2:]], before, after
 
 
 def render(columns):
-    listed = kernels.read_list()[0]
-    names = [name for name in listed if name in columns]
-    rows = list(dict.fromkeys(row for name in names for row in columns[name]))
-    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for row in rows:
-        lines.append(f"| {row} | " + " | ".join(columns[n].get(row, "not run") for n in names) + " |")
+    shown = [columns[name] for name in kernels.read_list()[0] if name in columns]
+    lines = ["| | " + " | ".join(each.heading for each in shown) + " |",
+             "|---" * (len(shown) + 1) + "|"]
+    for row in rows():
+        lines.append(f"| {row} | " + " | ".join(each.cells.get(row, "not run") for each in shown) + " |")
     return "\n".join(lines)
 
 
-def run_columns(results):
-    found = {name: column(results, f"vm-{name}") for name in kernels.read_list()[0]}
-    return {name: cells for name, cells in found.items() if cells is not None}
+def is_unfit(cell):
+    return cell.startswith(("fails", "not run"))
+
+
+def why_unfit(results, name, found):
+    """What keeps a kernel's results from being told, or ''."""
+    failed = [f"{program} {test['name']}" for program, tests in results_of(results, f"vm-{name}").items()
+              for test in tests if test["outcome"] == "failed"]
+    unfit = [f"{row}: {cell}" for row, cell in found.cells.items() if is_unfit(cell)]
+    if failed:
+        return f"failed: {'; '.join(failed)}"
+    return "; ".join(unfit)
 
 
 def update(results):
-    """Puts what the kernels that were run have shown into the document. '' when it said so already;
-    else a complaint: it has changed, or a kernel's run is not fit to be told."""
-    fresh = run_columns(results)
-    if not fresh:
-        return f"no kernel was run as a whole: {results} holds no results of scripts/test.sh --vm"
-    for name, cells in fresh.items():
-        unfit = [f"{row}: {cell}" for row, cell in cells.items() if cell in ("fails", "not run")]
-        if unfit:
-            return f"kernel {name} is not written into docs/kernels.md ({'; '.join(unfit)})"
-    columns, before, after = read_document()
+    """Puts what the kernels that were run have shown into the document, of all of them or of none. ''
+    when it said so already; else a complaint: it has changed, or a kernel's run is not fit to be told."""
+    ran = [name for name in kernels.read_list()[0] if any(results.glob(f"vm-{name}.*.json"))]
+    if not ran:
+        return f"no kernel was run: {results} holds no results of scripts/test.sh --vm"
+    try:
+        fresh = {name: column(results, name) for name in ran}
+    except (ValueError, ElementTree.ParseError) as error:
+        return f"docs/kernels.md is left alone: a result in {results} cannot be read: {error}"
+    unfit = [f"kernel {name}: {why}" for name in ran if (why := why_unfit(results, name, fresh[name]))]
+    if unfit:
+        return "docs/kernels.md is left alone: " + "\n".join(unfit)
+    columns, _, before, after = read_document()
     columns.update(fresh)
     text = f"{before}{BEGIN}\n\n{render(columns)}\n\n{END}{after}"
     if text == DOCUMENT.read_text():
         return ""
     DOCUMENT.write_text(text)
     return "docs/kernels.md said something else than the kernels did; it is rewritten, look and commit"
+
+
+def kinds_of_the_source():
+    texts = [path.read_text() for path in sorted(ROOT.glob("faults/*/v1/*.proto"))]
+    return {kind for text in texts
+            for kind in re.findall(r'\(chaos\.v1\.fault_kind\) = \{\s*name: "(\w+)"', text)}
+
+
+def check():
+    """What shows, without a run, that the document's table is stale; or ''."""
+    columns, told, _, _ = read_document()
+    unknown = sorted(kinds_of_the_source() ^ set(KIND_TESTS))
+    wrong = [f"tests/vm/table.py and the faults' .proto files differ about {kind}" for kind in unknown]
+    wrong += [f"the row '{row}' is missing" for row in rows() if row not in told]
+    wrong += [f"the row '{row}' is not one of tests/vm/table.py's" for row in told if row not in rows()]
+    if not wrong and told != rows():
+        wrong.append("the rows are not in the order of tests/vm/table.py")
+    wrong += [f"kernel {name} has no column" for name in kernels.read_list()[0] if name not in columns]
+    wrong += [f"column {each.heading}: the version that was run is missing" for each in columns.values()
+              if "(" not in each.heading]
+    wrong += [f"column {each.heading}, row '{row}': {cell}" for each in columns.values()
+              for row, cell in each.cells.items() if is_unfit(cell)]
+    return "\n".join(["docs/kernels.md is stale; scripts/test.sh --vm writes its table", *wrong]) if wrong else ""
