@@ -1,9 +1,11 @@
 // The same delay, jitter, loss and rate by `tc netem` (a prio qdisc with a flower filter in front)
 // and by our datapath, on the same veth pair, in turns in one run: what matched packets get, and
 // what the others pay. Needs a kernel with netem: scripts/bench.sh --vm netem_peer runs it in a
-// virtual machine, where only the ratios mean something.
+// virtual machine, where only the ratios mean something, and where netem must be there
+// (FAULTLINE_BENCH_NEEDS_NETEM is set).
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -27,7 +29,14 @@ constexpr int kUnmatchedTurns = 24;
 constexpr int kUnmatchedRequests = 60;
 constexpr int kLossPackets = 2000;
 constexpr double kLossPercent = 10;
+constexpr double kLossDeviations = 5;
 constexpr double kJitterMs = 10;
+// The ratio of two uniform deviations of 3 * 300 samples deviates by 2 %.
+constexpr int kJitterRequests = 300;
+// How far from netem's what is delayed or slowed may be.
+constexpr double kTolerance = 0.1;
+// Of the answers that should come.
+constexpr double kFewestAnswers = 0.95;
 // Slow enough that a busy machine is the faster one.
 constexpr double kRateBps = 2e6;
 constexpr int kRatePackets = 250;
@@ -55,9 +64,14 @@ class Host : public DriverBench {
   void Measure() override {
     netem_.emplace(*network_, kMatchedPort);
     if (!netem_->Works()) {
-      std::fprintf(stderr,
-                   "netem_peer: not measured: this kernel has no netem or no flower filter; "
-                   "scripts/bench.sh --vm netem_peer has one\n");
+      constexpr char kWhy[] =
+          "not measured: this kernel has no netem or no flower filter; scripts/bench.sh --vm "
+          "netem_peer has one";
+      if (std::getenv("FAULTLINE_BENCH_NEEDS_NETEM") != nullptr) {
+        report_.Fail(kWhy);
+      } else {
+        std::fprintf(stderr, "netem_peer: %s\n", kWhy);
+      }
     } else {
       // Both ends, but not the lane: in an emulated machine a round trip between two processors
       // takes several times as long, and which it is would be chance.
@@ -70,7 +84,26 @@ class Host : public DriverBench {
       CompareLoss();
       CompareRate();
       CompareUnmatched();
+      if (HasFailure()) report_.Fail("a step of the benchmark itself failed: see above");
     }
+  }
+
+  // A figure that must be one.
+  bool IsNumber(const std::string& metric, double value) {
+    if (!std::isfinite(value)) report_.Fail(metric + " is not a number");
+    return std::isfinite(value);
+  }
+  // Ours beside netem's; the ratio must be near 1.
+  void Near(const std::string& metric, double ours, double netem, const std::string& unit) {
+    report_.Beside(metric, ours, unit, "netem", netem);
+    const double ratio = ours / netem;
+    if (!IsNumber(metric, ratio)) return;
+    report_.AtLeast(metric + "_netem_ratio", ratio, "", 1 - kTolerance);
+    report_.AtMost(metric + "_netem_ratio", ratio, "", 1 + kTolerance);
+  }
+  void ExpectAnswers(const std::string& what, double came, double asked) {
+    if (came < kFewestAnswers * asked)
+      report_.Fail(fmt::format("{}: only {:.0f} of {:.0f} answers", what, came, asked));
   }
 
   template <typename Config>
@@ -97,6 +130,8 @@ class Host : public DriverBench {
     for (int i = 0; i < requests; ++i) {
       if (const auto time = client.RoundTrip()) times_ms.push_back(time->count());
     }
+    ExpectAnswers(fmt::format("round trips, port {}", port), static_cast<double>(times_ms.size()),
+                  requests);
     return times_ms;
   }
 
@@ -127,6 +162,8 @@ class Host : public DriverBench {
                      Percentile(ours, percent) - path_ms, "ms", "netem",
                      Percentile(netem, percent) - path_ms);
     }
+    Near(fmt::format("added_mean_ms_of_{:.0f}ms", delay_ms), Mean(ours) - Mean(bare),
+         Mean(netem) - Mean(bare), "ms");
     report_.AtMost(fmt::format("path_p50_ms_beside_{:.0f}ms", delay_ms), path_ms, "ms",
                    std::nullopt);
   }
@@ -136,10 +173,9 @@ class Host : public DriverBench {
     latency.set_jitter_ms(kJitterMs);
     const auto [bare, ours, netem] = InTurns(
         latency, {"delay", fmt::format("{}ms", 2 * kJitterMs), fmt::format("{}ms", kJitterMs)},
-        kMatchedPort, 60);
-    report_.Beside("jitter_mean_ms_of_20ms", Mean(ours) - Mean(bare), "ms", "netem",
-                   Mean(netem) - Mean(bare));
-    report_.Beside("jitter_deviation_ms", Deviation(ours), "ms", "netem", Deviation(netem));
+        kMatchedPort, kJitterRequests);
+    Near("jitter_mean_ms_of_20ms", Mean(ours) - Mean(bare), Mean(netem) - Mean(bare), "ms");
+    Near("jitter_deviation_ms", Deviation(ours), Deviation(netem), "ms");
   }
 
   void CompareLoss() {
@@ -158,6 +194,10 @@ class Host : public DriverBench {
       End(means);
     }
     report_.Beside("lost_percent_of_10", lost_percent[1], "%", "netem", lost_percent[2]);
+    if (!IsNumber("lost_percent_of_10", lost_percent[1])) return;
+    const double deviation = std::sqrt(kLossPercent * (100 - kLossPercent) / kLossPackets);
+    report_.AtMost("lost_percent_deviations_off",
+                   std::abs(lost_percent[1] - kLossPercent) / deviation, "", kLossDeviations);
   }
 
   // What comes through a slower link that is always busy, its queue never full.
@@ -173,8 +213,7 @@ class Host : public DriverBench {
         End(means);
       }
     }
-    report_.Beside("rate_mbps_of_2", Percentile(rates_mbps[1], 50), "Mbit/s", "netem",
-                   Percentile(rates_mbps[2], 50));
+    Near("rate_mbps_of_2", Percentile(rates_mbps[1], 50), Percentile(rates_mbps[2], 50), "Mbit/s");
   }
 
   double RateMbps() {
@@ -187,6 +226,7 @@ class Host : public DriverBench {
     const auto rest = client.Receive(kPayload * (kRatePackets - 1), 1000ms).size();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     const auto packets = static_cast<double>(rest) / kPayload;
+    ExpectAnswers("slow link", packets, kRatePackets - 1);
     return packets * kRatePacketBytes * 8 / took.count() / 1e6;
   }
 
@@ -209,6 +249,7 @@ class Host : public DriverBench {
       by_nothing.push_back(now_us[1] / now_us[0]);
     }
     const double ours_us = Percentile(p50_us[1], 50);
+    IsNumber("unmatched_p50_us", ours_us + Percentile(p50_us[0], 50) + Percentile(p50_us[2], 50));
     report_.Beside("unmatched_p50_us", ours_us, "us", "netem", Percentile(p50_us[2], 50));
     report_.Beside("unmatched_p50_us_beside_no_fault", ours_us, "us", "no fault",
                    Percentile(p50_us[0], 50));
