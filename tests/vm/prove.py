@@ -112,6 +112,8 @@ def run(build, deadline):
         for sentence, end, words, patches in cases(kernel, pathlib.Path(scratch)):
             seconds = deadline.left()
             try:
+                if not seconds:
+                    raise TimeoutError("no time was left for it")
                 outcome = outcome_of(build, name, deadline.part(seconds), end or "", patches)
                 complaint = complaint_about(outcome, name, words, end is not None)
             except Exception:  # pylint: disable=broad-except
