@@ -154,6 +154,18 @@ std::vector<std::string> CapabilitiesOf(const Kind& kind) {
   return {names.begin(), names.end()};
 }
 
+const chaos::v1::EffectOptions* CountedEffectOf(const Kind& kind) {
+  const auto& options = kind.descriptor()->options().GetExtension(chaos::v1::fault_kind);
+  return options.has_effect() ? &options.effect() : nullptr;
+}
+
+std::string WhyNotMeasured(const Kind& kind, std::string_view parameter) {
+  for (const auto& known : ParametersOf(kind.descriptor())) {
+    if (known.name() == parameter) return known.options().not_measured();
+  }
+  return "";
+}
+
 chaos::v1::FaultKindInfo Describe(const Kind& kind) {
   const Descriptor* descriptor = kind.descriptor();
   const auto& options = descriptor->options().GetExtension(chaos::v1::fault_kind);

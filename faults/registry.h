@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "chaos/v1/chaos.pb.h"
 #include "chaos/v1/experiment.pb.h"
+#include "chaos/v1/options.pb.h"
 
 namespace faultline::faults {
 
@@ -89,6 +90,12 @@ std::unique_ptr<google::protobuf::Message> Unpack(const google::protobuf::Any& c
 
 // Names of the agent capabilities that the kind needs.
 std::vector<std::string> CapabilitiesOf(const Kind& kind);
+
+// What the kind's faults do to packets, where no parameter says to how many; nullptr: nothing, or a
+// parameter does.
+const chaos::v1::EffectOptions* CountedEffectOf(const Kind& kind);
+// Why nothing measures the parameter of that name, in a few words.
+std::string WhyNotMeasured(const Kind& kind, std::string_view parameter);
 
 // For ListFaultKinds, flags, forms and docs.
 chaos::v1::FaultKindInfo Describe(const Kind& kind);

@@ -152,6 +152,34 @@ TEST(Kinds, AreDescribedForFormsAndFlags) {
   EXPECT_EQ(kinds[0].parameters(12).type(), "integer list");
 }
 
+// What a report says of each fault.
+TEST(Kinds, SayWhatMeasuresEachParameterOrWhyNothingDoes) {
+  const auto is_counter = [](const std::string& name) {
+    const auto* field = chaos::v1::FaultCounters::descriptor()->FindFieldByName(name);
+    return field != nullptr &&
+           field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_UINT64;
+  };
+  for (const Group& group : Groups()) {
+    for (const Kind& kind : group.kinds) {
+      const auto described = Describe(kind);
+      const auto* effect = CountedEffectOf(kind);
+      bool measured = effect != nullptr;
+      if (measured) {
+        EXPECT_TRUE(is_counter(effect->measured_by())) << described.name();
+      }
+      for (const auto& parameter : described.parameters()) {
+        const std::string what = described.name() + " " + parameter.name();
+        const std::string why = WhyNotMeasured(kind, parameter.name());
+        EXPECT_NE(parameter.measured_by().empty(), why.empty()) << what;
+        if (parameter.measured_by().empty()) continue;
+        measured = true;
+        EXPECT_TRUE(is_counter(parameter.measured_by())) << what;
+      }
+      EXPECT_TRUE(measured) << described.name();
+    }
+  }
+}
+
 TEST(Kinds, KnowTheirGroup) {
   EXPECT_EQ(GroupOf("NETWORK_LOSS"), "network");
   EXPECT_EQ(GroupOf("NO_SUCH"), "");

@@ -32,6 +32,7 @@ struct HeldRule {
   uint32_t link_bytes = 0;
   uint8_t direction = 0;
   bool waited = false;
+  bool not_meant = false;  // no delay to be measured
 };
 
 struct Frame {

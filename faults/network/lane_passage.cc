@@ -92,7 +92,8 @@ Lane::Verdict Lane::Obey(Frame* frame) {
             .delay_ns = treatment.delay_ns,
             .link_bytes = static_cast<uint32_t>(treatment.link_bytes),
             .direction = passing.direction == FL_EGRESS ? uint8_t{FL_EGRESS} : uint8_t{FL_INGRESS},
-            .waited = treatment.waited};
+            .waited = treatment.waited,
+            .not_meant = treatment.not_meant};
     frame->asked_ns += treatment.delay_ns;
     verdict.answers = std::move(treatment.answers);
     if (!verdict.answers.empty()) break;
@@ -128,6 +129,7 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
   const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
   for (unsigned i = 0; i < frame->rule_count; ++i) {
     const HeldRule& held = frame->rules[i];
+    if (held.not_meant) continue;
     const int64_t given_ns = static_cast<int64_t>(held.delay_ns) + late_ns;
     fl_counters& counters = counters_[held.rule];
     Add(&counters.delay_asked_ns, held.delay_ns);

@@ -45,6 +45,7 @@ Treatment TreatBy(const HttpAnswerer& answerer, const Passing& frame) {
   auto verdict = answerer.Ask(frame.bytes, frame.direction);
   return {.delay_ns = verdict.delay_ns,
           .acted = verdict.hit,
+          .not_meant = !verdict.hit,
           .overtaken = verdict.delay_ns > 0,
           .answers = std::move(verdict.answers)};
 }

@@ -56,6 +56,7 @@ struct Treatment {
   bool waited = false;    // the link had others to send before it
   bool acted = false;     // the lane chose this frame by itself: counts as lane_acted
   bool drop = false;
+  bool not_meant = false;  // it waits for others only: no delay of the rule's to be measured
   bool twice = false;
   bool overtaken = false;  // the frame, or what goes out instead, is in no order with its flow
   std::vector<Answer> answers{};  // these go out instead of it, and it meets no further rule

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <vector>
 
+#include "faults/network/datapath.h"
 #include "faults/network/lane_frame.h"
+#include "faults/network/test_frames.h"
 
 namespace faultline::network {
 namespace {
@@ -95,6 +97,20 @@ TEST(WireBytesTest, CountsTheHeadersOfEachSegment) {
   EXPECT_EQ(WireBytes(TcpTrain(1448, 1448)), kHeaders + 1448);
   EXPECT_EQ(WireBytes(TcpTrain(10 * 1448, 1448)), 10 * (kHeaders + 1448));
   EXPECT_EQ(WireBytes(TcpTrain(10 * 1448 + 1, 1448)), 10 * (kHeaders + 1448) + kHeaders + 1);
+}
+
+// What only waits behind others would make the mean delay of those that are meant smaller.
+TEST(HttpRuleTest, MeasuresTheDelayOfTheRequestsThatAreMeantOnly) {
+  LaneRule rule =
+      HttpAnswerer({.path_prefixes = {"/late"}}, {.kind = HttpOutcome::Kind::kPass, .delay_ns = 9});
+  for (const auto& [path, meant] : {std::pair("/late", true), std::pair("/other", false)}) {
+    TestFrame frame;
+    frame.payload = std::string("GET ") + path + " HTTP/1.1\r\n\r\n";
+    auto bytes = frame.Build();
+    const Treatment treatment = Treat(&rule, {.direction = FL_EGRESS, .bytes = bytes});
+    EXPECT_EQ(treatment.acted, meant) << path;
+    EXPECT_EQ(treatment.not_meant, !meant) << path;
+  }
 }
 
 }  // namespace

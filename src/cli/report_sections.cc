@@ -1,23 +1,19 @@
 #include "cli/report_sections.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "cli/describe.h"
 #include "cli/format.h"
+#include "cli/report_warnings.h"
 #include "cli/traffic_text.h"
 
 namespace faultline::cli {
 namespace {
 
 using chaos::v1::Measurements;
-
-// Of the time under a fault so much may be missing, beside a tenth, before it is worth a word: an
-// agent's last batch, and what a fault's arming takes.
-constexpr int64_t kUnmeasuredNs = 2'000'000'000;
 using chaos::v1::Report;
 
 // Four digits that count.
@@ -50,6 +46,19 @@ std::string KindOf(const Report& report, uint32_t fault_index) {
   return index < faults.size() ? faults[index].kind() : fmt::format("fault {}", fault_index);
 }
 
+std::string MeasuredText(const chaos::v1::ParameterResult& result) {
+  if (!result.measured()) return "not measured: " + result.reason();
+  return WithInterval(result.value(), result.low(), result.high(), result.unit());
+}
+
+// Of a share "12 of 100", if the controller says so, else how many there were.
+std::string PacketsText(const chaos::v1::ParameterResult& result) {
+  if (!result.measured()) return "-";
+  const bool told = result.hits() > 0 || result.value() == 0;
+  if (result.unit() != "%" || !told) return fmt::format("{}", result.samples());
+  return fmt::format("{} of {}", result.hits(), result.samples());
+}
+
 Section ParametersOf(const Report& report) {
   Section section{"Asked and measured",
                   "With 95 % confidence.",
@@ -58,10 +67,7 @@ Section ParametersOf(const Report& report) {
   for (const auto& result : report.parameters()) {
     section.rows.push_back({KindOf(report, result.fault_index()), result.name(),
                             result.target_id().empty() ? "all" : result.target_id(), result.asked(),
-                            result.measured() ? WithInterval(result.value(), result.low(),
-                                                             result.high(), result.unit())
-                                              : result.reason(),
-                            fmt::format("{}", result.samples())});
+                            MeasuredText(result), PacketsText(result)});
   }
   return section;
 }
@@ -181,35 +187,15 @@ Section LostOf(const Report& report) {
 }
 
 Section EventsOf(const Report& report, int64_t now_unix_ns) {
-  uint64_t lost = 0;
-  for (const auto* phase : {&report.before(), &report.during(), &report.after()}) {
-    lost += phase->traffic().events_lost();
-  }
   Section section{"What happened",
                   "By the leader's clock; to connections, by the clocks of their hosts.",
                   {"TIME", "WHAT", "TARGET", "DETAIL"},
                   {}};
-  if (lost > 0) {
-    section.note += fmt::format(
-        " {} more events of connections were counted, but there was no room to list them.", lost);
-  }
   for (const auto& event : report.events()) {
     section.rows.push_back({FormatTime(ToUnixNanos(event.time()), now_unix_ns), event.what(),
                             event.target_id(), event.detail()});
   }
   return section;
-}
-
-// For how long some fault was active on the target, by what happened.
-int64_t ActiveNs(const Report& report, const std::string& target_id) {
-  int64_t first_ns = 0, last_ns = 0;
-  for (const auto& event : report.events()) {
-    if (event.target_id() != target_id) continue;
-    const int64_t time_ns = ToUnixNanos(event.time());
-    if (event.what() == "active" && first_ns == 0) first_ns = time_ns;
-    if (event.what() == "reverted" || event.what() == "lost") last_ns = time_ns;
-  }
-  return first_ns == 0 ? 0 : std::max<int64_t>(last_ns - first_ns, 0);
 }
 
 std::string MarkdownCell(const std::string& text) {
@@ -255,24 +241,7 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
                    PacketsOf(report), LostOf(report), EventsOf(report, now_unix_ns)}) {
     if (!section.rows.empty()) all.sections.push_back(std::move(section));
   }
-  if (report.unmeasured_targets_size() > 0) {
-    all.warnings.push_back(
-        fmt::format("no measurement came from {}", fmt::join(report.unmeasured_targets(), ", ")));
-  }
-  for (const auto& target : report.targets()) {
-    const int64_t active_ns = ActiveNs(report, target.target_id());
-    const auto measured_ns = static_cast<int64_t>(target.during().duration_ns());
-    if (measured_ns + kUnmeasuredNs < active_ns * 9 / 10) {
-      all.warnings.push_back(
-          fmt::format("{}: {} of {} under the fault were measured: nodes that it "
-                      "had been measured on have not reported",
-                      target.target_id(), FormatDuration(measured_ns), FormatDuration(active_ns)));
-    }
-    if (target.missing_batches() == 0) continue;
-    all.warnings.push_back(fmt::format("{}: {} of {} measurements never came", target.target_id(),
-                                       target.missing_batches(),
-                                       target.missing_batches() + target.batches()));
-  }
+  all.warnings = WarningsOf(report);
   return all;
 }
 

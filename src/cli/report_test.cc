@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "cli/report_chart.h"
@@ -106,6 +107,83 @@ TEST(ReportText, SaysWhatOfTheTimeUnderTheFaultIsMissing) {
   EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("under the fault")));
   report.mutable_targets(0)->mutable_during()->set_duration_ns(6'000'000'000);
   EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("a/x: 6s of 12s under the fault were measured"));
+}
+
+TEST(ReportText, SaysHowLongWasMeasuredBeforeTheFault) {
+  auto report = Example();
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("nothing was measured before the fault of a/x: "));
+  auto* target = report.mutable_targets(0);
+  target->set_baseline_ms(10'000);
+  target->mutable_before()->set_duration_ns(3'000'000'000);
+  EXPECT_THAT(ToMarkdown(report, 0),
+              HasSubstr("only 3s of the 10s before the fault that were asked for (--baseline) were "
+                        "measured of a/x\n"));
+  target->mutable_before()->set_duration_ns(9'900'000'000);
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("before the fault")));
+}
+
+TEST(ReportText, NamesAFewOfManyTargets) {
+  auto report = Example();
+  for (int i = 0; i < 199; ++i) report.add_targets()->set_target_id(fmt::format("c/{}", i));
+  EXPECT_THAT(ToMarkdown(report, 0),
+              HasSubstr("before the fault of a/x, c/0, c/1, c/2, c/3 and 195 more: "));
+}
+
+TEST(ReportText, SaysWhatItHadNoRoomFor) {
+  auto report = Example();
+  for (const auto& text : {ToMarkdown(report, 0), ToHtml(report, 0)}) {
+    EXPECT_THAT(text, Not(HasSubstr("no room")));
+  }
+  auto* left_out = report.mutable_left_out();
+  left_out->set_targets_without_percentiles(1);
+  left_out->set_targets_without_points(1);
+  left_out->set_targets_without_events(1);
+  left_out->set_events(42);
+  for (const auto& text : {ToMarkdown(report, 0), ToHtml(report, 0)}) {
+    EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their percentiles"));
+    EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their course"));
+    EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their events"));
+    EXPECT_THAT(text, HasSubstr("42 more events of the experiment, or more, happened"));
+  }
+}
+
+// The event of its beginning is among those that there was no room for, and so is that of its end.
+TEST(ReportText, KnowsTheTimeUnderTheFaultAlthoughEventsAreMissing) {
+  auto report = Example();
+  auto* event = report.add_events();
+  event->set_what("active");
+  event->set_target_id("b/other");
+  event->mutable_time()->set_seconds(100);
+  auto* pair = report.mutable_experiment()->add_targets();
+  pair->set_target_id("a/x");
+  pair->set_phase(chaos::v1::TARGET_PHASE_REVERTED);
+  pair->mutable_phase_since()->set_seconds(160);
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("under the fault were measured")));
+  report.mutable_left_out()->set_events(1);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("a/x: 10s of 1m00s under the fault were measured"));
+}
+
+TEST(ReportText, SaysWhatIsNotMeasuredAndOfHowManyPackets) {
+  auto report = Example();
+  auto* share = report.add_parameters();
+  share->set_name("packets lost");
+  share->set_asked("all matched");
+  share->set_unit("%");
+  share->set_measured(true);
+  share->set_value(98);
+  share->set_low(93);
+  share->set_high(99.4);
+  share->set_samples(100);
+  share->set_hits(98);
+  auto* none = report.add_parameters();
+  none->set_name("jitter_ms");
+  none->set_asked("5 ms");
+  none->set_reason("only the mean delay is counted");
+  const std::string text = ToMarkdown(report, 0);
+  EXPECT_THAT(text, HasSubstr("| packets lost | all | all matched | 98.00 % (93.00 to 99.40) | 98 "
+                              "of 100 |\n"));
+  EXPECT_THAT(text, HasSubstr("| jitter_ms | all | 5 ms | not measured: only the mean delay is "
+                              "counted | - |\n"));
 }
 
 TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {

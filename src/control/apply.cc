@@ -218,7 +218,7 @@ void RecordReport(Step step, const v1::RecordReport& part) {
   auto* record = step.state.Find(part.experiment_id());
   if (record == nullptr || !IsFinished(record->experiment())) return;
   step.state.Update(record, [&] {
-    AddToReport(part, record->mutable_report());
+    AddToReport(part, step.state.version, record->mutable_report());
     record->set_report_index(step.moment.index);
   });
   step.state.DropOldReports();

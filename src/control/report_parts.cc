@@ -5,12 +5,16 @@
 
 #include "base/histogram.h"
 #include "base/traffic.h"
+#include "control/report_fit.h"
 
 namespace faultline::control {
 namespace {
 
 using chaos::v1::FaultCounters;
 using chaos::v1::FaultEffect;
+using chaos::v1::LeftOut;
+using chaos::v1::Measurements;
+using chaos::v1::Report;
 using chaos::v1::ReportEvent;
 using chaos::v1::TargetReport;
 
@@ -32,11 +36,35 @@ void AddEffect(const FaultEffect& from, TargetReport* target) {
   *target->add_faults() = from;
 }
 
-void MergeTarget(const TargetReport& from, TargetReport* into) {
-  const auto& nodes = into->node_ids();
-  for (const uint64_t node : from.node_ids()) {
-    if (std::find(nodes.begin(), nodes.end(), node) != nodes.end()) return;
+bool HasPartOf(const TargetReport& target, const TargetReport& part) {
+  const auto& nodes = target.node_ids();
+  return std::any_of(part.node_ids().begin(), part.node_ids().end(), [&](uint64_t node) {
+    return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+  });
+}
+
+void AddCounts(const Measurements& from, Measurements* into) {
+  into->set_requests(into->requests() + from.requests());
+  into->set_handshakes(into->handshakes() + from.handshakes());
+}
+
+// What one of both gave up the other one gives up too.
+void MergeWhatIsLeftOut(const TargetReport& from, TargetReport* into, LeftOut* left_out) {
+  AddCounts(from.before(), into->mutable_before());
+  AddCounts(from.during(), into->mutable_during());
+  AddCounts(from.after(), into->mutable_after());
+  into->set_baseline_ms(std::max(into->baseline_ms(), from.baseline_ms()));
+  into->set_points_left_out(into->points().empty() &&
+                            (into->points_left_out() || from.points_left_out()));
+  into->set_events_left_out(into->events_left_out() || from.events_left_out());
+  if (into->histograms_left_out() || from.histograms_left_out()) {
+    into->set_histograms_left_out(true);
+    GiveUpHistograms(into, left_out);
   }
+}
+
+void MergeTarget(const TargetReport& from, TargetReport* into, Report* report) {
+  if (HasPartOf(*into, from)) return;
   AddMeasurements(from.before(), into->mutable_before());
   AddMeasurements(from.during(), into->mutable_during());
   AddMeasurements(from.after(), into->mutable_after());
@@ -46,27 +74,38 @@ void MergeTarget(const TargetReport& from, TargetReport* into) {
   into->set_batches(into->batches() + from.batches());
   into->set_missing_batches(into->missing_batches() + from.missing_batches());
   into->mutable_node_ids()->MergeFrom(from.node_ids());
+  MergeWhatIsLeftOut(from, into, report->mutable_left_out());
 }
 
-std::array<chaos::v1::Measurements*, 3> PhasesOf(TargetReport* target) {
+std::array<Measurements*, 3> PhasesOf(TargetReport* target) {
   return {target->mutable_before(), target->mutable_during(), target->mutable_after()};
 }
 
-void AddTarget(TargetReport part, chaos::v1::Report* report) {
-  if (report->ByteSizeLong() + part.ByteSizeLong() > kMaxReportBytes) {
-    for (auto* phase : PhasesOf(&part)) {
-      phase->clear_latency();
-      if (!phase->has_traffic()) continue;
-      ClearHistograms(phase->mutable_traffic());
-      LoseEvents(phase->mutable_traffic());
-    }
-    part.clear_points();
+// Before kLeftOutVersion: who comes when there is no more room comes without histograms and points.
+void Shrink(const Report& report, TargetReport* part) {
+  if (report.ByteSizeLong() + part->ByteSizeLong() <= kMaxReportBytes) return;
+  for (auto* phase : PhasesOf(part)) {
+    phase->clear_latency();
+    if (!phase->has_traffic()) continue;
+    ClearHistograms(phase->mutable_traffic());
+    LoseEvents(phase->mutable_traffic());
   }
+  part->clear_points();
+}
+
+auto PlaceOf(const std::string& target_id, Report* report) {
   auto* targets = report->mutable_targets();
-  const auto at =
-      std::lower_bound(targets->begin(), targets->end(), part,
-                       [](const auto& a, const auto& b) { return a.target_id() < b.target_id(); });
-  if (at != targets->end() && at->target_id() == part.target_id()) return MergeTarget(part, &*at);
+  return std::lower_bound(targets->begin(), targets->end(), target_id,
+                          [](const auto& a, const auto& id) { return a.target_id() < id; });
+}
+
+void AddTarget(TargetReport part, uint32_t version, Report* report) {
+  if (version < kLeftOutVersion) Shrink(*report, &part);
+  auto* targets = report->mutable_targets();
+  const auto at = PlaceOf(part.target_id(), report);
+  if (at != targets->end() && at->target_id() == part.target_id()) {
+    return MergeTarget(part, &*at, report);
+  }
   const auto place = static_cast<int>(at - targets->begin());
   *targets->Add() = std::move(part);
   for (int i = targets->size() - 1; i > place; --i) targets->SwapElements(i, i - 1);
@@ -90,12 +129,50 @@ bool IsSame(const ReportEvent& a, const ReportEvent& b) {
          a.fault_index() == b.fault_index();
 }
 
-void AddEvent(const ReportEvent& event, chaos::v1::Report* report) {
+// False when there is no room for it.
+bool AddEvent(const ReportEvent& event, Report* report) {
   const auto& events = report->events();
-  if (events.size() >= kMaxReportEvents) return;
   const bool known = std::any_of(events.begin(), events.end(),
                                  [&](const ReportEvent& other) { return IsSame(event, other); });
-  if (!known) *report->add_events() = event;
+  if (known) return true;
+  if (events.size() >= kMaxReportEvents) return false;
+  *report->add_events() = event;
+  return true;
+}
+
+// Whoever has reported one of its targets has reported this part.
+bool IsRepeated(const ::control::v1::RecordReport& part, Report* report) {
+  return std::any_of(part.targets().begin(), part.targets().end(), [&](const auto& target) {
+    const auto at = PlaceOf(target.target_id(), report);
+    return at != report->mutable_targets()->end() && at->target_id() == target.target_id() &&
+           HasPartOf(*at, target);
+  });
+}
+
+bool GaveUpSomething(const TargetReport& target) {
+  return target.points_left_out() || target.events_left_out() || target.histograms_left_out();
+}
+
+bool TellsOfWhatIsLeftOut(const ::control::v1::RecordReport& part) {
+  if (part.has_left_out()) return true;
+  return std::any_of(part.targets().begin(), part.targets().end(), [](const TargetReport& target) {
+    return target.baseline_ms() > 0 || GaveUpSomething(target);
+  });
+}
+
+bool IsAnythingLeftOut(const Report& report) {
+  return report.left_out().events() > 0 ||
+         std::any_of(report.targets().begin(), report.targets().end(), GaveUpSomething);
+}
+
+void ForgetWhatIsLeftOut(::control::v1::RecordReport* part) {
+  part->clear_left_out();
+  for (TargetReport& target : *part->mutable_targets()) {
+    target.clear_baseline_ms();
+    target.clear_points_left_out();
+    target.clear_events_left_out();
+    target.clear_histograms_left_out();
+  }
 }
 
 }  // namespace
@@ -114,6 +191,7 @@ void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurement
 }
 
 uint32_t VersionOf(const ::control::v1::RecordReport& part) {
+  if (TellsOfWhatIsLeftOut(part)) return kLeftOutVersion;
   uint32_t version = kReportVersion;
   for (const TargetReport& target : part.targets()) {
     for (const auto* phase : {&target.before(), &target.during(), &target.after()}) {
@@ -126,6 +204,7 @@ uint32_t VersionOf(const ::control::v1::RecordReport& part) {
 }
 
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
+  if (version < kLeftOutVersion) ForgetWhatIsLeftOut(part);
   if (version >= kEventsVersion) return;
   for (TargetReport& target : *part->mutable_targets()) {
     for (auto* phase : PhasesOf(&target)) {
@@ -135,9 +214,18 @@ void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
   }
 }
 
-void AddToReport(const ::control::v1::RecordReport& part, chaos::v1::Report* report) {
-  for (const TargetReport& target : part.targets()) AddTarget(target, report);
-  for (const ReportEvent& event : part.events()) AddEvent(event, report);
+void AddToReport(const ::control::v1::RecordReport& part, uint32_t version, Report* report) {
+  const bool repeated = IsRepeated(part, report);
+  for (const TargetReport& target : part.targets()) AddTarget(target, version, report);
+  uint64_t no_room = 0;
+  for (const ReportEvent& event : part.events()) no_room += AddEvent(event, report) ? 0 : 1;
+  if (version < kLeftOutVersion) return report->clear_left_out();
+  LeftOut* left_out = report->mutable_left_out();
+  if (!repeated) AddLeftOut(part.left_out(), left_out);
+  // Leaders before this one, and this one again, tell of the same events.
+  left_out->set_events(std::max(left_out->events(), part.left_out().events() + no_room));
+  Fit(report);
+  if (!IsAnythingLeftOut(*report)) report->clear_left_out();
 }
 
 }  // namespace faultline::control

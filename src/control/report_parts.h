@@ -6,16 +6,14 @@
 
 namespace faultline::control {
 
-// Size of a stored report. Targets that come when it is reached are kept without histograms and
-// points.
-inline constexpr size_t kMaxReportBytes = 256 << 10;
 inline constexpr int kMaxReportEvents = 500;
 
 // Lowest version (control/version.h) that knows the part; from kTrafficVersion on it may tell of
-// traffic, from kEventsVersion on of rare events.
+// traffic, from kEventsVersion on of rare events, from kLeftOutVersion on of what it leaves out.
 inline constexpr uint32_t kReportVersion = 3;
 inline constexpr uint32_t kTrafficVersion = 5;
 inline constexpr uint32_t kEventsVersion = 6;
+inline constexpr uint32_t kLeftOutVersion = 8;
 uint32_t VersionOf(const ::control::v1::RecordReport& part);
 // Takes out what that version does not know; it knows reports.
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part);
@@ -24,7 +22,9 @@ void FitVersion(uint32_t version, ::control::v1::RecordReport* part);
 void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into);
 
 // Adds a part. A target that an agent's other node has reported as well is merged with it; what a
-// node has reported before, and events that stand there already, are left out.
-void AddToReport(const ::control::v1::RecordReport& part, chaos::v1::Report* report);
+// node has reported before, and events that stand there already, are not added again. The report
+// gives up what it has no room for (report_fit.h). `version`: the state's.
+void AddToReport(const ::control::v1::RecordReport& part, uint32_t version,
+                 chaos::v1::Report* report);
 
 }  // namespace faultline::control

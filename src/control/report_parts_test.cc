@@ -4,7 +4,9 @@
 
 #include "base/histogram.h"
 #include "control/apply.h"
+#include "control/report_fit.h"
 #include "control/test_support.h"
+#include "control/version.h"
 
 namespace faultline::control {
 namespace {
@@ -37,9 +39,10 @@ v1::RecordReport Part(const std::string& target, uint64_t node, uint64_t value_n
 
 TEST(ReportParts, OfSeveralNodesAreMergedExactly) {
   chaos::v1::Report report;
-  AddToReport(Part("b/x", 1, 5'000'000, 10), &report);
-  AddToReport(Part("a/x", 1, 5'000'000, 10), &report);
-  AddToReport(Part("b/x", 2, 50'000'000, 30), &report);  // the agent had moved to node 2
+  AddToReport(Part("b/x", 1, 5'000'000, 10), kNewestVersion, &report);
+  AddToReport(Part("a/x", 1, 5'000'000, 10), kNewestVersion, &report);
+  AddToReport(Part("b/x", 2, 50'000'000, 30), kNewestVersion,
+              &report);  // the agent had moved to node 2
   ASSERT_EQ(report.targets_size(), 2);
   EXPECT_EQ(report.targets(0).target_id(), "a/x");
   const auto& moved = report.targets(1);
@@ -55,9 +58,9 @@ TEST(ReportParts, OfSeveralNodesAreMergedExactly) {
 
 TEST(ReportParts, ThatComeTwiceCountOnce) {
   chaos::v1::Report report;
-  AddToReport(Part("a/x", 1, 5'000'000, 10), &report);
+  AddToReport(Part("a/x", 1, 5'000'000, 10), kNewestVersion, &report);
   const std::string once = report.SerializeAsString();
-  AddToReport(Part("a/x", 1, 5'000'000, 10), &report);
+  AddToReport(Part("a/x", 1, 5'000'000, 10), kNewestVersion, &report);
   EXPECT_EQ(report.SerializeAsString(), once);
 }
 
@@ -68,7 +71,7 @@ TEST(ReportParts, AreBoundedInSize) {
     Histogram wide;
     for (unsigned bucket = 0; bucket < FL_HIST_BUCKETS; bucket += 4) wide.AddToBucket(bucket, 1);
     *part.mutable_targets(0)->mutable_during()->mutable_latency() = wide.ToSparse();
-    AddToReport(part, &report);
+    AddToReport(part, kNewestVersion, &report);
   }
   EXPECT_EQ(report.targets_size(), 1'000);
   EXPECT_EQ(report.events_size(), kMaxReportEvents);
@@ -83,26 +86,6 @@ TEST(ReportParts, WhatIsNoHistogramIsNotCounted) {
   AddMeasurements(broken, &sum);
   EXPECT_EQ(sum.latency().count(0), 3u);
   EXPECT_EQ(sum.latency().index_size(), 1);
-}
-
-TEST(ReportParts, GiveUpEventsForThoseWhoComeWhenThereIsNoMoreRoom) {
-  chaos::v1::Report report;
-  constexpr int kTargets = 200;
-  for (int i = 0; i < kTargets; ++i) {
-    auto part = Part(fmt::format("a/{}", i), 1, 5'000'000, 10);
-    auto* traffic = part.mutable_targets(0)->mutable_during()->mutable_traffic();
-    for (int event = 0; event < 32; ++event) {
-      traffic->add_events()->set_peer_address(std::string(100, 'x'));
-    }
-    AddToReport(part, &report);
-  }
-  EXPECT_LT(report.ByteSizeLong(), 2 * kMaxReportBytes);
-  uint64_t told_or_lost = 0;
-  for (const auto& target : report.targets()) {
-    const auto& traffic = target.during().traffic();
-    told_or_lost += static_cast<uint64_t>(traffic.events_size()) + traffic.events_lost();
-  }
-  EXPECT_EQ(told_or_lost, 32u * kTargets);
 }
 
 TEST(Report, IsKeptOfAnEndedExperimentOnly) {
@@ -125,6 +108,11 @@ TEST(Report, IsKeptOfAnEndedExperimentOnly) {
   EXPECT_EQ(VersionOf(command), 5u) << "an earlier program would not merge it";
   target->mutable_during()->mutable_traffic()->set_events_lost(1);
   EXPECT_EQ(VersionOf(command), 6u);
+  target->set_baseline_ms(10'000);
+  EXPECT_EQ(VersionOf(command), 8u);
+  target->clear_baseline_ms();
+  command.mutable_record_report()->mutable_left_out()->set_events(1);
+  EXPECT_EQ(VersionOf(command), 8u);
   for (const uint32_t version : {6u, 5u, 3u}) {
     FitVersion(version, command.mutable_record_report());
     EXPECT_EQ(VersionOf(command), version);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "control/report_fit.h"
+
 namespace faultline::server {
 
 using chaos::v1::MetricsBatch;
@@ -29,6 +31,27 @@ ReportEvent MakeEvent(const google::protobuf::Timestamp& time, const std::string
   event.set_what(what);
   event.set_detail(detail);
   return event;
+}
+
+// So many events there may be before one of this phase finds no room: a service that is restarted
+// again and again, or many targets, leave room for what went wrong and for how it ends.
+size_t RoomFor(chaos::v1::TargetPhase phase) {
+  switch (phase) {
+    case chaos::v1::TARGET_PHASE_PENDING:
+    case chaos::v1::TARGET_PHASE_ACTIVE:
+      return Recorder::kMaxEvents / 2;
+    case chaos::v1::TARGET_PHASE_REVERTING:
+    case chaos::v1::TARGET_PHASE_REVERTED:
+      return Recorder::kMaxEvents * 3 / 4;
+    default:
+      return Recorder::kMaxEvents - 1;
+  }
+}
+
+size_t CountTargets(const chaos::v1::Experiment& experiment) {
+  std::set<std::string_view> ids;
+  for (const auto& pair : experiment.targets()) ids.insert(pair.target_id());
+  return ids.size();
 }
 
 bool CameFirst(const ReportEvent& a, const ReportEvent& b) {
@@ -111,9 +134,14 @@ void Recorder::OnChange(const Change& change, uint64_t now_ns, int64_t unix_ms) 
 void Recorder::Note(const chaos::v1::Experiment& now) {
   Experiment& known = experiments_[now.experiment_id()];
   const auto add = [&known](ReportEvent event, size_t most = kMaxEvents - 1) {
-    if (known.events.size() < most) known.events.push_back(std::move(event));
+    if (known.events.size() >= most) {
+      ++known.events_left_out;
+      return;
+    }
+    known.events.push_back(std::move(event));
   };
   if (known.status == chaos::v1::EXPERIMENT_STATUS_UNSPECIFIED) {
+    known.targets = CountTargets(now);
     add(MakeEvent(now.created_at(), "created",
                   fmt::format("{} by {}", now.target(), now.created_by())));
   }
@@ -127,10 +155,7 @@ void Recorder::Note(const chaos::v1::Experiment& now) {
     ReportEvent event = MakeEvent(pair.phase_since(), PhaseWord(pair.phase()), pair.reason());
     event.set_target_id(pair.target_id());
     event.set_fault_index(pair.fault_index());
-    // A service that is restarted again and again leaves room for how it ends.
-    const bool comes_and_goes = pair.phase() == chaos::v1::TARGET_PHASE_PENDING ||
-                                pair.phase() == chaos::v1::TARGET_PHASE_ACTIVE;
-    add(std::move(event), comes_and_goes ? kMaxEvents / 2 : kMaxEvents - 1);
+    add(std::move(event), RoomFor(pair.phase()));
   }
   if (control::IsFinished(now) && known.status != now.status()) {
     const bool completed = now.status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED;
@@ -165,23 +190,32 @@ std::vector<control::v1::RecordReport> Recorder::Due(uint64_t now_ns, bool leads
     if (!waits || !(late || MeasuredEnough(id))) continue;
     control::v1::RecordReport part;
     part.set_experiment_id(id);
-    if (measured) {
-      for (const std::string& target : targets_of_.at(id)) {
-        auto* report = part.add_targets();
-        *report = courses_.at(target).at(id).ToReport();
-        report->set_target_id(target);
-        report->set_agent_id(target.substr(0, target.rfind('/')));
-        report->add_node_ids(node_id_);
-      }
-    }
+    if (measured) AddMeasured(id, experiment, &part);
     if (told) {
       std::stable_sort(experiment.events.begin(), experiment.events.end(), CameFirst);
       for (const ReportEvent& event : experiment.events) *part.add_events() = event;
+      if (experiment.events_left_out > 0) {
+        part.mutable_left_out()->set_events(experiment.events_left_out);
+      }
     }
     parts.push_back(std::move(part));
   }
   for (const std::string& id : old) Forget(id);
   return parts;
+}
+
+void Recorder::AddMeasured(const std::string& id, const Experiment& experiment,
+                           control::v1::RecordReport* part) const {
+  const std::set<std::string>& targets = targets_of_.at(id);
+  const size_t points = control::PointsFor(std::max(targets.size(), experiment.targets));
+  for (const std::string& target : targets) {
+    auto* report = part->add_targets();
+    *report = courses_.at(target).at(id).ToReport(points);
+    report->set_target_id(target);
+    report->set_agent_id(target.substr(0, target.rfind('/')));
+    report->add_node_ids(node_id_);
+    report->set_baseline_ms(static_cast<uint64_t>(baseline_.count()));
+  }
 }
 
 void Recorder::Done(const std::string& experiment_id, bool with_events) {

@@ -23,7 +23,7 @@ namespace faultline::server {
 class Recorder {
  public:
   // Bounds of what is kept: courses (one target of one experiment), targets with a baseline,
-  // experiments with events, and events of one experiment.
+  // experiments with events, and events of one experiment (others are counted).
   static constexpr size_t kMaxCourses = 20'000;
   static constexpr size_t kMaxBaselines = 20'000;
   static constexpr size_t kMaxExperiments = 10'000;
@@ -63,7 +63,9 @@ class Recorder {
     std::map<std::string, chaos::v1::TargetPhase> phases;  // by target and fault
     chaos::v1::ExperimentStatus status = chaos::v1::EXPERIMENT_STATUS_UNSPECIFIED;
     std::vector<chaos::v1::ReportEvent> events;
-    uint64_t ended_ns = 0;  // 0: not yet
+    uint64_t events_left_out = 0;  // there was no room for them
+    size_t targets = 0;            // on all nodes
+    uint64_t ended_ns = 0;         // 0: not yet
     bool measured_done = false, events_done = false;
   };
   using Courses = std::map<std::string, TargetCourse>;  // by experiment
@@ -72,6 +74,8 @@ class Recorder {
   void ForgetStrange(const std::string& target);
   void Note(const chaos::v1::Experiment& now);
   bool MeasuredEnough(const std::string& experiment_id) const;
+  void AddMeasured(const std::string& id, const Experiment& experiment,
+                   control::v1::RecordReport* part) const;
   bool HasCourses(const std::string& experiment_id) const;
   void Forget(const std::string& experiment_id);
 

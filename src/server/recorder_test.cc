@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/histogram.h"
+#include "control/report_fit.h"
 
 namespace faultline::server {
 namespace {
@@ -190,6 +191,67 @@ TEST(Recorder, TellsAsLeaderWhatHappenedAlthoughNothingWasMeasured) {
   EXPECT_EQ(words, (std::vector<std::string>{"created", "active", "reverted", "completed"}));
   recorder.Done("e1", /*with_events=*/true);
   EXPECT_TRUE(recorder.Due(2 * kSecond + Recorder::kPatienceNs, true).empty());
+}
+
+// 200 targets, of which each comes and goes.
+TEST(Recorder, CountsEventsForWhichThereIsNoRoomAndKeepsWhatWentWrong) {
+  constexpr int kTargets = 200;
+  Recorder recorder(1);
+  auto experiment =
+      Experiment(chaos::v1::TARGET_PHASE_ACTIVE, chaos::v1::EXPERIMENT_STATUS_RUNNING);
+  for (int i = 1; i < kTargets; ++i) {
+    *experiment.add_targets() = experiment.targets(0);
+    experiment.mutable_targets(i)->set_target_id(fmt::format("a/{}", i));
+  }
+  const auto tell = [&](chaos::v1::TargetPhase phase) {
+    for (auto& pair : *experiment.mutable_targets()) pair.set_phase(phase);
+    experiment.mutable_targets(kTargets - 1)->set_phase(chaos::v1::TARGET_PHASE_LOST);
+    Tell(&recorder, experiment, kSecond);
+  };
+  for (const auto phase : {chaos::v1::TARGET_PHASE_ACTIVE, chaos::v1::TARGET_PHASE_REVERTING}) {
+    tell(phase);
+  }
+  experiment.set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  *experiment.mutable_ended_at() = control::ToTimestamp(kUnixMs);
+  tell(chaos::v1::TARGET_PHASE_REVERTED);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, true);
+  ASSERT_EQ(parts.size(), 1u);
+  // "created", "completed", one "lost", and three of each other target.
+  const uint64_t happened = 3 + 3 * (kTargets - 1);
+  const auto told = static_cast<uint64_t>(parts[0].events_size());
+  EXPECT_LE(told, static_cast<uint64_t>(Recorder::kMaxEvents));
+  EXPECT_EQ(told + parts[0].left_out().events(), happened);
+  std::map<std::string, int> words;
+  for (const auto& event : parts[0].events()) ++words[event.what()];
+  EXPECT_EQ(words["lost"], 1);
+  EXPECT_EQ(words["completed"], 1);
+}
+
+TEST(Recorder, GivesEachOfManyTargetsFewerPointsAndNoneLessToTell) {
+  constexpr int kTargets = 200;
+  Recorder recorder(1, std::chrono::milliseconds(5'000));
+  Agent agent(&recorder);
+  agent.Measure(100, 1'000'000);
+  agent.Measure(1'000, 11'000'000, "e1");
+  auto experiment =
+      Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  for (int i = 1; i < kTargets; ++i) {
+    *experiment.add_targets() = experiment.targets(0);
+    experiment.mutable_targets(i)->set_target_id(fmt::format("b/{}", i));
+  }
+  Tell(&recorder, experiment, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  const auto& target = parts[0].targets(0);
+  EXPECT_EQ(target.baseline_ms(), 5'000u);
+  EXPECT_LE(static_cast<size_t>(target.points_size()), control::PointsFor(kTargets));
+  uint64_t requests = 0;
+  for (const auto& point : target.points()) {
+    requests += point.requests();
+    const double expected = point.phase() == chaos::v1::REPORT_PHASE_BEFORE ? 1 : 11;
+    EXPECT_NEAR(point.p50_ms(), expected, expected * 0.02);
+  }
+  EXPECT_EQ(requests, Count(target.before()) + 1'000u);
 }
 
 TEST(Recorder, IgnoresWhatEndedLongAgo) {

@@ -9,7 +9,9 @@
 
 namespace faultline::server {
 
-// Targets whose fault was active, as the events say, and of which no measurement has come.
+// Targets whose fault was active and of which no measurement has come. Active were those of which
+// the events say so, and, if there was no room for all events, those whose fault had to be reverted
+// or was lost.
 std::vector<std::string> UnmeasuredTargets(const chaos::v1::Report& report);
 
 // Fills in all that report.proto says is made when a report is read; `report.experiment` is set.

@@ -6,7 +6,6 @@
 #include <random>
 
 #include "base/histogram.h"
-#include "server/target_course.h"
 
 namespace faultline::server {
 namespace {
@@ -110,124 +109,67 @@ TEST(ReportSummary, PercentilesLieInTheirIntervalsNineteenTimesOfTwenty) {
   EXPECT_LE(inside, kRuns * 995 / 1000) << "seed " << seed;
 }
 
-Report WithFault(const std::string& kind, const std::string& parameter, const std::string& asked) {
+// Of an experiment with 200 targets, of which each was active, and one was refused.
+Report OfManyTargets() {
   Report report;
-  auto* fault = report.mutable_experiment()->add_faults();
-  fault->set_kind(kind);
-  (*fault->mutable_parameters())[parameter] = asked;
+  report.mutable_experiment()->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  for (int i = 0; i < 200; ++i) {
+    auto* pair = report.mutable_experiment()->add_targets();
+    pair->set_target_id(fmt::format("a/{:03}", i));
+    pair->set_phase(i == 7 ? chaos::v1::TARGET_PHASE_REFUSED : chaos::v1::TARGET_PHASE_REVERTED);
+    if (i == 7 || i == 190) continue;  // of which nothing was measured
+    report.add_targets()->set_target_id(pair->target_id());
+  }
+  auto* event = report.add_events();
+  event->set_what("active");
+  event->set_target_id("a/000");
   return report;
 }
 
-TEST(ReportSummary, ComparesALossWithWhatWasAsked) {
-  Report report = WithFault("NETWORK_LOSS", "loss_percent", "10");
-  auto* counters = report.add_targets()->add_faults()->mutable_counters();
-  counters->set_matched(10'000);
-  counters->set_dropped(1'020);
-  Summarize(false, &report);
-  ASSERT_EQ(report.parameters_size(), 1);
-  const auto& result = report.parameters(0);
-  EXPECT_EQ(result.name(), "loss_percent");
-  EXPECT_EQ(result.asked(), "10 %");
-  EXPECT_EQ(result.samples(), 10'000u);
-  EXPECT_NEAR(result.value(), 10.2, 1e-9);
-  // Wilson: 9.62 to 10.81.
-  EXPECT_NEAR(result.low(), 9.62, 0.01);
-  EXPECT_NEAR(result.high(), 10.81, 0.01);
+TEST(ReportSummary, KnowsUnmeasuredTargetsAlthoughTheirEventsHadNoRoom) {
+  Report report = OfManyTargets();
+  EXPECT_TRUE(UnmeasuredTargets(report).empty()) << "the events are complete: it was never active";
+  report.mutable_left_out()->set_events(300);
+  EXPECT_EQ(UnmeasuredTargets(report), std::vector<std::string>{"a/190"});
 }
 
-TEST(ReportSummary, ComparesARateWithWhatWasAskedWhileTheLinkWasBusy) {
-  Report report = WithFault("NETWORK_BANDWIDTH", "rate_bps", "1000000");
-  auto* counters = report.add_targets()->add_faults()->mutable_counters();
-  Report idle = report;
-  counters->set_delays_measured(900);
-  counters->set_link_bytes(250'000);
-  counters->set_link_busy_ns(2'000'000'000);
-  Summarize(false, &report);
-  ASSERT_EQ(report.parameters_size(), 1);
-  EXPECT_TRUE(report.parameters(0).measured());
-  EXPECT_NEAR(report.parameters(0).value(), 1e6, 1e-3);
-  EXPECT_NEAR(report.parameters(0).low(), 1e6 - 6'056, 1);
-  EXPECT_NEAR(report.parameters(0).high(), 1e6 + 6'056, 1);
-  EXPECT_EQ(report.parameters(0).samples(), 900u);
-  Summarize(false, &idle);
-  EXPECT_FALSE(idle.parameters(0).measured());
-  EXPECT_EQ(idle.parameters(0).reason(), "no packet waited for another: the link was never busy");
-}
-
-TEST(ReportSummary, ComparesADelayWithWhatWasAsked) {
-  Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
-  const uint64_t seed = 7;
-  std::mt19937_64 random(seed);
-  std::normal_distribution<double> delay_ms(100.5, 5);
-  auto* effect = report.add_targets()->add_faults();
-  uint64_t delayed = 0;
-  double given_s = 0;
-  for (int batch = 0; batch < 200; ++batch) {
-    const uint64_t packets = 5 + random() % 20;
-    double batch_s = 0;
-    for (uint64_t i = 0; i < packets; ++i) batch_s += delay_ms(random) / 1e3;
-    const double thousands = static_cast<double>(packets) / 1e3;
-    delayed += packets;
-    given_s += batch_s;
-    effect->set_batches(effect->batches() + 1);
-    effect->set_sum_delayed_squared(effect->sum_delayed_squared() + thousands * thousands);
-    effect->set_sum_given_squared(effect->sum_given_squared() + batch_s * batch_s);
-    effect->set_sum_delayed_given(effect->sum_delayed_given() + thousands * batch_s);
+// 200 targets, of which most had no room for their histograms.
+TEST(ReportSummary, CountsHistogramsThatWereLeftOutInThoseOfAllTargets) {
+  Report report = OfManyTargets();
+  Histogram quick, slow;
+  quick.Record(1'000'000, 10);
+  slow.Record(100'000'000, 990);
+  *report.mutable_targets(0)->mutable_during()->mutable_latency() = quick.ToSparse();
+  for (int i = 1; i < report.targets_size(); ++i) {
+    auto* target = report.mutable_targets(i);
+    target->set_histograms_left_out(true);
+    target->set_points_left_out(i > 100);
+    target->mutable_during()->set_requests(5);
+    target->mutable_during()->set_handshakes(2);
   }
-  effect->mutable_counters()->set_matched(delayed);
-  effect->mutable_counters()->set_delays_measured(delayed);
-  effect->mutable_counters()->set_delay_given_ns(static_cast<uint64_t>(given_s * 1e9));
+  auto* left_out = report.mutable_left_out()->mutable_during();
+  *left_out->mutable_latency() = slow.ToSparse();
+  *left_out->mutable_traffic()->mutable_handshake() = quick.ToSparse();
   Summarize(false, &report);
-  const auto& result = report.parameters(0);
-  EXPECT_TRUE(result.measured());
-  EXPECT_EQ(result.unit(), "ms");
-  EXPECT_NEAR(result.value(), 100.5, 0.5) << "seed " << seed;
-  // 1.96 * 5 ms / sqrt(n).
-  const double half = 1.96 * 5 / std::sqrt(static_cast<double>(delayed));
-  EXPECT_NEAR(result.high() - result.low(), 2 * half, half * 0.4) << "seed " << seed;
+  EXPECT_EQ(report.during().requests(), 1'000u);
+  EXPECT_EQ(report.during().handshakes(), 10u);
+  EXPECT_NEAR(Of(report.during(), 50).value_ms(), 100, 2);
+  EXPECT_EQ(report.targets(0).during().requests(), 10u);
+  EXPECT_EQ(report.targets(1).during().requests(), 5u);
+  EXPECT_EQ(report.targets(1).during().handshakes(), 2u);
+  EXPECT_TRUE(report.targets(1).during().percentiles().empty());
+  EXPECT_EQ(report.left_out().targets_without_percentiles(), 197u);
+  EXPECT_EQ(report.left_out().targets_without_points(), 97u);
+  EXPECT_EQ(report.left_out().targets_without_events(), 0u);
+  EXPECT_FALSE(report.left_out().has_during()) << "nobody asked for buckets";
 }
 
-// A packet every 300 ms, held for 100 ms, so that most are let go in another batch than they came
-// in: each was held for nearly the same time, and the interval is as narrow.
-TEST(ReportSummary, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesEnd) {
-  Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
-  const uint64_t seed = 11;
-  std::mt19937_64 random(seed);
-  TargetCourse course{Baseline(std::chrono::seconds(10))};
-  uint64_t given_ns = 0, measured = 0;
-  for (uint64_t batch = 0; batch < 300; ++batch) {
-    chaos::v1::TargetSample sample;
-    auto* counters = sample.add_faults();
-    counters->set_experiment_id("e1");
-    const uint64_t came = batch / 3 + 1;
-    if (batch % 3 == 1) {
-      ++measured;
-      given_ns += 100'000'000 + random() % 100'000;
-    }
-    counters->set_matched(came);
-    counters->set_delayed(came);
-    counters->set_delays_measured(measured);
-    counters->set_delay_given_ns(given_ns);
-    course.Add("e1", sample, 100'000'000);
-  }
-  *report.add_targets() = course.ToReport();
-  Summarize(false, &report);
-  const auto& result = report.parameters(0);
-  ASSERT_TRUE(result.measured());
-  EXPECT_EQ(result.samples(), 100u);
-  EXPECT_NEAR(result.value(), 100.05, 0.02) << "seed " << seed;
-  EXPECT_LT(result.high() - result.low(), 0.03) << "seed " << seed;
-  EXPECT_GT(result.high() - result.low(), 0.003) << "seed " << seed;
-}
-
-TEST(ReportSummary, SaysWhatWasNotMeasured) {
-  Report report = WithFault("NETWORK_LOSS", "loss_percent", "10");
+TEST(ReportSummary, SaysOfWhichTargetsNothingWasMeasured) {
+  Report report;
   auto* event = report.add_events();
   event->set_what("active");
   event->set_target_id("a/gone");
   Summarize(false, &report);
-  EXPECT_FALSE(report.parameters(0).measured());
-  EXPECT_EQ(report.parameters(0).reason(), "no packet matched");
   ASSERT_EQ(report.unmeasured_targets_size(), 1);
   EXPECT_EQ(report.unmeasured_targets(0), "a/gone");
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/report_fit.h"
 #include "control/report_parts.h"
 
 namespace faultline::server {
@@ -28,6 +29,7 @@ void Reporter::Tick() {
     if (under_way_.size() >= kMaxUnderWay) return;
     if (under_way_.contains(part.experiment_id())) continue;
     control::FitVersion(version, &part);
+    if (version >= control::kLeftOutVersion) control::Fit(&part);
     Record(std::move(part));
   }
 }

@@ -122,7 +122,17 @@ void TargetCourse::HalvePoints() {
   points_ = std::move(fewer);
 }
 
-chaos::v1::TargetReport TargetCourse::ToReport() const {
+std::vector<TargetCourse::Point> TargetCourse::PointsWithin(size_t max_points) const {
+  if (points_.size() <= max_points) return points_;
+  constexpr int kMaxHalvings = 20;
+  TargetCourse coarser = *this;
+  for (int i = 0; i < kMaxHalvings && coarser.points_.size() > max_points; ++i) {
+    coarser.HalvePoints();
+  }
+  return std::move(coarser.points_);
+}
+
+chaos::v1::TargetReport TargetCourse::ToReport(size_t max_points) const {
   chaos::v1::TargetReport report;
   *report.mutable_before() = before_;
   *report.mutable_during() = during_;
@@ -134,7 +144,7 @@ chaos::v1::TargetReport TargetCourse::ToReport() const {
     report.mutable_faults()->rbegin()->set_fault_index(index);
   }
   uint64_t offset_ns = 0;
-  for (const Point& point : points_) {
+  for (const Point& point : PointsWithin(max_points)) {
     Histogram histogram;
     histogram.Merge(point.measured.latency()).IgnoreError();  // merged before
     auto* out = report.add_points();

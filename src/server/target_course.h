@@ -46,8 +46,9 @@ class TargetCourse {
   // What comes now is of no interest any more.
   bool closed() const { return after_.duration_ns() >= kAfterNs; }
 
-  // Everything but the ids.
-  chaos::v1::TargetReport ToReport() const;
+  // Everything but the ids. With about `max_points` points or fewer, by making neighbours of one
+  // phase one; more where phases change more often.
+  chaos::v1::TargetReport ToReport(size_t max_points = kMaxPoints) const;
 
  private:
   struct Point {
@@ -65,6 +66,7 @@ class TargetCourse {
   void AddPoint(chaos::v1::ReportPhase phase, const chaos::v1::Measurements& measured,
                 uint64_t dropped);
   void HalvePoints();
+  std::vector<Point> PointsWithin(size_t max_points) const;
 
   chaos::v1::Measurements before_, during_, after_;
   std::map<uint32_t, Effect> effects_;  // by fault
