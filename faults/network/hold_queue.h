@@ -32,7 +32,8 @@ struct HeldRule {
   uint32_t link_bytes = 0;
   uint8_t direction = 0;
   bool waited = false;
-  bool not_meant = false;  // no delay to be measured
+  // No delay to be measured: the rule means others, or the frame was answered before it came to it.
+  bool not_meant = true;
 };
 
 struct Frame {
