@@ -32,7 +32,7 @@ class Report {
     if (goal) {
       line["goal"] = *goal;
       line["holds"] = value <= *goal;
-      failed_ |= value > *goal;
+      failed_ |= !(value <= *goal);  // what could not be measured does not hold
     }
     Print(line);
   }
@@ -42,7 +42,7 @@ class Report {
     nlohmann::ordered_json line = Line(metric, value, unit);
     line["goal"] = goal;
     line["holds"] = value >= goal;
-    failed_ |= value < goal;
+    failed_ |= !(value >= goal);
     Print(line);
   }
 
