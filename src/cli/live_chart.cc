@@ -47,6 +47,18 @@ std::string Label(const std::string& text) { return fmt::format("{:>8}  ", text)
 
 }  // namespace
 
+bool IsPast(const chaos::v1::MetricUpdate& update) {
+  return update.has_position() && update.position().incarnation() == 0;
+}
+
+std::string PastLine(const chaos::v1::MetricUpdate& update, int64_t now_unix_ns) {
+  return fmt::format("{}  {}  p50 {}  p99 {}  requests {:.0f}/s  dropped {:.0f}/s\n",
+                     FormatTime(update.timestamp_ns(), now_unix_ns), update.target_id(),
+                     FormatLatencyMs(update.p50_latency_ms()),
+                     FormatLatencyMs(update.p99_latency_ms()), update.requests_per_second(),
+                     update.drops_per_second());
+}
+
 LiveChart::Series& LiveChart::SeriesOf(const std::string& target) {
   return series_[per_target_ ? target : "all targets"];
 }

@@ -13,6 +13,11 @@
 
 namespace faultline::cli {
 
+// Whether the update is a point of an ended experiment's course: it has no histogram to draw from.
+bool IsPast(const chaos::v1::MetricUpdate& update);
+// Such a point as a line, with its end.
+std::string PastLine(const chaos::v1::MetricUpdate& update, int64_t now_unix_ns);
+
 // Pure; times are given. One thread.
 class LiveChart {
  public:

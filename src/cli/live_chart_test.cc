@@ -37,6 +37,23 @@ TEST(LiveChart, MergesTargetsByTheirHistograms) {
   EXPECT_EQ(chart.LinesUntil(2 * kSecond), "");
 }
 
+TEST(LiveChart, APointOfAnEndedCourseIsALine) {
+  auto point = Update("a/x", 1, 10);
+  EXPECT_FALSE(IsPast(point));
+  point.mutable_position()->set_incarnation(7);
+  EXPECT_FALSE(IsPast(point));
+  point.mutable_position()->set_incarnation(0);
+  point.clear_latency();
+  EXPECT_TRUE(IsPast(point));
+  point.set_timestamp_ns(1'700'000'000 * static_cast<int64_t>(kSecond));
+  point.set_p50_latency_ms(100.4);
+  point.set_p99_latency_ms(102.7);
+  point.set_requests_per_second(57.6);
+  point.set_drops_per_second(2);
+  EXPECT_THAT(PastLine(point, point.timestamp_ns()),
+              testing::EndsWith("  a/x  p50 100 ms  p99 103 ms  requests 58/s  dropped 2/s\n"));
+}
+
 TEST(LiveChart, CountsATargetOfTwoExperimentsOnceAndTheirDropsOfEachSecond) {
   LiveChart chart(kTerminal, false);
   chart.Add(Update("a/x", 1, 50, 100), kSecond);

@@ -63,6 +63,7 @@ Status RunLive(Session& session, client::Client& client, const MetricsArguments&
   };
   const auto stream = client.SubscribeToMetrics(MakeRequest(arguments), session.stream());
   uint64_t shown_ns = 0;
+  bool has_chart = false;  // else there is only the past
   StatusCode end = StatusCode::kOk;
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
     if (!session.out.writable()) break;
@@ -70,13 +71,18 @@ Status RunLive(Session& session, client::Client& client, const MetricsArguments&
     end = update.status().code();
     if (IsEnd(end)) break;
     if (!update.ok()) return update.status();
+    if (IsPast(*update)) {
+      session.out.Text(PastLine(*update, UnixNowNs()));
+      continue;
+    }
+    has_chart = true;
     const uint64_t now_ns = MonotonicNowNs();
     chart.Add(*update, now_ns);
     if (now_ns - shown_ns < kRedrawNs) continue;
     show();
     shown_ns = now_ns;
   }
-  show();
+  if (has_chart) show();
   if (end == StatusCode::kOutOfRange) TellEnds(session, client, arguments.ids);
   return absl::OkStatus();
 }

@@ -110,6 +110,9 @@ TEST_F(Report, ComparesAskedWithMeasuredAndBeforeWithDuringAndAfter) {
   if (const char* keep = getenv("FAULTLINE_KEEP_REPORT")) std::ofstream(keep) << html.str();
   EXPECT_THAT(Run({"report", id, "--markdown"}).out, HasSubstr("## Asked and measured"));
   EXPECT_THAT(Run({"report", id}).out, HasSubstr("NETWORK_LATENCY  delay_ms"));
+  const auto course = Run({"metrics", id, "--live"});
+  EXPECT_EQ(course.exit_code, 0) << course.err;
+  EXPECT_THAT(course.out, testing::ContainsRegex("[a-z]  p50 1[0-9.]+ ms  p99 .* requests "));
 }
 
 TEST_F(Report, OfAnUnknownExperimentIsNotFound) {
