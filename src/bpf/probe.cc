@@ -119,14 +119,10 @@ int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  return {Ask("btf", AskBtf),
-          Ask("tc", AskTc),
-          Ask("tcx", AskTcx),
-          Ask("tun", AskTun),
-          Ask("ringbuf", AskRingbuf),
-          Ask("fq", AskFq),
-          Ask("bpf_lsm", AskLsm),
-          Ask("drop_reasons", AskDropReasons)};
+  return {Ask("btf", AskBtf),         Ask("tc", AskTc),
+          Ask("tcx", AskTcx),         Ask("tun", AskTun),
+          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq),
+          Ask("bpf_lsm", AskLsm),     Ask("drop_reasons", AskDropReasons)};
 }
 
 }  // namespace
