@@ -116,6 +116,9 @@ TEST_P(ChangeTest, TheShareAskedIsOvertakenAndTheRestStaysInOrder) {
   EXPECT_GE(static_cast<double>(late.size()), 0.9 * static_cast<double>(counters_.reordered()));
   EXPECT_TRUE(std::ranges::is_sorted(late));
   EXPECT_TRUE(std::ranges::is_sorted(rest));
+  // What a report says of hold_ms.
+  EXPECT_EQ(counters_.delays_measured(), counters_.reordered());
+  EXPECT_GE(counters_.delay_given_ns(), counters_.delays_measured() * 700'000'000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, ChangeTest,
