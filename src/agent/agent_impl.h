@@ -25,14 +25,13 @@ struct Agent::Impl {
         guardian(its_guardian),
         journal(its_journal),
         drivers(fault_groups),
-        metrics(config.agent_id, incarnation, kKeptSeconds * config.metrics_rate_hz) {}
+        metrics(config.agent_id, incarnation,
+                MetricsBuffer::kKeptSeconds * config.metrics_rate_hz) {}
 
   struct Meters {
     Counter sessions, renewals, grants, grants_refused, desired, desired_refused, batches;
     Counter guardian_restarts;
   };
-  // Metrics of the last seconds are given to a new node.
-  static constexpr unsigned kKeptSeconds = 3;
   static uint64_t RandomIncarnation();
 
   Status Begin();

@@ -16,6 +16,9 @@ class MetricsBuffer {
   // Readings without a fault and without a packet become one batch for so long a time: sending is
   // most of what an idle agent costs.
   static constexpr uint64_t kQuietNs = 1'000'000'000;
+  // What an agent keeps of a busy time: enough to notice that its node is gone (rpc/keepalive.h),
+  // to pass over one or two others that are, and some more for a machine that is busy.
+  static constexpr unsigned kKeptSeconds = 6;
 
   // Keeps `limit` batches; the oldest goes when another comes.
   MetricsBuffer(std::string agent_id, uint64_t incarnation, size_t limit);

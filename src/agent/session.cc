@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "chaos/v1/agent.grpc.pb.h"
 #include "rpc/credentials.h"
+#include "rpc/keepalive.h"
 #include "rpc/status.h"
 
 namespace faultline::agent {
@@ -22,8 +23,7 @@ using chaos::v1::ConnectRequest, chaos::v1::ConnectResponse;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kWelcomePatience{1'000};
-constexpr milliseconds kFirstPause{50};
-constexpr milliseconds kLongestPause{1'000};
+constexpr milliseconds kFirstPause{50}, kLongestPause{1'000};
 
 // What a completion queue's tag points to.
 struct Completion {
@@ -33,7 +33,7 @@ struct Completion {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
                                            const std::shared_ptr<grpc::ChannelCredentials>& creds) {
-  grpc::ChannelArguments arguments;
+  grpc::ChannelArguments arguments = rpc::KeptAlive();
   // Each attempt is a fresh connection: no memory of the last one's back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

@@ -1,9 +1,9 @@
 // The agent's stream to the control plane: AgentService.Connect to one of the controllers, the next
 // one as soon as it ends. What the messages mean is its owner's business.
 //
-// Fail-over: when a stream ends, or a node does not welcome the agent within a second, the next
-// address is tried at once; only after every address has failed in turn comes a pause, from 50 ms
-// doubling to 1 s.
+// Fail-over: when a stream ends, its node stands still or is gone without a word (rpc/keepalive.h),
+// or a node does not welcome the agent within a second, the next address is tried at once; only
+// after every address has failed in turn comes a pause, from 50 ms doubling to 1 s.
 //
 // Threads: everything is called on the agent's strand, and calls back on it. One thread of its own
 // waits for gRPC.

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "chaos/v1/agent.grpc.pb.h"
+#include "rpc/keepalive.h"
 
 namespace faultline::agent {
 
@@ -23,6 +24,8 @@ class TestNode : public chaos::v1::AgentService::Service {
   explicit TestNode(uint64_t id, bool welcomes = true) : id_(id), welcomes_(welcomes) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               rpc::kLeastPingIntervalMs);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }

@@ -8,18 +8,16 @@
 #include "base/random.h"
 #include "client/addresses.h"
 #include "rpc/credentials.h"
+#include "rpc/keepalive.h"
 #include "rpc/status.h"
 
 namespace faultline::client {
 namespace {
 
-// A dead node must be noticed in well under a second even when its host says nothing, and a
-// connection to it be tried again soon.
+// A dead node must be noticed soon even when its host says nothing, and a connection to it be tried
+// again soon.
 grpc::ChannelArguments FastFailOver() {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1200);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  grpc::ChannelArguments arguments = rpc::KeptAlive();
   // In this version of gRPC also the time that one connection attempt may take.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);

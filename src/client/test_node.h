@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chaos/v1/chaos.grpc.pb.h"
+#include "rpc/keepalive.h"
 
 namespace faultline::client {
 
@@ -21,6 +22,8 @@ class FakeNode : public chaos::v1::ChaosController::Service {
   explicit FakeNode(const std::string& address = "127.0.0.1:0") {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               rpc::kLeastPingIntervalMs);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }

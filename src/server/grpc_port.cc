@@ -1,6 +1,7 @@
 #include "server/grpc_port.h"
 
 #include "rpc/credentials.h"
+#include "rpc/keepalive.h"
 
 namespace faultline::server {
 namespace {
@@ -28,7 +29,8 @@ Status PreparePort(grpc::ServerBuilder& builder, const rpc::TlsFiles& tls,
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             rpc::kLeastPingIntervalMs);
   return absl::OkStatus();
 }
 

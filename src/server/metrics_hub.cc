@@ -17,6 +17,7 @@ struct MetricsHub::Source {
   };
   bool relayed = false;
   uint64_t last_sequence = 0;
+  uint64_t last_passed_on = 0;  // to the relays
   uint64_t last_ingest = 0;
   TargetWindows windows;
   std::deque<Entry> history;
@@ -145,13 +146,20 @@ MetricsHub::~MetricsHub() = default;
 
 bool MetricsHub::Ingest(const MetricsBatch& batch, bool relayed) {
   std::vector<OnReady> ready;
-  if (!Take(batch, relayed, &ready)) {
-    meters_.ignored.Add();
-    return false;
-  }
-  (relayed ? meters_.from_nodes : meters_.from_agents).Add();
+  const bool taken = Take(batch, relayed, &ready);
+  (!taken ? meters_.ignored : relayed ? meters_.from_nodes : meters_.from_agents).Add();
   for (const OnReady& on_ready : ready) (*on_ready)();
-  return true;
+  return taken;
+}
+
+// What came by another node may not have reached all the others before that one died.
+void MetricsHub::PassOn(const std::shared_ptr<const MetricsBatch>& batch, Source* source,
+                        std::vector<OnReady>* ready) {
+  source->last_passed_on = batch->position().sequence();
+  for (RelayImpl* relay : relays_) {
+    relay->Offer(batch);
+    ready->push_back(relay->on_ready());
+  }
 }
 
 bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready) {
@@ -160,22 +168,20 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   const SourceKey key{position.agent_id(), position.incarnation()};
   auto& source = sources_[key];
   if (!source) source = std::make_unique<Source>();
-  if (position.sequence() <= source->last_sequence) return false;
+  const bool is_new = position.sequence() > source->last_sequence;
+  const bool passed_on = relayed || position.sequence() <= source->last_passed_on;
+  if (!is_new && passed_on) return false;
+  auto shared = std::make_shared<const MetricsBatch>(batch);
+  // First the other nodes: theirs have a longer way.
+  if (!passed_on) PassOn(shared, source.get(), ready);
+  source->relayed = relayed;
+  if (!is_new) return false;
   const uint64_t missed =
       source->last_sequence == 0 ? 0 : position.sequence() - source->last_sequence - 1;
   meters_.missed.Add(missed);
   const uint64_t before = std::exchange(source->last_sequence, position.sequence());
   const uint64_t before_ingest = std::exchange(source->last_ingest, ++ingested_);
-  source->relayed = relayed;
-  auto shared = std::make_shared<const MetricsBatch>(batch);
   Updates updates = source->windows.Add(batch, missed);
-  // First the other nodes: theirs have a longer way.
-  if (!relayed) {
-    for (RelayImpl* relay : relays_) {
-      relay->Offer(shared);
-      ready->push_back(relay->on_ready());
-    }
-  }
   std::vector<SharedUpdate> offers;
   if (!subscriptions_.empty()) offers = Share(updates);
   for (SubscriptionImpl* subscription : subscriptions_) {

@@ -66,7 +66,9 @@ class MetricsHub {
 
   // What an agent connected to this node measured, or (`relayed`) what another node passes on.
   // A batch at or before its source's last sequence is ignored: agents send again after a
-  // reconnect, and relays may overlap. Result: false for one that was ignored.
+  // reconnect, and relays may overlap. Other nodes are still given it when it comes by its agent
+  // and came by another node before: that one may have died before it told them all. Result: false
+  // for one that was ignored.
   bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
 
   // Updates kept for those who resume come first, then live ones. What lies between where they
@@ -95,6 +97,8 @@ class MetricsHub {
   class RelayImpl;
 
   bool Take(const chaos::v1::MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready);
+  void PassOn(const std::shared_ptr<const chaos::v1::MetricsBatch>& batch, Source* source,
+              std::vector<OnReady>* ready);
   // Result: true when something became ready.
   bool OfferHistory(SubscriptionImpl* subscription);
   void ForgetOldSources();

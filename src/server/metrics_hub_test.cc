@@ -107,6 +107,28 @@ TEST(MetricsHub, RelaysItsOwnBatchesWithHistoryAndNeverWhatWasRelayed) {
   EXPECT_EQ(relay->Next(), nullptr);
 }
 
+TEST(MetricsHub, RelaysOnceWhatAnAgentSendsAgainAfterItsNodeDied) {
+  MetricsHub hub;
+  const auto relay = hub.SubscribeRelay([] {});
+  // By the agent's first node, which may have died before it told a third one.
+  for (uint64_t sequence = 1; sequence <= 2; ++sequence) hub.Ingest(Batch(sequence), true);
+  EXPECT_EQ(relay->Next(), nullptr);
+  const auto late = hub.SubscribeRelay([] {});
+  for (int stream = 0; stream < 2; ++stream) {
+    for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
+      EXPECT_EQ(hub.Ingest(Batch(sequence), false), stream == 0 && sequence == 3);
+    }
+  }
+  for (const auto& to : {relay.get(), late.get()}) {
+    for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
+      const auto batch = to->Next();
+      ASSERT_NE(batch, nullptr);
+      EXPECT_EQ(batch->position().sequence(), sequence);
+    }
+    EXPECT_EQ(to->Next(), nullptr);
+  }
+}
+
 TEST(MetricsHub, ARelayThatIsNotReadHoldsABoundedNumberOfBytesAndTheRestIsCounted) {
   MetricsHub hub;
   const auto relay = hub.SubscribeRelay([] {});

@@ -1,4 +1,5 @@
 // Metrics from an agent on one node to subscribers on any.
+#include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 
 #include "tests/cluster/cluster.h"
@@ -9,6 +10,25 @@ namespace {
 
 using chaos::v1::MetricUpdate;
 using chaos::v1::SubscribeToMetricsRequest;
+using MetricReader = grpc::ClientReader<MetricUpdate>;
+
+constexpr uint64_t kRequests = 10;  // in each batch
+
+// Reads until `sequence`, and expects what lies behind `last` to be told once and whole. Result:
+// the batches that were missed.
+uint64_t ExpectWholeUntil(uint64_t sequence, const MetricUpdate& last, MetricReader* stream) {
+  uint64_t reached = last.position().sequence(), missed = 0;
+  MetricUpdate update;
+  while (reached < sequence && stream->Read(&update)) {
+    reached += 1 + update.merged_batches() + update.missed_batches();
+    missed += update.missed_batches();
+    EXPECT_EQ(update.position().sequence(), reached);
+    EXPECT_EQ(update.packet_drops(), static_cast<int64_t>(reached));
+    EXPECT_EQ(update.latency().count(0), kRequests * (1 + update.merged_batches()));
+  }
+  EXPECT_EQ(reached, sequence);
+  return missed;
+}
 
 class Metrics : public ::testing::Test {
  protected:
@@ -35,14 +55,16 @@ TEST_F(Metrics, ReachSubscribersOnAnotherNodeAndResumeWhereTheyEnded) {
   SubscribeToMetricsRequest request;
   request.set_experiment_id(id);
   request.set_include_histogram(true);
-  for (uint64_t sequence = 1; sequence <= 5; ++sequence) agent->SendMetrics(sequence, id, 640, 10);
+  for (uint64_t sequence = 1; sequence <= 5; ++sequence) {
+    agent->SendMetrics(sequence, id, 640, kRequests);
+  }
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kPatience);
   const auto stream = stub->SubscribeToMetrics(&context, request);
   MetricUpdate update;
   // Batches of before may come or not (the relay keeps a little history); later ones do.
   uint64_t sequence = 5;
-  ASSERT_TRUE(Eventually([&] { return agent->SendMetrics(++sequence, id, 640, 10); }));
+  ASSERT_TRUE(agent->SendMetrics(++sequence, id, 640, kRequests));
   ASSERT_TRUE(stream->Read(&update));
   EXPECT_EQ(update.experiment_id(), id);
   EXPECT_EQ(update.target_id(), agent->target_id());
@@ -58,11 +80,36 @@ TEST_F(Metrics, ReachSubscribersOnAnotherNodeAndResumeWhereTheyEnded) {
   grpc::ClientContext resumed_context;
   resumed_context.set_deadline(std::chrono::system_clock::now() + kPatience);
   const auto resumed = stub->SubscribeToMetrics(&resumed_context, resume);
-  for (int i = 0; i < 3; ++i) agent->SendMetrics(++sequence, id, 640, 10);
-  MetricUpdate next;
-  ASSERT_TRUE(resumed->Read(&next));
-  EXPECT_GT(next.position().sequence(), update.position().sequence());
+  for (int i = 0; i < 3; ++i) agent->SendMetrics(++sequence, id, 640, kRequests);
+  EXPECT_EQ(ExpectWholeUntil(sequence, update, resumed.get()), 0u);
   resumed_context.TryCancel();
+}
+
+TEST_F(Metrics, AreMarkedWhereTheAgentNoLongerHadWhatItsNodeTookAlong) {
+  agent.reset();
+  agent = std::make_unique<TestAgent>(
+      TestAgent::Options{.controllers = {cluster.api_address(0), cluster.api_address(1)}});
+  ASSERT_TRUE(Eventually([&] { return agent->connected(); }));
+  SubscribeToMetricsRequest request;
+  request.set_experiment_id(id);
+  request.set_include_histogram(true);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  const auto stream = stub->SubscribeToMetrics(&context, request);
+  ASSERT_TRUE(agent->SendMetrics(1, id, 640, kRequests));
+  MetricUpdate update;
+  ASSERT_TRUE(stream->Read(&update));
+  cluster.process(0).Kill();
+  ASSERT_TRUE(Eventually([&] {
+    const auto agents = cluster.Agents(2);
+    return agents.ok() && agents->agents(0).node_id() == 2 && agents->agents(0).connected();
+  }));
+  // 1 comes again; 2 to 4 are lost.
+  for (const uint64_t sequence : {1, 5, 6, 7, 8}) {
+    ASSERT_TRUE(agent->SendMetrics(sequence, id, 640, kRequests));
+  }
+  EXPECT_EQ(ExpectWholeUntil(8, update, stream.get()), 3u);
+  context.TryCancel();
 }
 
 TEST_F(Metrics, OfATargetComeWithoutAnExperiment) {

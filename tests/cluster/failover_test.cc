@@ -1,0 +1,92 @@
+// Metrics of a real agent (all of it but the kernel) while its node dies or stands still: every
+// subscriber goes on with another node, and what it has counted is whole.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/clock.h"
+#include "tests/cluster/cluster.h"
+#include "tests/cluster/counting_agent.h"
+#include "tests/cluster/subscriber.h"
+
+namespace faultline::cluster {
+namespace {
+
+class AgentsNode : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    agent.Start(cluster.api_addresses());
+    ASSERT_TRUE(Eventually([&] {
+      const auto agents = cluster.Agents(0);
+      if (!agents.ok() || agents->agents_size() == 0) return false;
+      node = static_cast<int>(agents->agents(0).node_id()) - 1;
+      return agents->agents(0).connected();
+    }));
+    const auto started = cluster.StartExperiment(node, LatencyOn("service:checkout"));
+    ASSERT_TRUE(started.ok()) << started.status();
+    id = started->experiment_id();
+    ASSERT_TRUE(cluster.WaitForPhase(node, id, chaos::v1::TARGET_PHASE_ACTIVE));
+  }
+
+  // One on each node, and it can go on at any.
+  void Subscribe() {
+    for (int first = 0; first < cluster.size(); ++first) {
+      std::string addresses;
+      for (int i = 0; i < cluster.size(); ++i) {
+        addresses += (i == 0 ? "" : ",") + cluster.api_address((first + i) % cluster.size());
+      }
+      subscribers.push_back(std::make_unique<Subscriber>(addresses, id));
+    }
+  }
+
+  // Until every subscriber has so many batches more.
+  void ExpectMore(uint64_t batches) {
+    uint64_t wanted = 0;
+    for (const auto& subscriber : subscribers) {
+      wanted = std::max(wanted, subscriber->newest() + batches);
+    }
+    for (const auto& subscriber : subscribers) {
+      EXPECT_TRUE(Eventually([&] { return subscriber->newest() >= wanted; }));
+    }
+  }
+
+  CountingAgent agent;  // first: it forks
+  Cluster cluster{{.nodes = 3}};
+  int node = 0;  // the agent's
+  std::string id;
+  std::vector<std::unique_ptr<Subscriber>> subscribers;
+};
+
+TEST_P(AgentsNode, IsLeftForAnotherWithoutAHoleThatIsNotMarked) {
+  Subscribe();
+  IdleWatcher watcher(cluster.api_address((node + 1) % cluster.size()));
+  ExpectMore(5);
+  const uint64_t dead_ns = MonotonicNowNs();
+  cluster.process(node).Signal(GetParam());
+  ExpectMore(60);
+  // One that was only asleep has the old batches still to tell.
+  if (GetParam() == SIGSTOP) {
+    cluster.process(node).Signal(SIGCONT);
+    ExpectMore(30);
+  }
+  for (size_t i = 0; i < subscribers.size(); ++i) {
+    SCOPED_TRACE(fmt::format("subscriber of node {}, the agent's was {}", i + 1, node + 1));
+    subscribers[i]->End();
+    ExpectWhole(subscribers[i]->arrivals());
+    const auto paused_ms = LongestPauseNs(subscribers[i]->arrivals(), dead_ns) / kNanosPerMilli;
+    RecordProperty(fmt::format("longest_pause_ms_{}{}", i + 1, int(i) == node ? "_dead" : ""),
+                   fmt::format("{}", paused_ms));
+  }
+  for (const std::string& why : watcher.End()) {
+    EXPECT_EQ(why.find("too_many_pings"), std::string::npos) << why;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Which, AgentsNode, ::testing::Values(SIGKILL, SIGSTOP),
+                         [](const auto& test) {
+                           return test.param == SIGKILL ? "IsKilled" : "StandsStill";
+                         });
+
+}  // namespace
+}  // namespace faultline::cluster
