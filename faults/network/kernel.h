@@ -70,7 +70,7 @@ class Kernel {
   uint64_t magic_ = 0;
   std::map<std::string, bpf::UniqueFd> maps_;  // by name, without the programs' constants
   bpf::UniqueFd lane_program_;
-  bpf::UniqueFd shared_;  // programs by direction
+  bpf::UniqueFd shared_;  // holds the program that every hook's goes on in
   bpf::UniqueFd fq_program_;
   bpf::MappedArray<fl_tables> tables_;
   std::vector<bpf::MappedArray<fl_bits>> sets_;  // by chunk
