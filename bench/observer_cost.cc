@@ -11,8 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "netns/harness.h"
-#include "report.h"
+#include "driver_bench.h"
 
 namespace faultline::bench {
 namespace {
@@ -39,17 +38,12 @@ double MiddleMean(std::vector<double> values) {
   return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
 }
 
-class Host : public netns_test::DriverTest {
+class Host : public DriverBench {
  public:
-  void TestBody() override {}
+  Host() : DriverBench("observer_cost") {}
 
-  int Measure() {
-    Report report("observer_cost");
-    if (const auto reason = netns_test::WhyNot()) {
-      report.Fail(*reason);
-      return report.ExitCode();
-    }
-    SetUp();
+ private:
+  void Measure() override {
     char folder[] = "/tmp/faultline_bench_XXXXXX";
     const std::string directory = mkdtemp(folder);
     StartRedis(directory);
@@ -64,30 +58,20 @@ class Host : public netns_test::DriverTest {
       ratios.push_back(with.back() / without.back());
     }
     if (Median(without) <= 0 || measured_ == 0) {
-      report.Fail("redis-benchmark measured nothing, or the driver did not");
+      report_.Fail("redis-benchmark measured nothing, or the driver did not");
     } else {
-      report.AtLeast("throughput_ratio", MiddleMean(ratios), "", kGoalRatio);
-      report.Beside("requests_per_second", Median(with), "1/s", "not measured", Median(without));
+      report_.AtLeast("throughput_ratio", MiddleMean(ratios), "", kGoalRatio);
+      report_.Beside("requests_per_second", Median(with), "1/s", "not measured", Median(without));
     }
     StopRedis(directory);
-    driver_.reset();
-    network_.reset();
-    return report.ExitCode();
-  }
-
- private:
-  std::vector<std::string> In(const std::string& netns, std::vector<std::string> command) const {
-    std::vector<std::string> line = {"ip", "netns", "exec", netns};
-    line.insert(line.end(), command.begin(), command.end());
-    return line;
   }
 
   void StartRedis(const std::string& directory) const {
     int code = 0;
-    RunAnyhow(In(network_->server_netns(),
-                 {"redis-server", "--daemonize", "yes", "--pidfile", directory + "/pid", "--bind",
-                  Network::kServer4, "--port", "6379", "--protected-mode", "no", "--save", "",
-                  "--dir", directory}),
+    RunAnyhow(Network::Inside(network_->server_netns(),
+                              {"redis-server", "--daemonize", "yes", "--pidfile",
+                               directory + "/pid", "--bind", Network::kServer4, "--port", "6379",
+                               "--protected-mode", "no", "--save", "", "--dir", directory}),
               &code);
     for (int i = 0; i < 100 && !std::filesystem::exists(directory + "/pid"); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -95,7 +79,8 @@ class Host : public netns_test::DriverTest {
   }
   void StopRedis(const std::string& directory) const {
     int code = 0;
-    RunAnyhow(In(network_->client_netns(), {"redis-cli", "-h", Network::kServer4, "shutdown"}),
+    RunAnyhow(Network::Inside(network_->client_netns(),
+                              {"redis-cli", "-h", Network::kServer4, "shutdown"}),
               &code);
     for (int i = 0; i < 100 && std::filesystem::exists(directory + "/pid"); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -107,10 +92,10 @@ class Host : public netns_test::DriverTest {
   double RequestsPerSecond() {
     auto run = std::async(std::launch::async, [this] {
       int code = 0;
-      return RunAnyhow(
-          In(network_->client_netns(), {"redis-benchmark", "-h", Network::kServer4, "-t", "get",
+      return RunAnyhow(Network::Inside(network_->client_netns(),
+                                       {"redis-benchmark", "-h", Network::kServer4, "-t", "get",
                                         "-c", "20", "-n", kRequests, "--csv"}),
-          &code);
+                       &code);
     });
     while (run.wait_for(kReadEvery) != std::future_status::ready) {
       std::vector<chaos::v1::TargetSample> samples;
@@ -132,4 +117,4 @@ class Host : public netns_test::DriverTest {
 }  // namespace
 }  // namespace faultline::bench
 
-int main() { return faultline::bench::Host().Measure(); }
+int main() { return faultline::bench::Host().Main(); }
