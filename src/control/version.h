@@ -10,6 +10,7 @@
 //   7  an agent's PENDING: what was ACTIVE waits for its target, and why
 //   8  a report that has no room for all gives up courses before histograms, and says what it left
 //      out
+//   9  and tells how long faults' packets waited; its parts are put together by the agent's clock
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -24,7 +25,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 8;
+inline constexpr uint32_t kNewestVersion = 9;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);
