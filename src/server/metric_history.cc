@@ -76,4 +76,16 @@ std::vector<MetricUpdate> HistoryOf(const chaos::v1::Experiment& experiment, con
   return history;
 }
 
+MetricUpdate EndOf(const chaos::v1::Experiment& experiment) {
+  MetricUpdate update;
+  update.set_experiment_id(experiment.experiment_id());
+  update.set_timestamp_ns(ToNs(experiment.ended_at()));
+  chaos::v1::ExperimentEnd& end = *update.mutable_end();
+  end.set_status(experiment.status());
+  end.set_phase(experiment.phase());
+  end.set_reason(experiment.reason());
+  *end.mutable_ended_at() = experiment.ended_at();
+  return update;
+}
+
 }  // namespace faultline::server

@@ -1,4 +1,4 @@
-// What a report tells of an ended experiment's course, as the updates of a stream. Pure.
+// What is told of an ended experiment, as the updates of a stream. Pure.
 #pragma once
 
 #include <vector>
@@ -13,5 +13,8 @@ namespace faultline::server {
 // point's number in a source of incarnation 0, which no agent has. `report` as it is stored.
 std::vector<chaos::v1::MetricUpdate> HistoryOf(const chaos::v1::Experiment& experiment,
                                                const chaos::v1::Report& report);
+
+// The update that tells the end.
+chaos::v1::MetricUpdate EndOf(const chaos::v1::Experiment& experiment);
 
 }  // namespace faultline::server

@@ -57,5 +57,23 @@ TEST(MetricHistory, HasEachPointOfEachTargetAtItsTime) {
   EXPECT_EQ(history[5].position().sequence(), 3u);
 }
 
+TEST(MetricHistory, TheEndIsNoMeasurement) {
+  chaos::v1::Experiment experiment;
+  experiment.set_experiment_id("e1");
+  experiment.set_status(chaos::v1::EXPERIMENT_STATUS_FAILED);
+  experiment.set_phase("refused");
+  experiment.set_reason("no tc");
+  experiment.mutable_ended_at()->set_seconds(100);
+  const auto last = EndOf(experiment);
+  chaos::v1::MetricUpdate expected;
+  expected.set_experiment_id("e1");
+  expected.set_timestamp_ns(100 * kSecond);
+  expected.mutable_end()->set_status(chaos::v1::EXPERIMENT_STATUS_FAILED);
+  expected.mutable_end()->set_phase("refused");
+  expected.mutable_end()->set_reason("no tc");
+  expected.mutable_end()->mutable_ended_at()->set_seconds(100);
+  EXPECT_EQ(last.SerializeAsString(), expected.SerializeAsString());
+}
+
 }  // namespace
 }  // namespace faultline::server

@@ -24,7 +24,6 @@ MetricQueue::MetricQueue(MetricFilter filter)
     : filter_(std::move(filter)), resumes_(!filter_.resume.empty()) {}
 
 bool MetricQueue::Offer(const Batch& batch, uint64_t now_ns, Counter* merged) {
-  if (finished_) return false;
   const auto resumed = filter_.resume.find(batch.source);
   const uint64_t has = resumed == filter_.resume.end() ? 0 : resumed->second;
   if (batch.sequence <= has) return false;
@@ -46,14 +45,21 @@ std::shared_ptr<const MetricUpdate> MetricQueue::Next() {
   return slot.waiting.Take(filter_.include_histogram);
 }
 
-void MetricQueue::Finish() {
-  finished_ = true;
-  for (auto& [series, slot] : slots_) {
+void MetricQueue::End(const std::shared_ptr<const MetricUpdate>& last) {
+  const std::string& id = *ended_.insert(last->experiment_id()).first;
+  const std::tuple first(id, std::string(), SourceKey());
+  for (auto entry = slots_.lower_bound(first);
+       entry != slots_.end() && std::get<0>(entry->first) == id; ++entry) {
+    Slot& slot = entry->second;
     if (!slot.queued && !slot.waiting.empty()) Queue(&slot);
   }
+  Slot& end = slots_[first];
+  end.waiting.Add({last, last});
+  Queue(&end);
 }
 
 bool MetricQueue::Wants(const MetricUpdate& update) const {
+  if (ended_.contains(update.experiment_id())) return false;
   if (update.experiment_id().empty()) {
     return filter_.observes && filter_.observes(update.target_id());
   }

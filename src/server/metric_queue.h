@@ -59,8 +59,9 @@ class MetricQueue {
   bool Offer(const Batch& batch, uint64_t now_ns, Counter* merged);
   // Null when nothing is due.
   std::shared_ptr<const chaos::v1::MetricUpdate> Next();
-  // Takes no more; everything that waits is due.
-  void Finish();
+  // What `last` names as its experiment has ended: nothing more of that is taken, all that waits of
+  // it is due, and then `last`, as it is. Once for each experiment.
+  void End(const std::shared_ptr<const chaos::v1::MetricUpdate>& last);
   bool resumes() const { return resumes_; }
 
  private:
@@ -81,7 +82,7 @@ class MetricQueue {
 
   const MetricFilter filter_;
   const bool resumes_;
-  bool finished_ = false;
+  std::set<std::string> ended_;  // experiments
   std::map<std::tuple<std::string, std::string, SourceKey>, Slot> slots_;
   std::deque<Slot*> ready_;
   size_t look_at_ = kLeastSeries;  // series

@@ -8,6 +8,7 @@
 namespace faultline::server {
 namespace {
 
+using chaos::v1::MetricUpdate;
 using metrics_testing::Batch;
 using metrics_testing::Drain;
 using metrics_testing::Of;
@@ -32,6 +33,13 @@ MetricsHub::Filter ResumeAfter(uint64_t sequence) {
 
 void Ingest(MetricsHub& hub, uint64_t from, uint64_t to) {
   for (uint64_t sequence = from; sequence <= to; ++sequence) hub.Ingest(Batch(sequence), false);
+}
+
+std::shared_ptr<const MetricUpdate> LastOf(const std::string& experiment) {
+  const auto last = std::make_shared<MetricUpdate>();
+  last->set_experiment_id(experiment);
+  last->mutable_end()->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  return last;
 }
 
 TEST(MetricQueue, WhoResumesAfterMoreThanIsKeptIsToldTheGap) {
@@ -69,7 +77,7 @@ TEST(MetricQueue, ANewSubscriberHasMissedNothingBeforeItsFirstUpdate) {
   EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{53, 0, 2}}));
 }
 
-TEST(MetricQueue, TheEndGivesOutWhatWaitsForALowRatesTurnAndTakesNoMore) {
+TEST(MetricQueue, TheEndComesAfterWhatWaitsForALowRatesTurnAndNothingAfterIt) {
   MetricsHub hub;
   auto filter = Of("exp-1");
   filter.rate_hz = 0.01;
@@ -80,11 +88,41 @@ TEST(MetricQueue, TheEndGivesOutWhatWaitsForALowRatesTurnAndTakesNoMore) {
   Ingest(hub, 2, 9);
   EXPECT_TRUE(TellAll(*subscription).empty());
   woken = 0;
-  subscription->Finish();
+  subscription->End(LastOf("exp-1"));
   EXPECT_EQ(woken, 1);
-  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{9, 7, 0}}));
   Ingest(hub, 10, 10);
-  EXPECT_TRUE(TellAll(*subscription).empty());
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 2u);
+  EXPECT_EQ(updates[0].position().sequence(), 9u);
+  EXPECT_EQ(updates[0].merged_batches(), 7u);
+  EXPECT_EQ(updates[1].SerializeAsString(), LastOf("exp-1")->SerializeAsString());
+}
+
+TEST(MetricQueue, TheEndOfOneExperimentHoldsUpNoOther) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.experiment_ids.insert("exp-2");
+  filter.rate_hz = 0.01;
+  const auto subscription = hub.Subscribe(filter, [] {});
+  const auto offer = [&hub](uint64_t sequence) {
+    auto batch = Batch(sequence);
+    batch.mutable_samples(0)->add_faults()->set_experiment_id("exp-2");
+    hub.Ingest(batch, false);
+  };
+  offer(1);
+  EXPECT_EQ(Drain(*subscription).size(), 2u);
+  offer(2);
+  subscription->End(LastOf("exp-2"));
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 2u) << "exp-1 waits for its turn";
+  for (const auto& update : updates) EXPECT_EQ(update.experiment_id(), "exp-2");
+  EXPECT_TRUE(updates[1].has_end());
+  offer(3);
+  subscription->End(LastOf("exp-1"));
+  const auto rest = Drain(*subscription);
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_EQ(rest[0].merged_batches(), 1u);
+  EXPECT_EQ(rest[1].experiment_id(), "exp-1");
 }
 
 TEST(MetricQueue, AnAgentsClockThatIsSetBackHoldsNothingUp) {
@@ -107,8 +145,10 @@ TEST(MetricQueue, ARateOfNearlyNothingIsOne) {
   EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{1, 0, 0}}));
   Ingest(hub, 2, 3);
   EXPECT_TRUE(TellAll(*subscription).empty());
-  subscription->Finish();
-  EXPECT_EQ(TellAll(*subscription), std::vector<Told>({{3, 1, 0}}));
+  subscription->End(LastOf("exp-1"));
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 2u);
+  EXPECT_EQ(updates[0].merged_batches(), 1u);
 }
 
 // Directly, as hours pass.

@@ -1,6 +1,7 @@
 #include "server/metric_stream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <iterator>
 
@@ -17,7 +18,7 @@ using chaos::v1::MetricUpdate;
 using chaos::v1::SubscribeToMetricsRequest;
 using Ids = std::set<std::string>;
 using Ticket = std::shared_ptr<Gate::Ticket>;
-// The courses of experiments that had ended: what their stream begins with.
+// The courses and ends of experiments that had ended: what their stream begins with.
 using History = std::deque<MetricUpdate>;
 
 // What is measured in the last moment of an experiment comes a little after its end, and its report
@@ -25,15 +26,9 @@ using History = std::deque<MetricUpdate>;
 constexpr uint64_t kAfterEndNs = kNanosPerSecond;
 constexpr uint64_t kReportWithinNs = 20 * kNanosPerSecond;
 
-// The named experiments' end, known here; nothing when one is unknown.
-std::optional<bool> AllFinished(const control::State& state, const Ids& ids) {
-  bool finished = true;
-  for (const auto& id : ids) {
-    const auto* record = state.Find(id);
-    if (record == nullptr) return std::nullopt;
-    finished &= control::IsFinished(record->experiment());
-  }
-  return finished;
+Status Unknown(const std::string& id) {
+  return FieldError("experiment_id", id, "the id of an experiment", "EXPERIMENT_NOT_FOUND",
+                    StatusCode::kNotFound);
 }
 
 // Does the selector match the target, as this node knows it now?
@@ -64,7 +59,8 @@ Ids WithHistory(const Parts& parts, const SubscribeToMetricsRequest& request) {
   if (goes_on) return ended;
   parts.plane->With([&](const control::State& state, const auto&) {
     for (const auto& id : IdsOf(request)) {
-      if (AllFinished(state, {id}).value_or(false)) ended.insert(id);
+      const auto* record = state.Find(id);
+      if (record != nullptr && control::IsFinished(record->experiment())) ended.insert(id);
     }
   });
   return ended;
@@ -80,49 +76,84 @@ bool IsDecided(const control::v1::ExperimentRecord& record) {
   return whole || now_ms > control::ToUnixMs(record.experiment().ended_at()) + kReportWithinMs;
 }
 
-History HistoryOfAll(const Parts& parts, const Ids& ids) {
-  // Computed without the state locked.
+// NOT_FOUND when one has been forgotten meanwhile.
+StatusOr<History> HistoryOfAll(const Parts& parts, const Ids& ids) {
+  // Computed without the state locked. Of an experiment without a report it is empty.
   std::vector<chaos::v1::Report> reports;
-  parts.plane->With([&](const control::State& state, const auto&) {
+  const Status known = parts.plane->With([&](const control::State& state, const auto&) -> Status {
     for (const auto& id : ids) {
       const auto* record = state.Find(id);
-      if (record == nullptr || !record->has_report()) continue;
+      if (record == nullptr) return Unknown(id);
       reports.push_back(record->report());
       *reports.back().mutable_experiment() = record->experiment();
     }
+    return absl::OkStatus();
   });
+  FL_RETURN_IF_ERROR(known);
   History history;
   for (const auto& report : reports) {
     std::ranges::move(HistoryOf(report.experiment(), report), std::back_inserter(history));
+    history.push_back(EndOf(report.experiment()));
   }
   return history;
 }
 
-// Ends the stream soon after the named experiments have ended, when all has been said.
-void EndWith(const Parts& parts, const Ids& ids, const std::weak_ptr<MetricStream>& weak,
-             const std::weak_ptr<MetricsHub::Subscription>& fed_by) {
-  const auto over = [ids, weak](const control::State& state, uint64_t) {
-    return weak.expired() || AllFinished(state, ids).value_or(true);
-  };
-  constexpr uint64_t kLongestNs = 48ULL * 3'600 * kNanosPerSecond;
-  ControlPlane* const plane = parts.plane;
-  plane->WaitUntil(over, MonotonicNowNs() + kLongestNs, [plane, weak, fed_by](const Status&) {
-    const auto never = [](const control::State&, uint64_t) { return false; };
-    plane->WaitUntil(never, MonotonicNowNs() + kAfterEndNs, [weak, fed_by](const Status&) {
-      if (const auto subscription = fed_by.lock()) subscription->Finish();
-      if (const auto stream = weak.lock()) stream->EndWhenEmpty(absl::OkStatus());
-    });
+// The ends that a stream is still to tell.
+struct Ends {
+  ControlPlane* const plane;
+  const std::weak_ptr<MetricStream> stream;
+  const std::weak_ptr<MetricsHub::Subscription> fed_by;
+  std::atomic<size_t> left;  // at 0 the stream ends
+};
+using EndsPtr = std::shared_ptr<Ends>;
+using LastUpdate = std::shared_ptr<MetricUpdate>;
+
+// Tells the end when what is measured in the experiment's last moment has come.
+void TellEndSoon(const EndsPtr& ends, const LastUpdate& last) {
+  const auto never = [](const control::State&, uint64_t) { return false; };
+  const uint64_t soon_ns = MonotonicNowNs() + kAfterEndNs;
+  ends->plane->WaitUntil(never, soon_ns, [ends, last](const Status& waited) {
+    const auto stream = ends->stream.lock();
+    const auto subscription = ends->fed_by.lock();
+    if (!stream || !subscription) return;
+    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
+    subscription->End(last);
+    if (--ends->left == 0) stream->EndWhenEmpty(absl::OkStatus());
   });
 }
 
-// `ended`: what is told of these is their history.
+// Waits for the experiment's end and tells it. A node that is ending leaves that to another.
+void AwaitEnd(const EndsPtr& ends, const std::string& id) {
+  const auto last = std::make_shared<MetricUpdate>();
+  const auto over = [weak = ends->stream, id, last](const control::State& state, uint64_t) {
+    const auto* record = state.Find(id);
+    if (record != nullptr && control::IsFinished(record->experiment())) {
+      *last = EndOf(record->experiment());
+    }
+    return record == nullptr || last->has_end() || weak.expired();
+  };
+  constexpr uint64_t kLongestNs = 48ULL * 3'600 * kNanosPerSecond;
+  ends->plane->WaitUntil(over, MonotonicNowNs() + kLongestNs,
+                         [ends, id, last](const Status& waited) {
+                           const auto stream = ends->stream.lock();
+                           if (!stream) return;
+                           if (!waited.ok()) return stream->End(waited);
+                           if (!last->has_end()) return stream->End(Unknown(id));
+                           TellEndSoon(ends, last);
+                         });
+}
+
+// `ended`: what is told of these is their history, and their end.
 void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
           const SubscribeToMetricsRequest& request, const Ticket& ticket, const Ids& ended) {
-  const Ids ids = IdsOf(request);
+  auto history = HistoryOfAll(parts, ended);
+  if (!history.ok()) return stream->End(history.status());
+  const auto past = std::make_shared<History>(*std::move(history));
   MetricsHub::Filter filter;
   filter.all = request.all();
-  std::ranges::set_difference(ids, ended,
-                              std::inserter(filter.experiment_ids, filter.experiment_ids.end()));
+  Ids live;
+  std::ranges::set_difference(IdsOf(request), ended, std::inserter(live, live.end()));
+  filter.experiment_ids = live;
   filter.observes = Observes(parts, request.target());
   if (request.rate_hz() > 0) filter.rate_hz = request.rate_hz();
   filter.include_histogram = request.include_histogram();
@@ -134,7 +165,6 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
       parts.metrics->Subscribe(std::move(filter), [weak] {
         if (const auto awake = weak.lock()) awake->Wake();
       });
-  const auto past = std::make_shared<History>(HistoryOfAll(parts, ended));
   stream->Feed([subscription, ticket, past]() -> std::optional<MetricUpdate> {
     if (!past->empty()) {
       MetricUpdate update = std::move(past->front());
@@ -144,15 +174,18 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
     const auto update = subscription->Next();
     return update ? std::optional(*update) : std::nullopt;
   });
-  const bool only_named = !request.all() && request.target().empty();
-  if (only_named) EndWith(parts, ids, weak, subscription);
+  const bool goes_on = request.all() || !request.target().empty();
+  if (live.empty() && !goes_on) return stream->EndWhenEmpty(absl::OkStatus());
+  const EndsPtr ends(new Ends{parts.plane, weak, subscription, live.size() + (goes_on ? 1 : 0)});
+  for (const auto& id : live) AwaitEnd(ends, id);
 }
 
 }  // namespace
 
 bool KnowsAll(const Parts& parts, const SubscribeToMetricsRequest& request) {
   return parts.plane->With([&](const control::State& state, const auto&) {
-    return AllFinished(state, IdsOf(request)).has_value();
+    const Ids ids = IdsOf(request);
+    return std::ranges::all_of(ids, [&](const auto& id) { return state.Find(id) != nullptr; });
   });
 }
 
@@ -161,9 +194,7 @@ void StreamMetrics(const Parts& parts, const std::shared_ptr<MetricStream>& stre
   for (const auto& id : IdsOf(request)) {
     const bool known = parts.plane->With(
         [&](const control::State& state, const auto&) { return state.Find(id) != nullptr; });
-    if (known) continue;
-    return stream->End(FieldError("experiment_id", id, "the id of an experiment",
-                                  "EXPERIMENT_NOT_FOUND", StatusCode::kNotFound));
+    if (!known) return stream->End(Unknown(id));
   }
   const Ids ended = WithHistory(parts, request);
   if (ended.empty()) return Feed(parts, stream, request, ticket, {});
@@ -174,7 +205,9 @@ void StreamMetrics(const Parts& parts, const std::shared_ptr<MetricStream>& stre
     });
   };
   parts.plane->WaitUntil(decided, MonotonicNowNs() + kReportWithinNs,
-                         [parts, stream, request, ticket, ended](const Status&) {
+                         [parts, stream, request, ticket, ended](const Status& waited) {
+                           if (waited.code() == StatusCode::kUnavailable)
+                             return stream->End(waited);
                            Feed(parts, stream, request, ticket, ended);
                          });
 }

@@ -78,10 +78,10 @@ class MetricsHub::SubscriptionImpl : public Subscription {
     return next;
   }
 
-  void Finish() override {
+  void End(const Update& last) override {
     {
       const std::lock_guard lock(hub_->mutex_);
-      queue_.Finish();
+      queue_.End(last);
     }
     (*on_ready_)();
   }

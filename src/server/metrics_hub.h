@@ -42,8 +42,9 @@ class MetricsHub {
     virtual ~Subscription() = default;  // ends the subscription
     // The next update, or null: on_ready will then be called when there is one.
     virtual std::shared_ptr<const chaos::v1::MetricUpdate> Next() = 0;
-    // Nothing more comes in; what waits, for a slow taker or for a low rate, becomes ready.
-    virtual void Finish() = 0;
+    // Nothing more of the experiment that `last` names comes in; what waits of it, for a slow taker
+    // or for a low rate, becomes ready, and after it `last`. Once for each experiment.
+    virtual void End(const std::shared_ptr<const chaos::v1::MetricUpdate>& last) = 0;
   };
   class Relay {
    public:

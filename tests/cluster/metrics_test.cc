@@ -127,19 +127,6 @@ TEST_F(Metrics, OfATargetComeWithoutAnExperiment) {
   context.TryCancel();
 }
 
-TEST_F(Metrics, OfNamedExperimentsEndWithThem) {
-  SubscribeToMetricsRequest request;
-  request.set_experiment_id(id);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  const auto stream = stub->SubscribeToMetrics(&context, request);
-  ASSERT_TRUE(cluster.Stop(1, id, 20).ok());
-  MetricUpdate update;
-  while (stream->Read(&update)) {
-  }
-  EXPECT_TRUE(stream->Finish().ok());
-}
-
 TEST_F(Metrics, WhatWaitsForALowRatesTurnComesBeforeTheEnd) {
   SubscribeToMetricsRequest request;
   request.set_experiment_id(id);
@@ -154,10 +141,12 @@ TEST_F(Metrics, WhatWaitsForALowRatesTurnComesBeforeTheEnd) {
   uint64_t last = update.position().sequence();
   for (int i = 0; i < 20; ++i) agent->SendMetrics(++sent, id, 640, 10);
   ASSERT_TRUE(cluster.Stop(1, id, 20).ok());
-  while (stream->Read(&update)) {
+  while (stream->Read(&update) && !update.has_end()) {
     last += 1 + update.merged_batches() + update.missed_batches();
     EXPECT_EQ(update.position().sequence(), last);
   }
+  EXPECT_TRUE(update.has_end());
+  EXPECT_FALSE(stream->Read(&update));
   EXPECT_TRUE(stream->Finish().ok());
   EXPECT_EQ(last, sent);
 }

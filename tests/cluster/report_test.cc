@@ -97,7 +97,7 @@ TEST(Reports, AreMadeWhileOneOfThreeNodesIsDeadWhoeverLed) {
   }
 }
 
-TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItEnds) {
+TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItTellsTheEnd) {
   Cluster cluster({.nodes = 3});
   const int follower = cluster.Follower();
   TestAgent agent({.controllers = {cluster.api_address(follower)}});
@@ -113,7 +113,7 @@ TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItEnds) {
     uint64_t requests = 0, sequence = 0;
     int64_t drops = 0;
     chaos::v1::MetricUpdate update;
-    while (stream->Read(&update)) {
+    while (stream->Read(&update) && !update.has_end()) {
       EXPECT_EQ(update.experiment_id(), id);
       EXPECT_EQ(update.target_id(), agent.target_id());
       EXPECT_EQ(update.position().incarnation(), 0u);
@@ -121,6 +121,9 @@ TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItEnds) {
       requests += update.request_count();
       drops = update.packet_drops();
     }
+    EXPECT_EQ(update.experiment_id(), id);
+    EXPECT_EQ(update.end().status(), chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+    EXPECT_FALSE(stream->Read(&update));
     EXPECT_TRUE(stream->Finish().ok());
     EXPECT_EQ(requests, kBatches * kRequests) << "node " << node;
     EXPECT_EQ(drops, static_cast<int64_t>(kBatches));
