@@ -81,12 +81,16 @@ TEST_F(AgentLocal, AKernelWithoutBtfIsToldInOneSentence) {
 }
 
 TEST_F(AgentLocal, AWrongConfigurationIsRefusedWithItsLine) {
-  const std::string log = folder_.path() + "/wrong.log";
-  std::ofstream(config_, std::ios::app) << "metrics_rate_hz: 1000\n";
-  Process wrong({program(), "--config", config_, "run"}, log);
-  EXPECT_EQ(wrong.Wait(), 2);
-  EXPECT_THAT(Shell("cat " + log),
-              HasSubstr("metrics_rate_hz: '1000' is not allowed: a whole number from 1 to 50"));
+  const std::string wrong = folder_.path() + "/wrong.yaml";
+  const int line = std::stoi(Shell("wc -l < " + config_)) + 1;
+  for (const char* value : {"0", "51", "-1", "fast"}) {
+    std::filesystem::copy_file(config_, wrong, std::filesystem::copy_options::overwrite_existing);
+    std::ofstream(wrong, std::ios::app) << "metrics_rate_hz: " << value << "\n";
+    EXPECT_EQ(Shell(program() + " --config " + wrong + " run; echo $?"),
+              fmt::format("faultline-agent: {}:{}: metrics_rate_hz: '{}' is not allowed: a whole "
+                          "number from 1 to 50\n2",
+                          wrong, line, value));
+  }
 }
 
 TEST_F(AgentLocal, ADamagedJournalIsRefusedWithFileAndOffset) {

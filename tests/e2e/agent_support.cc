@@ -157,9 +157,13 @@ UdpStream::UdpStream(const NetPair& net, unsigned packets_per_second)
   send_thread_ = std::thread([this, packets_per_second] { Send(packets_per_second); });
 }
 
-UdpStream::~UdpStream() {
+void UdpStream::Stop() {
   stopped_.store(true);
-  send_thread_.join();
+  if (send_thread_.joinable()) send_thread_.join();
+}
+
+UdpStream::~UdpStream() {
+  Stop();
   receive_thread_.join();
   close(sender_);
   close(receiver_);

@@ -75,6 +75,8 @@ class UdpStream {
 
   UdpStream(const NetPair& net, unsigned packets_per_second);
   ~UdpStream();
+  // Ends it: sent() stays as it is.
+  void Stop();
 
   // Packets sent so far.
   size_t sent() const { return sent_.load(); }
