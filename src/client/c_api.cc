@@ -110,9 +110,13 @@ class CInterruption {
 class CUpdates {
  public:
   explicit CUpdates(const std::vector<chaos::v1::MetricUpdate>& messages) {
-    size_t faults = 0;
-    for (const auto& message : messages) faults += static_cast<size_t>(message.faults_size());
-    faults_.reserve(faults);  // updates_ points into it
+    size_t faults = 0, ends = 0;
+    for (const auto& message : messages) {
+      faults += static_cast<size_t>(message.faults_size());
+      ends += message.has_end() ? 1 : 0;
+    }
+    faults_.reserve(faults);  // updates_ points into both
+    ends_.reserve(ends);
     updates_.reserve(messages.size());
     for (const auto& message : messages) Add(message);
   }
@@ -147,10 +151,17 @@ class CUpdates {
                          fault.corrupted(), fault.reordered(), fault.delays_measured(),
                          fault.link_bytes(), fault.link_busy_ns()});
     }
+    if (from.has_end()) to.end = &ends_.emplace_back(EndOf(from.end()));
     updates_.push_back(to);
+  }
+  static fl_end EndOf(const chaos::v1::ExperimentEnd& from) {
+    constexpr int64_t kSecond = 1'000'000'000;
+    return {chaos::v1::ExperimentStatus_Name(from.status()).c_str(), from.phase().c_str(),
+            from.reason().c_str(), from.ended_at().seconds() * kSecond + from.ended_at().nanos()};
   }
 
   std::vector<fl_fault_counters> faults_;
+  std::vector<fl_end> ends_;
   std::vector<fl_update> updates_;
 };
 

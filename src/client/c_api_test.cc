@@ -114,6 +114,24 @@ TEST_F(CApi, WhatIsLostOverABreakIsCounted) {
   fl_metrics_close(metrics);
 }
 
+TEST_F(CApi, AnEndIsToldAsOneAndNotAsAMeasurement) {
+  node.last_sequence = 1;
+  node.end = EndOf("exp-1");
+  node.ends_stream = true;
+  Connect();
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  Answer all, answer;
+  while ((answer = Next(metrics)).code == 0) {
+    all.sequences.insert(all.sequences.end(), answer.sequences.begin(), answer.sequences.end());
+    all.ends.insert(all.ends.end(), answer.ends.begin(), answer.ends.end());
+  }
+  EXPECT_EQ(answer.code, static_cast<int>(StatusCode::kOutOfRange));
+  EXPECT_THAT(all.sequences, ElementsAre(1));
+  EXPECT_THAT(all.ends,
+              ElementsAre("exp-1|EXPERIMENT_STATUS_COMPLETED|stopped|enough|100000000007"));
+  fl_metrics_close(metrics);
+}
+
 TEST_F(CApi, CancellingReachesTheServerAndAnswersWhoWaits) {
   Connect();
   fl_metrics* metrics = fl_metrics_open(client, "", 0);

@@ -17,7 +17,8 @@ struct Answer {
   int code = -1;
   std::string reason, message, json;
   std::vector<std::string> violations;
-  std::vector<uint64_t> sequences;
+  std::vector<uint64_t> sequences;  // of measurements
+  std::vector<std::string> ends;    // "experiment|status|phase|reason|ended_at_ns"
   std::vector<Told> told;
   std::string next_address;
 };
@@ -54,6 +55,11 @@ inline void Measured(void* context, const fl_status* status, const fl_update* up
                      const fl_interruption* interruption) {
   Answer answer = FromStatus(status);
   for (size_t i = 0; i < count; ++i) {
+    if (const fl_end* end = updates[i].end) {
+      answer.ends.push_back(fmt::format("{}|{}|{}|{}|{}", updates[i].experiment_id, end->status,
+                                        end->phase, end->reason, end->ended_at_ns));
+      continue;
+    }
     answer.sequences.push_back(updates[i].sequence);
     answer.told.emplace_back(updates[i].sequence, updates[i].merged_batches,
                              updates[i].missed_batches);

@@ -132,6 +132,7 @@ class Client {
   // Messages hold only experiments whose change was not delivered before.
   std::unique_ptr<ExperimentStream> WatchExperiments(chaos::v1::WatchExperimentsRequest request,
                                                      StreamOptions options = {});
+  // The last update of each experiment that is named tells its end, once.
   std::unique_ptr<MetricStream> SubscribeToMetrics(chaos::v1::SubscribeToMetricsRequest request,
                                                    StreamOptions options = {});
 

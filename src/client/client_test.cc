@@ -176,6 +176,23 @@ TEST(MetricStream, ThatHasNothingToSayOutlivesOneNodeAfterTheOther) {
   EXPECT_EQ(update->position().sequence(), 1u);
 }
 
+TEST(MetricStream, AnExperimentsEndIsToldOnceThoughTheNextNodeTellsItAgain) {
+  FakeNode one, two;
+  for (FakeNode* node : {&one, &two}) {
+    node->last_sequence = 1;
+    node->end = EndOf("exp-1");
+  }
+  two.ends_stream = true;
+  const auto client = ClientOf(one.address() + "," + two.address());
+  const auto stream = client->SubscribeToMetrics({});
+  EXPECT_TRUE(stream->Next().ok());
+  const auto end = stream->Next();
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->end().phase(), "stopped");
+  one.Kill();
+  EXPECT_EQ(stream->Next().status().code(), StatusCode::kOutOfRange);
+}
+
 TEST(MetricStream, TheServersOrderlyEndIsTheEnd) {
   FakeNode node;
   node.last_sequence = 1;

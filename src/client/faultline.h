@@ -134,16 +134,27 @@ typedef struct fl_fault_counters {
   uint64_t link_busy_ns;
 } fl_fault_counters;
 
-/* As chaos.v1.MetricUpdate, without its histogram. No batch is lost without a word: from one update
- * of a series (experiment, target and source) to the next the sequence grows by 1 + merged_batches
- * + missed_batches, over a break too. */
+/* As chaos.v1.ExperimentEnd. */
+typedef struct fl_end {
+  const char* status; /* "EXPERIMENT_STATUS_COMPLETED" or "EXPERIMENT_STATUS_FAILED" */
+  const char* phase;
+  const char* reason;
+  int64_t ended_at_ns; /* Unix time */
+} fl_end;
+
+/* As chaos.v1.MetricUpdate, without its histograms. No batch is lost without a word: from one
+ * update of a series (experiment, target and source) to the next the sequence grows by 1 +
+ * merged_batches
+ * + missed_batches, over a break too. With `end` it is no measurement but the last update of an
+ * experiment that the request names, and comes once, over a break too: only experiment_id and
+ * timestamp_ns are set besides, the rest is 0 or empty. */
 typedef struct fl_update {
   const char* experiment_id;
   const char* target_id;
   const char* agent_id;
   uint64_t incarnation;
   uint64_t sequence;
-  int64_t timestamp_ns; /* Unix time on the agent's clock */
+  int64_t timestamp_ns; /* Unix time on the agent's clock; of an end its ended_at_ns */
   double p50_latency_ms;
   double p99_latency_ms;
   uint64_t request_count;
@@ -156,6 +167,7 @@ typedef struct fl_update {
   const char* not_measurable_reason;
   const fl_fault_counters* faults;
   size_t fault_count;
+  const fl_end* end; /* NULL: a measurement */
 } fl_update;
 
 /* SubscribeToMetrics. 1,024 updates are read ahead; when nobody asks for them the server merges

@@ -16,6 +16,8 @@ void CountFrom(uint64_t delivered, chaos::v1::MetricUpdate* update) {
 }  // namespace
 
 bool MetricResume::Accept(chaos::v1::MetricUpdate* update) {
+  if (ended_.contains(update->experiment_id())) return false;
+  if (update->has_end()) ended_.insert(update->experiment_id());
   if (!update->has_position()) return true;
   const auto& position = update->position();
   const Source source(position.agent_id(), position.incarnation());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 
@@ -28,8 +29,9 @@ class MetricResume {
   static constexpr size_t kLeastSeries = 1'024;
 
   // True when the update is new to the consumer; it then counts as delivered. Updates without a
-  // position always are. The first update of a series after FillIn stands for every batch since
-  // the one delivered before: its merged_batches and missed_batches are made to say so.
+  // position always are. After an experiment's end nothing of it is, least of all the end, which
+  // another node tells again. The first update of a series after FillIn stands for every batch
+  // since the one delivered before: its merged_batches and missed_batches are made to say so.
   bool Accept(chaos::v1::MetricUpdate* update);
   // Never: a stream of metrics that the server ends is over.
   static bool Recover(const Status&) { return false; }
@@ -62,6 +64,7 @@ class MetricResume {
   uint64_t accepts_ = 0;
   uint64_t streams_ = 0;
   std::map<Source, SourceState> sources_;
+  std::set<std::string> ended_;  // of the experiments that the request names
 };
 
 // Watches: changes come in order of revision, which is the same on every node, and one revision's

@@ -155,6 +155,21 @@ TEST(MetricResume, ForgetsSeriesThatHaveEnded) {
   EXPECT_EQ(ResumeSequence(resume), 50'000u - MetricResume::kSilentAfterBatches);
 }
 
+TEST(MetricResume, AnEndIsDeliveredOnceAndLastAndIsNoSeries) {
+  MetricResume resume;
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 4, "x", "t")));
+  chaos::v1::MetricUpdate end;
+  end.set_experiment_id("x");
+  end.mutable_end()->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  EXPECT_TRUE(Accept(resume, end));
+  EXPECT_EQ(resume.series(), 1u);
+  EXPECT_EQ(ResumeSequence(resume), 4u);
+  EXPECT_FALSE(Accept(resume, end)) << "another node tells it again";
+  EXPECT_FALSE(Accept(resume, Update("a", 1, 5, "x", "t")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 5, "y", "t")));
+  EXPECT_TRUE(Accept(resume, Update("a", 1, 5, "", "t"))) << "the target is observed by itself";
+}
+
 uint64_t ResumeRevision(const WatchResume& resume) {
   chaos::v1::WatchExperimentsRequest request;
   resume.FillIn(&request);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +16,19 @@
 #include "rpc/keepalive.h"
 
 namespace faultline::client {
+
+// How a completed experiment is told to have ended.
+inline chaos::v1::MetricUpdate EndOf(const std::string& experiment_id) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id(experiment_id);
+  auto& end = *update.mutable_end();
+  end.set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  end.set_phase("stopped");
+  end.set_reason("enough");
+  end.mutable_ended_at()->set_seconds(100);
+  end.mutable_ended_at()->set_nanos(7);
+  return update;
+}
 
 // A node whose answers are given by the test.
 class FakeNode : public chaos::v1::ChaosController::Service {
@@ -60,6 +74,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
       update.mutable_position()->set_sequence(sequence);
       writer->Write(update);
     }
+    if (end) writer->Write(*end);
     if (ends_stream) return grpc::Status::OK;
     while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return grpc::Status::CANCELLED;
@@ -85,6 +100,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
   std::atomic<uint64_t> last_sequence{0};
   uint64_t forgotten = 0;  // up to here nothing is kept; set before the first call
   std::atomic<bool> ends_stream{false};
+  std::optional<chaos::v1::MetricUpdate> end;  // told after those; set before the first call
   // Streams that this node serves.
   std::atomic<int> streams{0};
 
