@@ -9,6 +9,7 @@
 namespace faultline::control {
 namespace {
 
+using chaos::v1::FaultEffect;
 using chaos::v1::LeftOut;
 using chaos::v1::Measurements;
 using chaos::v1::SparseHistogram;
@@ -46,6 +47,16 @@ void MergeHistograms(const Measurements& from, Measurements* into) {
   }
 }
 
+void MergeGiven(const FaultEffect& from, LeftOut* into) {
+  auto* faults = into->mutable_faults();
+  auto of_fault = std::find_if(faults->begin(), faults->end(), [&](const FaultEffect& effect) {
+    return effect.fault_index() == from.fault_index();
+  });
+  FaultEffect* sum = of_fault == faults->end() ? faults->Add() : &*of_fault;
+  sum->set_fault_index(from.fault_index());
+  MergeSparse(from.given(), sum->mutable_given()).IgnoreError();
+}
+
 std::array<const Measurements*, 3> PhasesOf(const TargetReport& target) {
   return {&target.before(), &target.during(), &target.after()};
 }
@@ -61,7 +72,9 @@ bool HasEvents(const TargetReport& target) {
 bool HasAnyHistogram(const TargetReport& target) {
   const auto phases = PhasesOf(target);
   return std::any_of(phases.begin(), phases.end(),
-                     [](const Measurements* phase) { return HasHistograms(*phase); });
+                     [](const Measurements* phase) { return HasHistograms(*phase); }) ||
+         std::any_of(target.faults().begin(), target.faults().end(),
+                     [](const FaultEffect& effect) { return effect.has_given(); });
 }
 
 void GiveUpPoints(TargetReport* target) {
@@ -115,12 +128,19 @@ void GiveUpHistograms(TargetReport* target, LeftOut* left_out) {
     phase->clear_latency();
     if (phase->has_traffic()) ClearHistograms(phase->mutable_traffic());
   }
+  for (FaultEffect& effect : *target->mutable_faults()) {
+    if (!effect.has_given()) continue;
+    target->set_histograms_left_out(true);
+    MergeGiven(effect, left_out);
+    effect.clear_given();
+  }
 }
 
 void AddLeftOut(const LeftOut& from, LeftOut* into) {
   MergeHistograms(from.before(), into->mutable_before());
   MergeHistograms(from.during(), into->mutable_during());
   MergeHistograms(from.after(), into->mutable_after());
+  for (const FaultEffect& effect : from.faults()) MergeGiven(effect, into);
 }
 
 void Fit(chaos::v1::Report* report) { FitPart(report); }

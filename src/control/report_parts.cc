@@ -31,6 +31,8 @@ void AddEffect(const FaultEffect& from, TargetReport* target) {
     into.set_sum_delayed_squared(into.sum_delayed_squared() + from.sum_delayed_squared());
     into.set_sum_given_squared(into.sum_given_squared() + from.sum_given_squared());
     into.set_sum_delayed_given(into.sum_delayed_given() + from.sum_delayed_given());
+    if (from.has_given()) MergeSparse(from.given(), into.mutable_given()).IgnoreError();
+    into.set_given_no_room(into.given_no_room() + from.given_no_room());
     return;
   }
   *target->add_faults() = from;
@@ -175,6 +177,25 @@ void ForgetWhatIsLeftOut(::control::v1::RecordReport* part) {
   }
 }
 
+bool TellsOfDelays(const ::control::v1::RecordReport& part) {
+  return part.left_out().faults_size() > 0 ||
+         std::any_of(part.targets().begin(), part.targets().end(), [](const TargetReport& target) {
+           return std::any_of(
+               target.faults().begin(), target.faults().end(),
+               [](const auto& effect) { return effect.has_given() || effect.given_no_room() > 0; });
+         });
+}
+
+void ForgetDelays(::control::v1::RecordReport* part) {
+  if (part->has_left_out()) part->mutable_left_out()->clear_faults();
+  for (TargetReport& target : *part->mutable_targets()) {
+    for (FaultEffect& effect : *target.mutable_faults()) {
+      effect.clear_given();
+      effect.clear_given_no_room();
+    }
+  }
+}
+
 }  // namespace
 
 void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into) {
@@ -191,6 +212,7 @@ void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurement
 }
 
 uint32_t VersionOf(const ::control::v1::RecordReport& part) {
+  if (TellsOfDelays(part)) return kDelaysVersion;
   if (TellsOfWhatIsLeftOut(part)) return kLeftOutVersion;
   uint32_t version = kReportVersion;
   for (const TargetReport& target : part.targets()) {
@@ -204,6 +226,7 @@ uint32_t VersionOf(const ::control::v1::RecordReport& part) {
 }
 
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
+  if (version < kDelaysVersion) ForgetDelays(part);
   if (version < kLeftOutVersion) ForgetWhatIsLeftOut(part);
   if (version >= kEventsVersion) return;
   for (TargetReport& target : *part->mutable_targets()) {

@@ -9,11 +9,13 @@ namespace faultline::control {
 inline constexpr int kMaxReportEvents = 500;
 
 // Lowest version (control/version.h) that knows the part; from kTrafficVersion on it may tell of
-// traffic, from kEventsVersion on of rare events, from kLeftOutVersion on of what it leaves out.
+// traffic, from kEventsVersion on of rare events, from kLeftOutVersion on of what it leaves out,
+// from kDelaysVersion on of how long faults' packets waited.
 inline constexpr uint32_t kReportVersion = 3;
 inline constexpr uint32_t kTrafficVersion = 5;
 inline constexpr uint32_t kEventsVersion = 6;
 inline constexpr uint32_t kLeftOutVersion = 8;
+inline constexpr uint32_t kDelaysVersion = 9;
 uint32_t VersionOf(const ::control::v1::RecordReport& part);
 // Takes out what that version does not know; it knows reports.
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part);

@@ -70,6 +70,9 @@ void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sam
     on = true;
     AddEffect(counters, &dropped);
   }
+  for (const auto& delays : sample.fault_delays()) {
+    if (delays.experiment_id() == experiment_id) AddDelays(delays);
+  }
   const Measurements measured = ToMeasurements(sample, interval_ns);
   if (on) after_.Clear();  // it was only interrupted
   AddMeasurements(measured, on ? &during_ : &after_);
@@ -93,6 +96,12 @@ void TargetCourse::AddEffect(const FaultCounters& counters, uint64_t* dropped) {
   effect.sum.set_sum_delayed_squared(effect.sum.sum_delayed_squared() + delayed * delayed);
   effect.sum.set_sum_given_squared(effect.sum.sum_given_squared() + given * given);
   effect.sum.set_sum_delayed_given(effect.sum.sum_delayed_given() + delayed * given);
+}
+
+void TargetCourse::AddDelays(const chaos::v1::FaultDelays& delays) {
+  auto& sum = effects_[delays.fault_index()].sum;
+  MergeSparse(delays.given(), sum.mutable_given()).IgnoreError();  // as AddMeasurements
+  sum.set_given_no_room(sum.given_no_room() + delays.no_room());
 }
 
 void TargetCourse::AddPoint(chaos::v1::ReportPhase phase, const Measurements& measured,

@@ -63,6 +63,7 @@ class TargetCourse {
   };
 
   void AddEffect(const chaos::v1::FaultCounters& counters, uint64_t* dropped);
+  void AddDelays(const chaos::v1::FaultDelays& delays);
   void AddPoint(chaos::v1::ReportPhase phase, const chaos::v1::Measurements& measured,
                 uint64_t dropped);
   void HalvePoints();

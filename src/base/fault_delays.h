@@ -1,0 +1,17 @@
+// How long packets of faults have waited: exact sums of histograms, one for each fault.
+#pragma once
+
+#include "chaos/v1/metrics.pb.h"
+
+namespace faultline {
+
+using FaultDelaysList = google::protobuf::RepeatedPtrField<chaos::v1::FaultDelays>;
+
+// Whether both are of the same fault.
+bool IsSameFault(const chaos::v1::FaultDelays& a, const chaos::v1::FaultDelays& b);
+
+// Adds `from`, in which a fault may stand several times, to `into`. A histogram that is not of our
+// scheme is left out. Percentiles are those of `from`.
+void MergeDelays(const FaultDelaysList& from, FaultDelaysList* into);
+
+}  // namespace faultline
