@@ -49,6 +49,7 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   rule->lane_use = {rule->index, action.hold_ns != 0, plan.Picks()};
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
+  kernel_->delay_times().Open(rule->index);
   tables_.rule(rule->index) = ToKernelRule(plan, request, seed);
   Status status = absl::OkStatus();
   if (rule->uses_lane) {
@@ -73,7 +74,15 @@ void NetworkDriver::LetGo(const RuleState& rule) {
 
 void NetworkDriver::Retire(const FaultKey& key, const RuleState& rule) {
   LetGo(rule);
-  retired_.Add(key.target_id, CountersOf(key, rule));
+  retired_.Add(key.target_id, CountersOf(key, rule), DelaysOf(key, rule));
+  kernel_->delay_times().Close(rule.index);
+}
+
+chaos::v1::FaultDelays NetworkDriver::DelaysOf(const FaultKey& key, const RuleState& rule) {
+  chaos::v1::FaultDelays delays = kernel_->delay_times().Take(rule.index);
+  delays.set_experiment_id(key.experiment_id);
+  delays.set_fault_index(key.fault_index);
+  return delays;
 }
 
 Status NetworkDriver::Disarm(const FaultKey& key) {
@@ -111,6 +120,7 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
     retired_.TellOf(id, &sample);  // before those of the same fault that is armed anew
     for (auto it = FirstOf(rules_, id); it != rules_.end() && it->first.target_id == id; ++it) {
       *sample.add_faults() = CountersOf(it->first, it->second);
+      AddDelays(DelaysOf(it->first, it->second), &sample);
     }
   }
   retired_.TellRest(samples);

@@ -10,14 +10,22 @@
 
 namespace faultline::network {
 
-void RetiredCounters::Add(const std::string& target_id, chaos::v1::FaultCounters counters) {
-  by_target_[target_id].push_back(std::move(counters));
+void AddDelays(chaos::v1::FaultDelays delays, chaos::v1::TargetSample* sample) {
+  if (delays.given().index().empty() && delays.no_room() == 0) return;
+  *sample->add_fault_delays() = std::move(delays);
+}
+
+void RetiredCounters::Add(const std::string& target_id, chaos::v1::FaultCounters counters,
+                          chaos::v1::FaultDelays delays) {
+  chaos::v1::TargetSample& told = by_target_[target_id];
+  *told.add_faults() = std::move(counters);
+  AddDelays(std::move(delays), &told);
 }
 
 void RetiredCounters::TellOf(const std::string& target_id, chaos::v1::TargetSample* sample) {
   const auto mine = by_target_.extract(target_id);
   if (mine.empty()) return;
-  for (const auto& counters : mine.mapped()) *sample->add_faults() = counters;
+  sample->MergeFrom(mine.mapped());
 }
 
 void RetiredCounters::TellRest(std::vector<chaos::v1::TargetSample>* samples) {

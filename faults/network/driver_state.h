@@ -62,17 +62,21 @@ RuleStates::const_iterator FirstOf(const RuleStates& rules, const std::string& t
 
 using TargetStates = std::map<std::string, TargetState>;  // by id
 
-// Last counters of faults that were disarmed, to be told once more.
+// Adds what a fault's packets have waited, if any have.
+void AddDelays(chaos::v1::FaultDelays delays, chaos::v1::TargetSample* sample);
+
+// Last counters and delays of faults that were disarmed, to be told once more.
 class RetiredCounters {
  public:
-  void Add(const std::string& target_id, chaos::v1::FaultCounters counters);
+  void Add(const std::string& target_id, chaos::v1::FaultCounters counters,
+           chaos::v1::FaultDelays delays);
   // Moves a target's into its sample.
   void TellOf(const std::string& target_id, chaos::v1::TargetSample* sample);
   // Moves the others into samples of their own: their targets have lost their places.
   void TellRest(std::vector<chaos::v1::TargetSample>* samples);
 
  private:
-  std::map<std::string, std::vector<chaos::v1::FaultCounters>> by_target_;
+  std::map<std::string, chaos::v1::TargetSample> by_target_;  // with nothing else in them
 };
 
 bool AreSame(const chaos::v1::Target& a, const chaos::v1::Target& b);

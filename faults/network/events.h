@@ -65,4 +65,14 @@ struct fl_chunk {
   __u64 count[FL_CHUNK_COUNTERS];
 };
 
+/* How long a rule's packets have waited in a lane, since user space last looked: a histogram, in
+ * chunks of a store of its own, so that no fault takes the room of a target's counters. */
+#define FL_DELAY_CHUNKS (FL_HIST_BUCKETS / FL_CHUNK_COUNTERS)
+
+struct fl_delays {
+  __u64 no_room; /* packets for which there was no chunk */
+  __u32 open;    /* 0: nobody asks any more, and nothing is counted */
+  __u32 number[FL_DELAY_CHUNKS];
+};
+
 #endif

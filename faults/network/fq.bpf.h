@@ -6,6 +6,7 @@
 #ifndef FAULTLINE_NETWORK_FQ_BPF_H
 #define FAULTLINE_NETWORK_FQ_BPF_H
 
+#include "faults/network/delays.bpf.h"
 #include "faults/network/mark.bpf.h"
 
 /* In tc_index, beside FL_RETURN_TAG: the packet counts as the packets of its train. */
@@ -98,6 +99,7 @@ static __always_inline void fl_count_back(struct fl_tables* t, __u32 id, __u32 c
   __sync_fetch_and_add(&counters->delay_asked_ns, hold_ns * count);
   __sync_fetch_and_add(&counters->delay_given_ns, (hold_ns + late_ns) * count);
   __sync_fetch_and_add(&counters->delays_measured, count);
+  fl_note_delay(id, hold_ns + late_ns, count);
 }
 
 /* A packet that has come out of the lane. Result: the verdict on it. */

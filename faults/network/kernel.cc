@@ -75,9 +75,6 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
     return MakeError(StatusCode::kInternal, "keeping the network programs failed: {}",
                      ErrnoText(errno));
   }
-  for (__u32 chunk = 1; chunk < FL_CHUNKS; ++chunk) {
-    bpf_map_update_elem(kernel->map_fd("fl_free_chunks"), nullptr, &chunk, BPF_ANY);
-  }
   kernel->fq_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_fq_out));
   FL_RETURN_IF_ERROR(kernel->Map());
   // The programs rely on the empty vector.
@@ -97,7 +94,9 @@ Status Kernel::Map() {
   FL_ASSIGN_OR_RETURN(traffic_, bpf::MappedArray<fl_traffic>::Map(
                                     map_fd("fl_traffic"), FL_MAX_TARGETS * FL_TRAFFIC_PARTS));
   FL_ASSIGN_OR_RETURN(chunks_of_, bpf::MappedArray<fl_chunks_of>::Map(map_fd("fl_chunks_of"), 1));
-  FL_ASSIGN_OR_RETURN(chunks_, bpf::MappedArray<fl_chunk>::Map(map_fd("fl_chunks"), FL_CHUNKS));
+  FL_ASSIGN_OR_RETURN(chunks_, ChunkStore::Open(map_fd("fl_chunks"), map_fd("fl_free_chunks")));
+  FL_ASSIGN_OR_RETURN(delay_times_, DelayTimes::Map(map_fd("fl_delays"), map_fd("fl_delay_chunks"),
+                                                    map_fd("fl_free_delay_chunks")));
   FL_ASSIGN_OR_RETURN(events_, EventRing::Open(map_fd("fl_event_ring")));
   return absl::OkStatus();
 }
@@ -126,14 +125,7 @@ StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
   return sets_.back().data();
 }
 
-void Kernel::FreeCounters(unsigned target) {
-  for (__u32& number : chunks_of_[0].number[target]) {
-    const __u32 gone = __atomic_exchange_n(&number, 0, __ATOMIC_ACQ_REL);
-    if (gone == 0) continue;
-    chunks_[gone] = fl_chunk{};
-    bpf_map_update_elem(map_fd("fl_free_chunks"), nullptr, &gone, BPF_ANY);
-  }
-}
+void Kernel::FreeCounters(unsigned target) { chunks_.Free(chunks_of_[0].number[target]); }
 
 StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
                                           unsigned direction) const {

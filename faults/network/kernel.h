@@ -4,13 +4,16 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "bpf/fd.h"
 #include "bpf/map.h"
+#include "faults/network/chunk_store.h"
 #include "faults/network/datapath.h"
+#include "faults/network/delay_times.h"
 #include "faults/network/event_ring.h"
 
 struct bpf_object;
@@ -49,6 +52,7 @@ class Kernel {
   // FL_PARKED prefixes.
   const fl_lane_prefix* parked() const { return parked_.data(); }
   fl_counters& counters(unsigned rule) { return counters_[rule]; }
+  DelayTimes& delay_times() { return delay_times_; }
   EventRing& events() { return *events_; }
   fl_target_stats& stats(unsigned target) { return stats_[target]; }
   fl_traffic& traffic(unsigned target, unsigned part) {
@@ -80,23 +84,16 @@ class Kernel {
   bpf::MappedArray<fl_target_stats> stats_;
   bpf::MappedArray<fl_traffic> traffic_;
   bpf::MappedArray<fl_chunks_of> chunks_of_;
-  bpf::MappedArray<fl_chunk> chunks_;
+  ChunkStore chunks_;
+  DelayTimes delay_times_;
   std::unique_ptr<EventRing> events_;
 };
 
 template <typename Taken>
 void Kernel::TakeCounters(unsigned target, unsigned first, unsigned size, const Taken& taken) {
-  for (unsigned at = 0; at < size; at += FL_CHUNK_COUNTERS) {
-    const auto& numbers = chunks_of_[0].number[target];
-    const uint32_t number =
-        __atomic_load_n(&numbers[(first + at) / FL_CHUNK_COUNTERS], __ATOMIC_ACQUIRE);
-    if (number == 0) continue;
-    for (unsigned i = 0; i < FL_CHUNK_COUNTERS; ++i) {
-      __u64* count = &chunks_[number].count[i];
-      if (__atomic_load_n(count, __ATOMIC_RELAXED) == 0) continue;
-      taken(at + i, __atomic_exchange_n(count, 0, __ATOMIC_RELAXED));
-    }
-  }
+  chunks_.Take(std::span(chunks_of_[0].number[target])
+                   .subspan(first / FL_CHUNK_COUNTERS, size / FL_CHUNK_COUNTERS),
+               taken);
 }
 
 }  // namespace faultline::network

@@ -30,9 +30,9 @@ void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, 
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, const fl_lane_prefix* parked,
-                                            __u64* cuts) {
-  std::unique_ptr<Lane> lane(new Lane(counters, parked, cuts));
+StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, DelayTimes* delay_times,
+                                            const fl_lane_prefix* parked, __u64* cuts) {
+  std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, cuts));
   lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   lane->stop_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event{};

@@ -16,6 +16,7 @@
 #include "bpf/fd.h"
 #include "faults/driver.h"
 #include "faults/network/datapath.h"
+#include "faults/network/delay_times.h"
 #include "faults/network/hold_queue.h"
 #include "faults/network/lane_input.h"
 #include "faults/network/lane_rule.h"
@@ -29,10 +30,11 @@ class Lane {
   // Memory for held frames. What comes when it is full is dropped, and counted.
   static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
 
-  // Starts the thread. `counters` is the shared array of all rules' counters, `parked` that of the
-  // prefixes of large packets; `cuts` is fl_tables::lane_cuts. All outlive the lane.
-  static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, const fl_lane_prefix* parked,
-                                               __u64* cuts);
+  // Starts the thread. `counters` is the shared array of all rules' counters, `delay_times` has
+  // their histograms, `parked` is the array of the prefixes of large packets; `cuts` is
+  // fl_tables::lane_cuts. All outlive the lane.
+  static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, DelayTimes* delay_times,
+                                               const fl_lane_prefix* parked, __u64* cuts);
   // Lets out everything, ends the thread, closes the devices.
   ~Lane();
   Lane(const Lane&) = delete;
@@ -69,8 +71,8 @@ class Lane {
     std::array<uint64_t, 2> last_sent_ns{};  // by direction, of a slower link
   };
 
-  Lane(fl_counters* counters, const fl_lane_prefix* parked, __u64* cuts)
-      : counters_(counters), parked_(parked), cuts_(cuts) {}
+  Lane(fl_counters* counters, DelayTimes* delay_times, const fl_lane_prefix* parked, __u64* cuts)
+      : counters_(counters), delay_times_(delay_times), parked_(parked), cuts_(cuts) {}
   void Run();
   // Asks the devices for what the active rules can treat. Not with mutex_: the kernel may be slow.
   void TellDevices();
@@ -93,6 +95,7 @@ class Lane {
   void CountDropped(const Frame& frame);
 
   fl_counters* const counters_;
+  DelayTimes* const delay_times_;
   const fl_lane_prefix* const parked_;
   __u64* const cuts_;
   bpf::UniqueFd epoll_;

@@ -130,11 +130,13 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
   for (unsigned i = 0; i < frame->rule_count; ++i) {
     const HeldRule& held = frame->rules[i];
     if (held.not_meant) continue;
-    const int64_t given_ns = static_cast<int64_t>(held.delay_ns) + late_ns;
+    const auto given_ns =
+        static_cast<uint64_t>(std::max(static_cast<int64_t>(held.delay_ns) + late_ns, int64_t{0}));
     fl_counters& counters = counters_[held.rule];
     Add(&counters.delay_asked_ns, held.delay_ns);
-    Add(&counters.delay_given_ns, static_cast<uint64_t>(std::max<int64_t>(given_ns, 0)));
+    Add(&counters.delay_given_ns, given_ns);
     Add(&counters.delays_measured, 1);
+    delay_times_->Count(held.rule, given_ns);
     if (held.link_bytes > 0) CountSent(held, now_ns);
   }
 }

@@ -76,6 +76,8 @@ class NetworkDriver : public faults::Driver {
   chaos::v1::FaultCounters CountersOf(const FaultKey& key, const RuleState& rule) const {
     return ToCounters(key, kernel_->counters(rule.index), rule.acted);
   }
+  // Since the last call.
+  chaos::v1::FaultDelays DelaysOf(const FaultKey& key, const RuleState& rule);
   // Whether packets can meet the rule, if its hook is alive.
   bool Holds(const RuleState& rule) const {
     return tables_.IsSet(RuleBit(rule.index)) && (!rule.uses_lane || hooks_->HasLane(rule.hook));

@@ -4,6 +4,7 @@
 #define FAULTLINE_NETWORK_STATS_BPF_H
 
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 #include "faults/network/datapath.h"
 #include "faults/network/lowest_bit.bpf.h"
@@ -60,24 +61,31 @@ struct {
   __type(value, __u32);
 } fl_free_chunks SEC(".maps");
 
-/* Adds one to a counter of the target; -1 when there is no room for it. */
-static __always_inline int fl_add_one(__u32 target, __u32 counter) {
-  __u32 zero = 0, place = counter / FL_CHUNK_COUNTERS, number, other;
-  struct fl_chunks_of* chunks = bpf_map_lookup_elem(&fl_chunks_of, &zero);
+/* Adds to a counter in a chunk, whose number stands `at`; the maps are those of its store. -1 when
+ * there is no room for it. */
+static __always_inline int fl_add_in_chunk(void* chunks, void* free_chunks, __u32* at,
+                                           __u32 counter, __u64 count) {
+  __u32 number = *(volatile __u32*)at, other;
   struct fl_chunk* chunk;
-  if (!chunks || target >= FL_MAX_TARGETS || place >= FL_TARGET_CHUNKS) return -1;
-  number = *(volatile __u32*)&chunks->number[target][place];
   if (!number) {
-    if (bpf_map_pop_elem(&fl_free_chunks, &number)) return -1;
-    other = __sync_val_compare_and_swap(&chunks->number[target][place], 0, number);
+    if (bpf_map_pop_elem(free_chunks, &number)) return -1;
+    other = __sync_val_compare_and_swap(at, 0, number);
     if (other) {
-      bpf_map_push_elem(&fl_free_chunks, &number, 0);
+      bpf_map_push_elem(free_chunks, &number, 0);
       number = other;
     }
   }
-  chunk = bpf_map_lookup_elem(&fl_chunks, &number);
-  if (chunk) __sync_fetch_and_add(&chunk->count[counter & (FL_CHUNK_COUNTERS - 1)], 1);
+  chunk = bpf_map_lookup_elem(chunks, &number);
+  if (chunk) __sync_fetch_and_add(&chunk->count[counter & (FL_CHUNK_COUNTERS - 1)], count);
   return 0;
+}
+
+/* Adds one to a counter of the target; -1 when there is no room for it. */
+static __always_inline int fl_add_one(__u32 target, __u32 counter) {
+  __u32 zero = 0, place = counter / FL_CHUNK_COUNTERS;
+  struct fl_chunks_of* chunks = bpf_map_lookup_elem(&fl_chunks_of, &zero);
+  if (!chunks || target >= FL_MAX_TARGETS || place >= FL_TARGET_CHUNKS) return -1;
+  return fl_add_in_chunk(&fl_chunks, &fl_free_chunks, &chunks->number[target][place], counter, 1);
 }
 
 #endif

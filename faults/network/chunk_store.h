@@ -1,0 +1,54 @@
+// Counters of which most stay 0, in chunks of a store (fl_chunk) that kernel programs and user
+// space take from: whoever is the first to count in one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/status.h"
+#include "bpf/map.h"
+#include "faults/network/datapath.h"
+
+namespace faultline::network {
+
+// An owner's counters are the span of its chunks' numbers, in shared memory; 0: none yet. Counting
+// and taking go on at once, on any thread.
+class ChunkStore {
+ public:
+  ChunkStore() = default;
+
+  // Of the maps of chunks and of the numbers of free ones, which stay the caller's; all are free.
+  static StatusOr<ChunkStore> Open(int chunks_fd, int free_fd);
+
+  // False when there is no room. A system call for the first of a chunk only.
+  bool Add(std::span<__u32> numbers, unsigned counter, uint64_t count);
+
+  // Takes everything out: calls `taken` with place and count for each counter that is not 0.
+  template <typename Taken>
+  void Take(std::span<__u32> numbers, const Taken& taken);
+
+  // The counters become 0 and take no memory. What somebody counts at that moment may be counted
+  // for another owner.
+  void Free(std::span<__u32> numbers);
+
+ private:
+  void GiveBack(__u32 number);
+
+  bpf::MappedArray<fl_chunk> chunks_;
+  int free_fd_ = -1;
+};
+
+template <typename Taken>
+void ChunkStore::Take(std::span<__u32> numbers, const Taken& taken) {
+  for (unsigned place = 0; place < numbers.size(); ++place) {
+    const uint32_t number = __atomic_load_n(&numbers[place], __ATOMIC_ACQUIRE);
+    if (number == 0) continue;
+    for (unsigned i = 0; i < FL_CHUNK_COUNTERS; ++i) {
+      __u64* count = &chunks_[number].count[i];
+      if (__atomic_load_n(count, __ATOMIC_RELAXED) == 0) continue;
+      taken(place * FL_CHUNK_COUNTERS + i, __atomic_exchange_n(count, 0, __ATOMIC_RELAXED));
+    }
+  }
+}
+
+}  // namespace faultline::network
