@@ -99,6 +99,9 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             "Packets that a fault's filter matched while its leases held.", counters.matched());
     packets("faultline_fault_packets_delayed_total", "Of them, those that were delayed.",
             counters.delayed());
+    packets("faultline_fault_delays_measured_total",
+            "Of these, those whose delay is in the sums of delays asked for and given.",
+            counters.delays_measured());
     packets("faultline_fault_packets_dropped_total", "Of them, those that were dropped.",
             counters.dropped());
     packets("faultline_fault_packets_queued_total",
@@ -128,6 +131,9 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             static_cast<double>(counters.delay_asked_ns()) / 1e9);
     counter("faultline_fault_delay_given_seconds_total", "Sum of the delays really added.",
             static_cast<double>(counters.delay_given_ns()) / 1e9);
+    if (counters.delays_measured() == 0) continue;
+    AddDurations(families, "faultline_fault_delay_duration_seconds",
+                 "Time that each packet of a fault waited in a lane.", fault.delays, labels);
   }
 }
 

@@ -56,6 +56,11 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
       fault.counters = counters;
       fault.seen_ns = now_ns;
     }
+    for (const auto& delays : sample.fault_delays()) {
+      const auto fault =
+          faults_.find({delays.experiment_id(), delays.fault_index(), sample.target_id()});
+      if (fault != faults_.end()) fault->second.delays.Add(delays.given());
+    }
   }
   Forget(now_ns);
 }

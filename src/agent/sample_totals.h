@@ -36,6 +36,7 @@ class SampleTotals {
   };
   struct Fault {
     chaos::v1::FaultCounters counters;  // since it was armed last
+    Durations delays;                   // since it was seen first
     uint64_t seen_ns = 0;
   };
 

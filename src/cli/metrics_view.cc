@@ -29,6 +29,18 @@ std::string DelayText(const chaos::v1::MetricUpdate& update) {
   return fmt::format("{} / {}", FormatLatencyMs(given_ms), FormatLatencyMs(asked_ms));
 }
 
+// Median and 99th percentile of what packets waited over the last second, of the fault for which
+// they waited longest; empty without any.
+std::string WaitedText(const chaos::v1::MetricUpdate& update) {
+  const auto& delays = update.fault_delays();
+  const auto longest =
+      std::max_element(delays.begin(), delays.end(),
+                       [](const auto& a, const auto& b) { return a.p99_ms() < b.p99_ms(); });
+  if (longest == delays.end() || longest->packets() == 0) return "";
+  return fmt::format("{} / {}", FormatLatencyMs(longest->p50_ms()),
+                     FormatLatencyMs(longest->p99_ms()));
+}
+
 bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
   return update.measurable() || update.not_measurable_reason().empty();
 }
@@ -51,6 +63,7 @@ MetricsView::Extra MetricsView::WhatIsThere() const {
   Extra extra;
   for (const auto& [key, row] : rows_) {
     extra.delay |= !DelayText(row.last).empty();
+    extra.waited |= !WaitedText(row.last).empty();
     extra.handshake |= row.last.handshake_count() > 0;
     extra.rtt |= row.last.p50_rtt_ms() > 0;
   }
@@ -71,6 +84,7 @@ std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Ext
   if (extra.handshake) cells.emplace_back(FormatLatencyMs(update.p50_handshake_ms()), style);
   if (extra.rtt) cells.emplace_back(FormatLatencyMs(update.p50_rtt_ms()), style);
   if (extra.delay) cells.emplace_back(DelayText(update), style);
+  if (extra.waited) cells.emplace_back(WaitedText(update), style);
   return cells;
 }
 
@@ -80,6 +94,7 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
   if (extra.handshake) left.headings.push_back("HANDSHAKE");
   if (extra.rtt) left.headings.push_back("RTT");
   if (extra.delay) left.headings.push_back("DELAY / ASKED");
+  if (extra.waited) left.headings.push_back("WAITED P50 / P99");
   std::vector<size_t> widths;
   for (const auto& heading : left.headings) widths.push_back(DisplayWidth(heading));
   for (const auto& [key, row] : rows_) {

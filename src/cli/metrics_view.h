@@ -52,7 +52,7 @@ class MetricsView {
   };
   // Columns that are there when some line has something in them.
   struct Extra {
-    bool delay = false, handshake = false, rtt = false;
+    bool delay = false, waited = false, handshake = false, rtt = false;
   };
   Extra WhatIsThere() const;
   static std::vector<Cell> CellsOf(const Key& key, const Row& row, const Extra& extra,

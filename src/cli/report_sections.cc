@@ -128,6 +128,33 @@ Section ConnectionsOf(const Report& report) {
   return section;
 }
 
+// How long packets waited in a lane, where there were any.
+Section DelaysOf(const Report& report) {
+  Section section{
+      "Delays",
+      "What each packet waited, beside the mean of what was asked of it; with 95 % confidence.",
+      {"TARGET", "FAULT", "PACKETS", "ASKED", "P50", "P90", "P99"},
+      {}};
+  const auto add = [&](const std::string& target, const chaos::v1::FaultEffect& effect) {
+    const auto& counters = effect.counters();
+    if (effect.given_percentiles().empty() || counters.delays_measured() == 0) return;
+    const double asked_ms = static_cast<double>(counters.delay_asked_ns()) / 1e6 /
+                            static_cast<double>(counters.delays_measured());
+    section.rows.push_back({target, KindOf(report, effect.fault_index()),
+                            fmt::format("{}", counters.delays_measured()), Number(asked_ms) + " ms",
+                            PercentileText(effect.given_percentiles(), 50),
+                            PercentileText(effect.given_percentiles(), 90),
+                            PercentileText(effect.given_percentiles(), 99)});
+  };
+  if (report.targets_size() > 1) {
+    for (const auto& effect : report.faults()) add("all", effect);
+  }
+  for (const auto& target : report.targets()) {
+    for (const auto& effect : target.faults()) add(target.target_id(), effect);
+  }
+  return section;
+}
+
 // A column for each counter that says something in this report; the first few always stand there.
 Section PacketsOf(const Report& report) {
   using Counters = chaos::v1::FaultCounters;
@@ -236,9 +263,9 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
        fmt::format("{} by {}", FormatTime(ToUnixNanos(experiment.created_at()), now_unix_ns),
                    experiment.created_by()));
   fact("ended", FormatTime(ToUnixNanos(experiment.ended_at()), now_unix_ns));
-  for (Section& section :
-       std::vector{ParametersOf(report), RequestsOf(report), ConnectionsOf(report),
-                   PacketsOf(report), LostOf(report), EventsOf(report, now_unix_ns)}) {
+  for (Section& section : std::vector{ParametersOf(report), DelaysOf(report), RequestsOf(report),
+                                      ConnectionsOf(report), PacketsOf(report), LostOf(report),
+                                      EventsOf(report, now_unix_ns)}) {
     if (!section.rows.empty()) all.sections.push_back(std::move(section));
   }
   all.warnings = WarningsOf(report);

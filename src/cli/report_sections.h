@@ -16,8 +16,8 @@ struct Section {
 };
 
 // "key: value" facts about the experiment, then sections without empty ones: what was asked and
-// measured, request times by phase, targets, what happened. `now_unix_ns` decides how times are
-// written.
+// measured, delays, request times by phase, targets, what happened. `now_unix_ns` decides how times
+// are written.
 struct ReportSections {
   std::vector<std::pair<std::string, std::string>> facts;
   std::vector<Section> sections;

@@ -124,6 +124,17 @@ void AddOfEvents(const Report& report, Warnings* warnings) {
   }
 }
 
+// Delays that agents had no room for.
+void AddOfDelays(const Report& report, Warnings* warnings) {
+  for (const auto& effect : report.faults()) {
+    if (effect.given_no_room() == 0) continue;
+    warnings->push_back(fmt::format(
+        "fault {}: {} of {} delayed packets are in no percentile: their agents had no room for so "
+        "many different delays of so many faults",
+        effect.fault_index(), effect.given_no_room(), effect.counters().delays_measured()));
+  }
+}
+
 // What targets gave up for the report's size.
 void AddOfRoom(const Report& report, Warnings* warnings) {
   const auto& left_out = report.left_out();
@@ -152,6 +163,7 @@ std::vector<std::string> WarningsOf(const Report& report) {
     AddOfTarget(target, active[target.target_id()], &warnings);
   }
   AddOfRoom(report, &warnings);
+  AddOfDelays(report, &warnings);
   AddOfEvents(report, &warnings);
   return warnings;
 }

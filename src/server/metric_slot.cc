@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fault_delays.h"
 #include "base/histogram.h"
 #include "base/traffic.h"
 #include "server/target_windows.h"
@@ -16,6 +17,7 @@ using chaos::v1::TrafficDetail;
 void ClearBuckets(MetricUpdate* update) {
   update->clear_latency();
   if (update->has_traffic()) ClearHistograms(update->mutable_traffic());
+  for (auto& delays : *update->mutable_fault_delays()) delays.clear_given();
 }
 
 bool MetricSlot::Add(const SharedUpdate& update) {
@@ -33,6 +35,8 @@ bool MetricSlot::Add(const SharedUpdate& update) {
   MergeSparse(newer.latency(), &latency).IgnoreError();
   TrafficDetail traffic = merged_->traffic();
   MergeTraffic(newer.traffic(), &traffic);
+  FaultDelaysList delays = merged_->fault_delays();
+  MergeDelays(newer.fault_delays(), &delays);
   const uint64_t merged = merged_->merged_batches() + 1;
   const uint64_t missed = merged_->missed_batches() + newer.missed_batches();
   const uint64_t packets = merged_->packets() + newer.packets();
@@ -44,6 +48,7 @@ bool MetricSlot::Add(const SharedUpdate& update) {
   *merged_ = newer;
   *merged_->mutable_latency() = std::move(latency);
   if (!IsEmpty(traffic)) *merged_->mutable_traffic() = std::move(traffic);
+  merged_->mutable_fault_delays()->Swap(&delays);
   merged_->set_merged_batches(merged);
   merged_->set_missed_batches(missed);
   merged_->set_packets(packets);
@@ -72,6 +77,11 @@ void MetricSlot::Summarize(MetricUpdate* update) const {
   rtt.Merge(update->traffic().smoothed_rtt()).IgnoreError();
   SetPercentiles(latency, update);
   SetConnectionTimes(handshake, rtt, update);
+  for (auto& delays : *update->mutable_fault_delays()) {
+    SparseBuckets given;
+    given.Merge(delays.given()).IgnoreError();
+    SetDelayTimes(given, &delays);
+  }
   const double seconds = static_cast<double>(update->interval_ns()) / 1e9;
   const int64_t drops = std::max<int64_t>(update->packet_drops() - drops_before_, 0);
   update->set_requests_per_second(static_cast<double>(latency.count()) / seconds);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/histogram.h"
 #include "faults/registry.h"
 
 namespace faultline::server {
@@ -90,22 +91,6 @@ void SetResult(const FaultEffect& effect, const std::string& measured_by, Parame
   SetShare(effect.counters(), measured_by, result);
 }
 
-void AddUp(const FaultEffect& from, FaultEffect* into) {
-  const auto* reflection = FaultCounters::GetReflection();
-  const auto* descriptor = FaultCounters::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    reflection->SetUInt64(into->mutable_counters(), field,
-                          reflection->GetUInt64(into->counters(), field) +
-                              reflection->GetUInt64(from.counters(), field));
-  }
-  into->set_batches(into->batches() + from.batches());
-  into->set_sum_delayed_squared(into->sum_delayed_squared() + from.sum_delayed_squared());
-  into->set_sum_given_squared(into->sum_given_squared() + from.sum_given_squared());
-  into->set_sum_delayed_given(into->sum_delayed_given() + from.sum_delayed_given());
-}
-
 // Of one parameter or effect, as `result` names it: over all targets first, then each.
 void AddMeasured(ParameterResult result, const std::string& measured_by, Report* report) {
   FaultEffect all;
@@ -179,6 +164,24 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
 }
 
 }  // namespace
+
+void AddUp(const FaultEffect& from, FaultEffect* into) {
+  const auto* reflection = FaultCounters::GetReflection();
+  const auto* descriptor = FaultCounters::descriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const auto* field = descriptor->field(i);
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
+    reflection->SetUInt64(into->mutable_counters(), field,
+                          reflection->GetUInt64(into->counters(), field) +
+                              reflection->GetUInt64(from.counters(), field));
+  }
+  into->set_batches(into->batches() + from.batches());
+  into->set_sum_delayed_squared(into->sum_delayed_squared() + from.sum_delayed_squared());
+  into->set_sum_given_squared(into->sum_given_squared() + from.sum_given_squared());
+  into->set_sum_delayed_given(into->sum_delayed_given() + from.sum_delayed_given());
+  if (from.has_given()) MergeSparse(from.given(), into->mutable_given()).IgnoreError();
+  into->set_given_no_room(into->given_no_room() + from.given_no_room());
+}
 
 void AddParameters(Report* report) {
   const auto& faults = report->experiment().faults();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "base/clock.h"
@@ -58,6 +59,29 @@ void SummarizePhase(bool keep_histogram, Measurements* measured) {
   if (keep_histogram) return;
   measured->clear_latency();
   if (measured->has_traffic()) ClearHistograms(measured->mutable_traffic());
+}
+
+// Of each fault on each target what its packets waited, and the same over all targets.
+void AddEffects(bool keep_histograms, Report* report) {
+  std::map<uint32_t, chaos::v1::FaultEffect> faults;
+  const auto summarize = [keep_histograms](chaos::v1::FaultEffect* effect) {
+    SummarizeTimes(effect->given(), effect->mutable_given_percentiles());
+    if (!keep_histograms) effect->clear_given();
+  };
+  for (auto& target : *report->mutable_targets()) {
+    for (auto& effect : *target.mutable_faults()) {
+      AddUp(effect, &faults[effect.fault_index()]);
+      summarize(&effect);
+    }
+  }
+  for (const auto& effect : report->left_out().faults()) {
+    AddUp(effect, &faults[effect.fault_index()]);
+  }
+  for (auto& [index, effect] : faults) {
+    effect.set_fault_index(index);
+    summarize(&effect);
+    *report->add_faults() = std::move(effect);
+  }
 }
 
 std::string WordOf(chaos::v1::TrafficEventType type) {
@@ -125,6 +149,7 @@ void AddWhatIsLeftOut(bool keep_histograms, Report* report) {
     left_out->clear_before();
     left_out->clear_during();
     left_out->clear_after();
+    left_out->clear_faults();
   }
   uint64_t percentiles = 0, points = 0, events = 0;
   for (const auto& target : report->targets()) {
@@ -170,6 +195,7 @@ void Summarize(bool keep_histograms, Report* report) {
       SummarizePhase(keep_histograms, phase);
     }
   }
+  AddEffects(keep_histograms, report);
   AddWhatIsLeftOut(keep_histograms, report);
   for (auto* phase :
        {report->mutable_before(), report->mutable_during(), report->mutable_after()}) {

@@ -1,5 +1,6 @@
 #include "server/target_windows.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/traffic.h"
@@ -25,6 +26,7 @@ MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample, u
   update.set_missed_batches(missed);
   update.set_not_measurable_reason(sample.not_measurable_reason());
   if (sample.has_traffic()) MergeTraffic(sample.traffic(), update.mutable_traffic());
+  MergeDelays(sample.fault_delays(), update.mutable_fault_delays());
   return update;
 }
 
@@ -66,11 +68,23 @@ void SetConnectionTimes(const SparseBuckets& handshake, const SparseBuckets& rtt
   update->set_p99_rtt_ms(rtt_ns[1] / 1e6);
 }
 
+void SetDelayTimes(const SparseBuckets& given, chaos::v1::FaultDelays* delays) {
+  constexpr double kPercents[] = {50, 99};
+  const std::vector<double> given_ns = given.PercentilesNs(kPercents);
+  delays->set_packets(given.count());
+  delays->set_p50_ms(given_ns[0] / 1e6);
+  delays->set_p99_ms(given_ns[1] / 1e6);
+}
+
 bool TargetWindows::Window::Add(Part part) {
   const bool ours = latency.Merge(part.latency).ok();
   if (!ours) part.latency.Clear();
   handshake.Merge(part.handshake).IgnoreError();  // refused before when it is not ours
   rtt.Merge(part.rtt).IgnoreError();
+  std::erase_if(delays, [](const auto& fault) { return fault.second.count() == 0; });
+  for (const auto& fault : part.delays) {
+    delays[{fault.experiment_id(), fault.fault_index()}].Merge(fault.given()).IgnoreError();
+  }
   length_ns += part.interval_ns;
   not_measurable += part.not_measurable;
   packets += part.packets;
@@ -89,6 +103,9 @@ void TargetWindows::Window::DropOldest() {
   latency.Subtract(oldest.latency);
   handshake.Subtract(oldest.handshake);
   rtt.Subtract(oldest.rtt);
+  for (const auto& fault : oldest.delays) {
+    delays[{fault.experiment_id(), fault.fault_index()}].Subtract(fault.given());
+  }
   length_ns -= oldest.interval_ns;
   not_measurable -= oldest.not_measurable;
   packets -= oldest.packets;
@@ -129,6 +146,22 @@ void TargetWindows::Window::SetRates(const std::string& experiment_id, MetricUpd
       drops == dropped.end() ? 0 : static_cast<double>(drops->second) / seconds);
 }
 
+void TargetWindows::Window::SetDelays(const std::string& experiment_id,
+                                      MetricUpdate* update) const {
+  FaultDelaysList of_batch;
+  of_batch.Swap(update->mutable_fault_delays());
+  for (const auto& [fault, given] : delays) {
+    if (!experiment_id.empty() && fault.first != experiment_id) continue;
+    auto* out = update->add_fault_delays();
+    out->set_experiment_id(fault.first);
+    out->set_fault_index(fault.second);
+    const auto now = std::find_if(of_batch.begin(), of_batch.end(),
+                                  [out](const auto& each) { return IsSameFault(each, *out); });
+    if (now != of_batch.end()) *out = std::move(*now);
+    SetDelayTimes(given, out);
+  }
+}
+
 TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t missed) {
   Updates updates;
   for (const auto& sample : batch.samples()) {
@@ -138,6 +171,7 @@ TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t mi
               sample.latency(),
               update.traffic().handshake(),
               update.traffic().smoothed_rtt(),
+              update.fault_delays(),
               sample.not_measurable(),
               sample.packets(),
               sample.bytes(),
@@ -150,6 +184,7 @@ TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t mi
       auto mine = std::make_shared<MetricUpdate>(update);
       FillFaults(sample, experiment_id, mine.get());
       window.SetRates(experiment_id, mine.get());
+      window.SetDelays(experiment_id, mine.get());
       updates.push_back(std::move(mine));
     }
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fault_delays.h"
 #include "base/histogram.h"
 #include "chaos/v1/metrics.pb.h"
 
@@ -19,6 +20,8 @@ void SetPercentiles(const SparseBuckets& latency, chaos::v1::MetricUpdate* updat
 // Those of handshakes and round trips.
 void SetConnectionTimes(const SparseBuckets& handshake, const SparseBuckets& rtt,
                         chaos::v1::MetricUpdate* update);
+// Those of what a fault's packets waited.
+void SetDelayTimes(const SparseBuckets& given, chaos::v1::FaultDelays* delays);
 
 // Not thread-safe.
 class TargetWindows {
@@ -34,9 +37,11 @@ class TargetWindows {
 
  private:
   using Drops = std::map<std::string, uint64_t>;  // by experiment; "": all
+  using FaultId = std::pair<std::string, uint32_t>;
   struct Part {
     uint64_t interval_ns = 0;
     chaos::v1::SparseHistogram latency, handshake, rtt;
+    FaultDelaysList delays;
     uint64_t not_measurable = 0, packets = 0, bytes = 0;
     Drops dropped;
   };
@@ -47,12 +52,15 @@ class TargetWindows {
     Drops dropped;
     Drops counters;  // as they last came
     SparseBuckets latency, handshake, rtt;
+    std::map<FaultId, SparseBuckets> delays;
 
     // False when the part's latency is no histogram of ours: it is left out.
     bool Add(Part part);
     Drops Grown(const chaos::v1::TargetSample& sample);
     void DropOldest();
     void SetRates(const std::string& experiment_id, chaos::v1::MetricUpdate* update) const;
+    // Of the experiment's faults, or of all without one.
+    void SetDelays(const std::string& experiment_id, chaos::v1::MetricUpdate* update) const;
   };
 
   std::map<std::string, Window> windows_;  // by target id
