@@ -77,7 +77,7 @@ CountingAgent::CountingAgent()
           *agent::Guardian::Fork({directory_.path() + "/undo.journal", -1,
                                   [](const auto&, const auto&) { return absl::OkStatus(); }})) {}
 
-void CountingAgent::Start(const std::vector<std::string>& controllers) {
+void CountingAgent::Start(const std::vector<std::string>& controllers, const rpc::TlsFiles& tls) {
   agent::Config config;
   config.agent_id = "host";
   // A slow machine may make the agent late, never wrong.
@@ -85,6 +85,9 @@ void CountingAgent::Start(const std::vector<std::string>& controllers) {
   config.farewell_ns = 60 * kNanosPerSecond;
   config.state_dir = directory_.path();
   config.controllers = controllers;
+  config.tls_ca_file = tls.ca_file;
+  config.tls_cert_file = tls.cert_file;
+  config.tls_key_file = tls.key_file;
   auto& target = config.targets.emplace_back();
   target.set_target_id(kTarget);
   target.set_name("checkout");

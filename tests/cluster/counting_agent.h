@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "rpc/endpoint.h"
 #include "tests/cluster/process.h"
 
 namespace faultline::cluster {
@@ -16,7 +17,7 @@ class CountingAgent {
   // Forks the guardian: to be made before other threads are.
   CountingAgent();
   // With agent id "host" and the target "host/checkout", labels as TestAgent's.
-  void Start(const std::vector<std::string>& controllers);
+  void Start(const std::vector<std::string>& controllers, const rpc::TlsFiles& tls = {});
 
  private:
   TempDir directory_;

@@ -2,7 +2,6 @@
 // subscriber goes on with another node, and what it has counted is whole.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <csignal>
 
 #include "base/clock.h"
@@ -29,46 +28,23 @@ class AgentsNode : public ::testing::TestWithParam<int> {
     ASSERT_TRUE(cluster.WaitForPhase(node, id, chaos::v1::TARGET_PHASE_ACTIVE));
   }
 
-  // One on each node, and it can go on at any.
-  void Subscribe() {
-    for (int first = 0; first < cluster.size(); ++first) {
-      std::string addresses;
-      for (int i = 0; i < cluster.size(); ++i) {
-        addresses += (i == 0 ? "" : ",") + cluster.api_address((first + i) % cluster.size());
-      }
-      subscribers.push_back(std::make_unique<Subscriber>(addresses, id));
-    }
-  }
-
-  // Until every subscriber has so many batches more.
-  void ExpectMore(uint64_t batches) {
-    uint64_t wanted = 0;
-    for (const auto& subscriber : subscribers) {
-      wanted = std::max(wanted, subscriber->newest() + batches);
-    }
-    for (const auto& subscriber : subscribers) {
-      EXPECT_TRUE(Eventually([&] { return subscriber->newest() >= wanted; }));
-    }
-  }
-
   CountingAgent agent;  // first: it forks
   Cluster cluster{{.nodes = 3}};
   int node = 0;  // the agent's
   std::string id;
-  std::vector<std::unique_ptr<Subscriber>> subscribers;
 };
 
 TEST_P(AgentsNode, IsLeftForAnotherWithoutAHoleThatIsNotMarked) {
-  Subscribe();
+  const Subscribers subscribers = SubscribeAtEach(cluster.api_addresses(), id);
   IdleWatcher watcher(cluster.api_address((node + 1) % cluster.size()));
-  ExpectMore(5);
+  ExpectMore(subscribers, 5);
   const uint64_t dead_ns = MonotonicNowNs();
   cluster.process(node).Signal(GetParam());
-  ExpectMore(60);
+  ExpectMore(subscribers, 60);
   // One that was only asleep has the old batches still to tell.
   if (GetParam() == SIGSTOP) {
     cluster.process(node).Signal(SIGCONT);
-    ExpectMore(30);
+    ExpectMore(subscribers, 30);
   }
   for (size_t i = 0; i < subscribers.size(); ++i) {
     SCOPED_TRACE(fmt::format("subscriber of node {}, the agent's was {}", i + 1, node + 1));

@@ -86,7 +86,7 @@ Sites::~Sites() {
 void Sites::MakeLinks() {
   const std::string bridge = Bridge();
   Must({"ip link add " + bridge + " type bridge",
-        fmt::format("ip addr add {}/24 dev {}", Address(100), bridge),
+        fmt::format("ip addr add {}/24 dev {}", Address(kTest), bridge),
         "ip link set " + bridge + " up"});
   for (int node = 1; node <= size(); ++node) {
     const std::string name = Name(node), link = Link(node);
@@ -145,14 +145,19 @@ void Sites::Cut(int from, int to) {
                     Name(from), Address(to))});
 }
 
+void Sites::Unplug(int node) { Must({"ip link set " + Link(node) + " down"}); }
+
 void Sites::Mend() {
   for (int from = 1; from <= size(); ++from) {
-    for (int to = 1; to <= size(); ++to) {
-      if (from != to) {  // most are not there
-        Shell(fmt::format("ip -n {} neigh del {} dev up0", Name(from), Address(to)));
-      }
-    }
+    Must({"ip link set " + Link(from) + " up"});
+    for (int to = 1; to <= size(); ++to) ForgetCut(from, to);
+    ForgetCut(from, kTest);
   }
+}
+
+void Sites::ForgetCut(int from, int to) const {
+  // Most are not there.
+  Shell(fmt::format("ip -n {} neigh del {} dev up0", Name(from), Address(to)));
 }
 
 void Sites::SlowDisk(int node, unsigned delay_us) {

@@ -24,6 +24,9 @@ class Sites {
     bool start = true;     // at once
     bool may_slow = true;  // SlowDisk may be called
   };
+  // The test's own place, where agents and clients are.
+  static constexpr int kTest = 100;
+
   explicit Sites(Options options);
   ~Sites();
 
@@ -40,8 +43,12 @@ class Sites {
   std::string Logs() const;
 
   void Start(int node);
-  // Nothing that `from` sends reaches `to` any more; it is lost on the way, in silence.
+  // Nothing that `from` sends reaches `to`, a node or kTest, any more; it is lost on the way, in
+  // silence.
   void Cut(int from, int to);
+  // The node's cable: nothing leaves or reaches it, and its end of the link sees no carrier.
+  void Unplug(int node);
+  // All that was cut and unplugged.
   void Mend();
   // Every sync of the node's disk takes so much longer.
   void SlowDisk(int node, unsigned delay_us);
@@ -55,6 +62,7 @@ class Sites {
   std::string Address(int node) const;
   void MakeLinks();
   void MakeCertificates();
+  void ForgetCut(int from, int to) const;
   std::string SyncFile(int node) const;
 
   TempDir directory_;

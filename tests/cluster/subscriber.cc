@@ -6,26 +6,31 @@
 
 #include "agent/metrics_buffer.h"
 #include "base/clock.h"
+#include "tests/cluster/cluster.h"
 
 namespace faultline::cluster {
 namespace {
-
-std::unique_ptr<client::Client> ClientOf(const std::string& addresses) {
-  client::Options options;
-  options.addresses = addresses;
-  options.timeout = std::chrono::seconds(60);
-  auto created = client::Client::Create(options);
-  EXPECT_TRUE(created.ok()) << created.status();
-  return *std::move(created);
-}
 
 // first + ... + last.
 uint64_t SumOf(uint64_t first, uint64_t last) { return (first + last) * (last - first + 1) / 2; }
 
 }  // namespace
 
-Subscriber::Subscriber(const std::string& addresses, const std::string& experiment_id)
-    : client_(ClientOf(addresses)), cancellation_(std::make_shared<client::Cancellation>()) {
+std::unique_ptr<client::Client> ClientOf(const std::string& addresses, const rpc::TlsFiles& tls) {
+  client::Options options;
+  options.addresses = addresses;
+  options.ca_file = tls.ca_file;
+  options.cert_file = tls.cert_file;
+  options.key_file = tls.key_file;
+  options.timeout = std::chrono::seconds(60);
+  auto created = client::Client::Create(options);
+  EXPECT_TRUE(created.ok()) << created.status();
+  return *std::move(created);
+}
+
+Subscriber::Subscriber(const std::string& addresses, const std::string& experiment_id,
+                       const rpc::TlsFiles& tls)
+    : client_(ClientOf(addresses, tls)), cancellation_(std::make_shared<client::Cancellation>()) {
   thread_ = std::thread([this, experiment_id] {
     chaos::v1::SubscribeToMetricsRequest request;
     request.set_experiment_id(experiment_id);
@@ -57,6 +62,28 @@ uint64_t Subscriber::newest() const {
 std::vector<Arrival> Subscriber::arrivals() const {
   const std::lock_guard lock(mutex_);
   return arrivals_;
+}
+
+Subscribers SubscribeAtEach(const std::vector<std::string>& nodes, const std::string& experiment_id,
+                            const rpc::TlsFiles& tls) {
+  Subscribers subscribers;
+  auto order = nodes;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    subscribers.push_back(
+        std::make_unique<Subscriber>(fmt::format("{}", fmt::join(order, ",")), experiment_id, tls));
+    std::rotate(order.begin(), order.begin() + 1, order.end());
+  }
+  return subscribers;
+}
+
+void ExpectMore(const Subscribers& subscribers, uint64_t batches) {
+  uint64_t wanted = 0;
+  for (const auto& subscriber : subscribers) {
+    wanted = std::max(wanted, subscriber->newest() + batches);
+  }
+  for (const auto& subscriber : subscribers) {
+    EXPECT_TRUE(Eventually([&] { return subscriber->newest() >= wanted; }));
+  }
 }
 
 IdleWatcher::IdleWatcher(const std::string& addresses)

@@ -1,14 +1,20 @@
 // Clients that stay on their streams while nodes come and go, and what they must have got.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "client/client.h"
+#include "rpc/endpoint.h"
 
 namespace faultline::cluster {
+
+// A client with all the patience that a test has; `addresses` as client::Options takes them.
+std::unique_ptr<client::Client> ClientOf(const std::string& addresses,
+                                         const rpc::TlsFiles& tls = {});
 
 struct Arrival {
   chaos::v1::MetricUpdate update;
@@ -19,7 +25,8 @@ struct Arrival {
 class Subscriber {
  public:
   // `addresses` as client::Options takes them: the first is asked first.
-  Subscriber(const std::string& addresses, const std::string& experiment_id);
+  Subscriber(const std::string& addresses, const std::string& experiment_id,
+             const rpc::TlsFiles& tls = {});
   ~Subscriber() { End(); }
   void End();
 
@@ -33,6 +40,13 @@ class Subscriber {
   std::vector<Arrival> arrivals_;
   std::thread thread_;
 };
+
+// One on each of the nodes, which can go on at any of them.
+using Subscribers = std::vector<std::unique_ptr<Subscriber>>;
+Subscribers SubscribeAtEach(const std::vector<std::string>& nodes, const std::string& experiment_id,
+                            const rpc::TlsFiles& tls = {});
+// Waits until each has so many batches more than the one that is furthest has now.
+void ExpectMore(const Subscribers& subscribers, uint64_t batches);
 
 // Watches experiments, of which nothing is told: only pings pass.
 class IdleWatcher {
