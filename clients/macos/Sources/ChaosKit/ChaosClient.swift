@@ -87,7 +87,8 @@ public final class ChaosClient: Sendable {
 
   /// Every update, in order, over failures of nodes: at most `mostAtOnce` together. Of updates that
   /// are not taken in time about a thousand are kept; the server merges what follows, and counts
-  /// that in `mergedBatches`. Finishes after the last of the named experiments has ended.
+  /// that in `mergedBatches`. Finishes after the last of the named experiments has ended, each of
+  /// which is among some batch's `ends`.
   public func metrics(
     _ request: MetricRequest, mostAtOnce: Int = 256
   ) throws -> AsyncThrowingStream<MetricBatch, any Error> {

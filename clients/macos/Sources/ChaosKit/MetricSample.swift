@@ -1,7 +1,7 @@
 import CFaultline
 import Foundation
 
-/// What was measured on one target: one update of the stream.
+/// What was measured on one target: one update of the stream that tells no end.
 public struct MetricSample: Sendable, Hashable {
   /// Counters of one fault on the target, since it was armed.
   public struct Counters: Sendable, Hashable {
@@ -79,11 +79,38 @@ public struct MetricSample: Sendable, Hashable {
   }
 }
 
+/// How an experiment ended: the last word of one that a stream names.
+public struct ExperimentEnd: Sendable, Hashable {
+  public let experimentID: String
+  public let status: Experiment.Status
+  public let phase: String
+  public let reason: String
+  public let endedAt: Date
+
+  /// Nil for a measurement.
+  init?(_ update: fl_update) {
+    guard let end = update.end?.pointee else { return nil }
+    experimentID = String(cString: update.experiment_id)
+    status = JSON(String(cString: end.status)).name(without: "EXPERIMENT_STATUS_", or: .unknown)
+    phase = String(cString: end.phase)
+    reason = String(cString: end.reason)
+    endedAt = Date(timeIntervalSince1970: Double(end.ended_at_ns) / 1e9)
+  }
+}
+
 /// Updates that have arrived together, in order.
 public struct MetricBatch: Sendable {
   public let samples: [MetricSample]
+  /// No sample of these experiments follows.
+  public let ends: [ExperimentEnd]
   /// The stream broke before some of them, and went on; what was lost is in `missedBatches`.
   public let interruption: Interruption?
+
+  init(_ updates: UnsafeBufferPointer<fl_update>, interruption: Interruption?) {
+    samples = updates.filter { $0.end == nil }.map { MetricSample($0) }
+    ends = updates.compactMap { ExperimentEnd($0) }
+    self.interruption = interruption
+  }
 }
 
 /// What to subscribe to.

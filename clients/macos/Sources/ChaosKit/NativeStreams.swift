@@ -25,7 +25,7 @@ final class NativeMetrics: @unchecked Sendable {
             context, status, updates, count, interruption in
             Waiting<MetricBatch>.take(context).resume(status) {
               MetricBatch(
-                samples: (0..<count).map { MetricSample(updates![$0]) },
+                UnsafeBufferPointer(start: updates, count: count),
                 interruption: Interruption(interruption))
             }
           }

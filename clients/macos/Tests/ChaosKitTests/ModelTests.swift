@@ -50,6 +50,15 @@ struct ModelTests {
     #expect(account.uncounted == 1)
   }
 
+  @Test func anEndIsNoSample() {
+    let told = batch(endOf: "exp-1")
+    #expect(told.samples.count == 1)
+    #expect(told.ends.map(\.experimentID) == ["exp-1"])
+    #expect(told.ends.first?.status == .completed)
+    #expect(told.ends.first?.phase == "stopped")
+    #expect(told.ends.first?.endedAt == Date(timeIntervalSince1970: 1.5))
+  }
+
   @Test func messagesAreReadWithTheirDefaults() throws {
     let json = try JSON(
       parsing: Data(

@@ -32,6 +32,27 @@ func sample(
   }
 }
 
+/// A measurement and the end after it, together, as the C interface would give them.
+func batch(endOf experiment: String) -> MetricBatch {
+  experiment.withCString { experiment in
+    "EXPERIMENT_STATUS_COMPLETED".withCString { status in
+      "stopped".withCString { text in
+        let end = fl_end(status: status, phase: text, reason: text, ended_at_ns: 1_500_000_000)
+        return withUnsafePointer(to: end) { end in
+          var update = fl_update()
+          update.experiment_id = experiment
+          update.target_id = text
+          update.agent_id = text
+          update.not_measurable_reason = text
+          var last = update
+          last.end = end
+          return [update, last].withUnsafeBufferPointer { MetricBatch($0, interruption: nil) }
+        }
+      }
+    }
+  }
+}
+
 /// What a fault counted on packets that matched: by the names of the C interface.
 func counters(_ set: (inout fl_fault_counters) -> Void) -> fl_fault_counters {
   var counters = fl_fault_counters()
