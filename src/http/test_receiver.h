@@ -22,6 +22,7 @@ class TestReceiver {
     std::string target;
     std::map<std::string, std::string> headers;  // names in small letters
     std::string body;
+    unsigned answer = 0;  // the status that it got; 0: none
   };
 
   // Listens on loopback; port 0: one that is free. With files it speaks TLS.
@@ -87,7 +88,8 @@ class TestReceiver {
     http::request<http::string_body> request;
     http::read(stream, buffer, request, error);
     if (error) return;
-    Post post{std::string(request.target()), {}, request.body()};
+    const unsigned status = status_;
+    Post post{std::string(request.target()), {}, request.body(), status};
     for (const auto& field : request) {
       std::string name(field.name_string());
       for (char& c : name) c = static_cast<char>(std::tolower(c));
@@ -97,8 +99,8 @@ class TestReceiver {
       const std::lock_guard lock(mutex_);
       posts_.push_back(std::move(post));
     }
-    if (status_ == 0) return;
-    http::response<http::string_body> response(static_cast<http::status>(status_.load()), 11);
+    if (status == 0) return;
+    http::response<http::string_body> response(static_cast<http::status>(status), 11);
     response.keep_alive(false);
     response.prepare_payload();
     http::write(stream, response, error);
