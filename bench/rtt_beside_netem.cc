@@ -1,8 +1,6 @@
 #include "rtt_beside_netem.h"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include "bpf/probe.h"
@@ -20,13 +18,6 @@ constexpr int kRounds = 5;
 constexpr double kGoal = 1.05;
 
 enum Means : size_t { kFq, kTap, kNetem, kMeans };
-
-double Percentile(std::vector<double> values, double percent) {
-  if (values.empty()) return NAN;
-  std::sort(values.begin(), values.end());
-  const auto rank = std::ceil(percent / 100 * static_cast<double>(values.size()));
-  return values[std::max<size_t>(static_cast<size_t>(rank), 1) - 1];
-}
 
 class Host : public netns_test::DriverTest {
  public:
