@@ -248,7 +248,9 @@ chaos::v1::TargetSample DriverTest::Sample() {
   std::vector<chaos::v1::TargetSample> samples;
   driver_->ReadSamples(&samples);
   EXPECT_EQ(samples.size(), 1u);
-  return samples.empty() ? chaos::v1::TargetSample() : samples[0];
+  if (samples.empty()) return {};
+  MergeDelays(samples[0].fault_delays(), &delays_);
+  return samples[0];
 }
 
 chaos::v1::FaultCounters DriverTest::Counters(unsigned index) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fault_delays.h"
 #include "bpf/fd.h"
 #include "bpf/netns.h"
 #include "faults/driver.h"
@@ -138,7 +139,8 @@ class DriverTest : public testing::Test {
 
   Status TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed);
 
-  bool apart_ = false;  // each fault is an experiment of its own
+  bool apart_ = false;      // each fault is an experiment of its own
+  FaultDelaysList delays_;  // of all samples taken so far
   std::unique_ptr<Network> network_;
   MemoryUndoLog undo_;
   faults::LeasePage* lease_ = nullptr;
