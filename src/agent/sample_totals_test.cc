@@ -51,6 +51,19 @@ TEST(SampleTotals, SumUpWhatWasSeenOfConnections) {
   EXPECT_EQ(totals.targets().at("a").handshakes.counts[5], 4u);
 }
 
+TEST(SampleTotals, SumUpWhatFaultsPacketsWaited) {
+  SampleTotals totals;
+  chaos::v1::TargetSample sample = Sample("a", "e1", 3);
+  for (const char* experiment : {"e1", "e1", "unknown"}) {
+    sample.add_fault_delays()->set_experiment_id(experiment);
+    *sample.mutable_fault_delays()->rbegin()->mutable_given() = sample.latency();
+  }
+  totals.Add({sample}, kSecond);
+  totals.Add({sample}, 2 * kSecond);
+  ASSERT_EQ(totals.faults().size(), 1u);
+  EXPECT_EQ(totals.faults().at({"e1", 0, "a"}).delays.counts[5], 8u);
+}
+
 TEST(SampleTotals, ForgetWhatEndedLongAgo) {
   SampleTotals totals;
   totals.Add({Sample("a", "e1", 3)}, kSecond);

@@ -56,6 +56,22 @@ TEST(MetricsView, ShowsTheDelayGivenBesideTheDelayAskedWhereThereIsRoom) {
   EXPECT_THAT(view.Picture(2), HasSubstr("█"));
 }
 
+TEST(MetricsView, ShowsWhatPacketsOfTheSlowestFaultWaited) {
+  MetricsView view({.out = true, .color = false, .columns = 120});
+  auto update = Update("h/a", 10);
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(2), Not(HasSubstr("WAITED")));
+  for (const double p50_ms : {20.0, 300.0, 4.0}) {
+    auto* delays = update.add_fault_delays();
+    delays->set_packets(10);
+    delays->set_p50_ms(p50_ms);
+    delays->set_p99_ms(2 * p50_ms);
+  }
+  view.Add(update, 3);
+  EXPECT_THAT(view.Picture(4), HasSubstr("  WAITED P50 / P99  "));
+  EXPECT_THAT(view.Picture(4), HasSubstr("  300 ms / 600 ms "));
+}
+
 TEST(MetricsView, TellsBelowTheTableWhatWasSeenSinceItBegan) {
   MetricsView view(kTerminal);
   auto update = Update("h/a", 10);

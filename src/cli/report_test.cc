@@ -197,6 +197,25 @@ TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
   EXPECT_THAT(text, HasSubstr("| a/x | NETWORK_LATENCY | 40 | 0 | 0 | 4 | 0 | 0 |\n"));
 }
 
+TEST(ReportText, ShowsWhatPacketsWaitedBesideWhatWasAsked) {
+  auto report = Example();
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("## Delays")));
+  auto* effect = report.mutable_targets(0)->add_faults();
+  effect->mutable_counters()->set_delays_measured(4);
+  effect->mutable_counters()->set_delay_asked_ns(400'000'000);
+  *effect->add_given_percentiles() = report.targets(0).during().percentiles(0);
+  *report.add_faults() = *effect;
+  const std::string row = "NETWORK_LATENCY | 4 | 100.0 ms | - | - | 101.0 ms (100.5 to 102.0) |\n";
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| a/x | " + row));
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("| all | " + row)));
+  EXPECT_THAT(ToHtml(report, 0), HasSubstr("<h2>Delays</h2>"));
+  report.add_targets()->set_target_id("b/y");
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| all | " + row));
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("in no percentile")));
+  report.mutable_faults(0)->set_given_no_room(3);
+  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("fault 0: 3 of 4 delayed packets are in no "));
+}
+
 TEST(ReportText, IsOnePageOfHtmlThatNeedsNothingElse) {
   const std::string html = ToHtml(Example(), 0);
   EXPECT_TRUE(html.starts_with("<!doctype html>"));

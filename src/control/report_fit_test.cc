@@ -51,6 +51,20 @@ v1::RecordReport PartOf(uint64_t node, uint64_t targets, unsigned buckets, int p
   return part;
 }
 
+// The same, each target with a fault whose packets waited: one histogram for each of so many
+// faults.
+v1::RecordReport WithDelays(v1::RecordReport part, uint32_t faults, unsigned buckets) {
+  for (auto& target : *part.mutable_targets()) {
+    for (uint32_t fault = 0; fault < faults; ++fault) {
+      auto* effect = target.add_faults();
+      effect->set_fault_index(fault);
+      effect->mutable_counters()->set_delays_measured(7 * buckets);
+      *effect->mutable_given() = Wide(fault, buckets);
+    }
+  }
+  return part;
+}
+
 Histogram Of(const chaos::v1::SparseHistogram& sparse) {
   Histogram histogram;
   EXPECT_TRUE(histogram.Merge(sparse).ok());
@@ -65,6 +79,20 @@ Histogram TotalOf(const Part& part) {
   if (part.left_out().during().has_latency()) {
     total.Merge(Of(part.left_out().during().latency()));
   }
+  return total;
+}
+
+// Of one fault, what its packets waited.
+template <typename Part>
+Histogram DelaysOf(const Part& part, uint32_t fault) {
+  Histogram total;
+  const auto add = [&](const auto& effects) {
+    for (const auto& effect : effects) {
+      if (effect.fault_index() == fault) total.Merge(Of(effect.given()));
+    }
+  };
+  for (const auto& target : part.targets()) add(target.faults());
+  add(part.left_out().faults());
   return total;
 }
 
@@ -137,13 +165,31 @@ TEST(ReportFit, OfSeveralNodesThatLeftOutSomethingAlreadyIsExactToo) {
   EXPECT_LE(report.ByteSizeLong(), kMaxReportBytes);
 }
 
+TEST(ReportFit, GivesUpWhatPacketsWaitedWithTheOtherHistograms) {
+  const v1::RecordReport part = WithDelays(PartOf(1, kTargets, 20, 0), 2, 200);
+  v1::RecordReport fits = part;
+  Fit(&fits);
+  chaos::v1::Report report;
+  AddToReport(fits, kNewestVersion, &report);
+  EXPECT_LE(report.ByteSizeLong(), kMaxReportBytes);
+  EXPECT_TRUE(report.targets(0).faults(0).has_given());
+  const auto& last = report.targets(kTargets - 1);
+  EXPECT_TRUE(last.histograms_left_out());
+  EXPECT_FALSE(last.faults(0).has_given());
+  EXPECT_FALSE(last.during().has_latency());
+  EXPECT_EQ(last.faults(0).counters().delays_measured(), 7u * 200);
+  for (const uint32_t fault : {0u, 1u}) ExpectSame(DelaysOf(part, fault), DelaysOf(report, fault));
+}
+
 // Its agent was on two nodes, and one of them had no room for its histograms.
 TEST(ReportFit, ATargetHasAllOfItsHistogramsOrNone) {
   for (const bool first_gives_up : {false, true}) {
-    v1::RecordReport parts[] = {PartOf(1, 1, 20, 5), PartOf(1, 1, 30, 5)};
+    v1::RecordReport parts[] = {WithDelays(PartOf(1, 1, 20, 5), 1, 20),
+                                WithDelays(PartOf(1, 1, 30, 5), 1, 30)};
     parts[1].mutable_targets(0)->set_node_ids(0, 2);
-    Histogram all = TotalOf(parts[0]);
+    Histogram all = TotalOf(parts[0]), delays = DelaysOf(parts[0], 0);
     all.Merge(TotalOf(parts[1]));
+    delays.Merge(DelaysOf(parts[1], 0));
     auto& given_up = parts[first_gives_up ? 0 : 1];
     GiveUpHistograms(given_up.mutable_targets(0), given_up.mutable_left_out());
     chaos::v1::Report report;
@@ -151,7 +197,9 @@ TEST(ReportFit, ATargetHasAllOfItsHistogramsOrNone) {
     ASSERT_EQ(report.targets_size(), 1);
     EXPECT_FALSE(report.targets(0).during().has_latency());
     EXPECT_EQ(report.targets(0).during().requests(), 7u * 50);
+    EXPECT_FALSE(report.targets(0).faults(0).has_given());
     ExpectSame(all, TotalOf(report));
+    ExpectSame(delays, DelaysOf(report, 0));
   }
 }
 
@@ -179,6 +227,20 @@ TEST(ReportFit, IsNotKnownBeforeItsVersion) {
   EXPECT_FALSE(last.histograms_left_out());
   EXPECT_FALSE(last.during().has_latency());
   EXPECT_EQ(last.during().requests(), 0u);
+}
+
+TEST(ReportFit, WhatPacketsWaitedIsNotToldToVersionsThatDoNotKnowIt) {
+  v1::RecordReport part = WithDelays(PartOf(1, 2, 20, 0), 1, 20);
+  GiveUpHistograms(part.mutable_targets(0), part.mutable_left_out());
+  EXPECT_EQ(VersionOf(part), kDelaysVersion);
+  v1::RecordReport known = part;
+  FitVersion(kDelaysVersion, &known);
+  EXPECT_EQ(known.SerializeAsString(), part.SerializeAsString());
+  FitVersion(kDelaysVersion - 1, &part);
+  EXPECT_EQ(VersionOf(part), kLeftOutVersion);
+  EXPECT_EQ(DelaysOf(part, 0).count(), 0u);
+  EXPECT_EQ(part.targets(1).faults(0).counters().delays_measured(), 7u * 20);
+  EXPECT_TRUE(part.targets(1).during().has_latency());
 }
 
 TEST(ReportFit, LetsCoursesOfManyTargetsHaveFewerPoints) {

@@ -179,6 +179,61 @@ TEST(MetricUpdates, TellsHandshakesOverTheLastSecondAndCountsOfTheInterval) {
   }
 }
 
+// A batch with a fault's packet that waited 2 ms times its sequence, and another experiment's.
+MetricsBatch WithDelays(uint64_t sequence) {
+  MetricsBatch batch = Batch(sequence);
+  for (const char* experiment : {"exp-1", "exp-2"}) {
+    auto* delays = batch.mutable_samples(0)->add_fault_delays();
+    delays->set_experiment_id(experiment);
+    delays->set_fault_index(3);
+    Histogram given;
+    given.Record(sequence * 2 * kNanosPerMilli);
+    *delays->mutable_given() = given.ToSparse();
+    delays->set_no_room(1);
+  }
+  return batch;
+}
+
+TEST(MetricUpdates, TellsWhatItsOwnFaultsPacketsWaitedOverTheLastSecond) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  for (uint64_t sequence = 1; sequence <= 19; ++sequence) {
+    // The last ones waited before the last batch.
+    hub.Ingest(sequence < 19 ? WithDelays(sequence) : Batch(sequence), false);
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 1u);
+    ASSERT_EQ(updates[0].fault_delays_size(), 1);
+    const auto& delays = updates[0].fault_delays(0);
+    EXPECT_EQ(delays.experiment_id(), "exp-1");
+    EXPECT_EQ(delays.fault_index(), 3u);
+    EXPECT_FALSE(delays.has_given()) << "nobody asked for buckets";
+    const uint64_t packets = sequence < 19 ? std::min<uint64_t>(sequence, 10) : 9;
+    EXPECT_EQ(delays.packets(), packets);
+    EXPECT_NEAR(delays.p99_ms(), 2 * static_cast<double>(std::min<uint64_t>(sequence, 18)), 0.5);
+    EXPECT_EQ(delays.no_room(), sequence < 19 ? 1u : 0u);
+  }
+  for (uint64_t sequence = 20; sequence <= 30; ++sequence) hub.Ingest(Batch(sequence), false);
+  EXPECT_EQ(Drain(*subscription)[0].fault_delays_size(), 0);
+}
+
+TEST(MetricUpdates, MergesWhatPacketsWaitedForWhoeverIsSlow) {
+  MetricsHub hub;
+  auto filter = Of("exp-1");
+  filter.include_histogram = true;
+  const auto slow = hub.Subscribe(filter, [] {});
+  for (uint64_t sequence = 1; sequence <= 20; ++sequence) hub.Ingest(WithDelays(sequence), false);
+  const auto updates = Drain(*slow);
+  ASSERT_EQ(updates.size(), 1u);
+  ASSERT_EQ(updates[0].fault_delays_size(), 1);
+  const auto& delays = updates[0].fault_delays(0);
+  EXPECT_EQ(delays.packets(), 20u);
+  EXPECT_NEAR(delays.p50_ms(), 20, 0.5);
+  EXPECT_EQ(delays.no_room(), 20u);
+  Histogram given;
+  ASSERT_TRUE(given.Merge(delays.given()).ok());
+  EXPECT_EQ(given.count(), 20u);
+}
+
 TEST(MetricUpdates, MergesWhatWasSeenExactlyForWhoeverIsSlow) {
   MetricsHub hub;
   auto filter = Of("exp-1");

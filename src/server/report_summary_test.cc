@@ -164,6 +164,47 @@ TEST(ReportSummary, CountsHistogramsThatWereLeftOutInThoseOfAllTargets) {
   EXPECT_FALSE(report.left_out().has_during()) << "nobody asked for buckets";
 }
 
+// Three targets, the last of which had no room for its histograms.
+TEST(ReportSummary, TellsWhatPacketsWaitedOfEachTargetAndOverAll) {
+  Report report = TwoTargets(10, 1'000'000);
+  report.add_targets()->set_target_id("c/left-out");
+  const auto waited = [](uint64_t ms, uint64_t packets) {
+    Histogram given;
+    given.Record(ms * 1'000'000, packets);
+    return given.ToSparse();
+  };
+  for (int i = 0; i < 3; ++i) {
+    auto* effect = report.mutable_targets(i)->add_faults();
+    effect->set_fault_index(1);
+    effect->set_given_no_room(1);
+    effect->mutable_counters()->set_delays_measured(101);
+    if (i < 2) *effect->mutable_given() = waited(i == 0 ? 20 : 40, 100);
+  }
+  auto* left_out = report.mutable_left_out()->add_faults();
+  left_out->set_fault_index(1);
+  *left_out->mutable_given() = waited(80, 100);
+  Report with_buckets = report;
+  Summarize(false, &report);
+  const auto& first = report.targets(0).faults(0);
+  ASSERT_EQ(first.given_percentiles_size(), 3);
+  EXPECT_NEAR(first.given_percentiles(0).value_ms(), 20, 0.4);
+  EXPECT_FALSE(first.has_given()) << "nobody asked for buckets";
+  EXPECT_TRUE(report.targets(2).faults(0).given_percentiles().empty());
+  EXPECT_EQ(report.left_out().faults_size(), 0);
+  ASSERT_EQ(report.faults_size(), 1);
+  const auto& all = report.faults(0);
+  EXPECT_EQ(all.fault_index(), 1u);
+  EXPECT_EQ(all.counters().delays_measured(), 303u);
+  EXPECT_EQ(all.given_no_room(), 3u);
+  ASSERT_EQ(all.given_percentiles_size(), 3);
+  EXPECT_NEAR(all.given_percentiles(0).value_ms(), 40, 0.8);
+  EXPECT_NEAR(all.given_percentiles(2).value_ms(), 80, 1.6);
+  Summarize(true, &with_buckets);
+  Histogram given;
+  ASSERT_TRUE(given.Merge(with_buckets.faults(0).given()).ok());
+  EXPECT_EQ(given.count(), 300u);
+}
+
 TEST(ReportSummary, SaysOfWhichTargetsNothingWasMeasured) {
   Report report;
   auto* event = report.add_events();
