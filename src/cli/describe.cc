@@ -135,6 +135,17 @@ std::string Counted(size_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+std::string EndText(const chaos::v1::MetricUpdate& update) {
+  const auto& end = update.end();
+  return fmt::format("{} has ended: {}, {}{}{}", update.experiment_id(), StatusWord(end.status()),
+                     end.phase(), end.reason().empty() ? "" : ": ", end.reason());
+}
+
+std::string BrokenText(const Status& why, std::string_view next_address) {
+  return fmt::format("the stream broke ({}); going on at {}", ToString(why.message()),
+                     next_address);
+}
+
 Status FailedError(const Experiment& experiment) {
   std::string why = experiment.reason();
   for (const auto& pair : experiment.targets()) {

@@ -44,6 +44,13 @@ std::string LabelsText(const google::protobuf::Map<std::string, std::string>& la
 // "1 target", "2 targets".
 std::string Counted(size_t count, std::string_view noun);
 
+// "exp-42 has ended: completed, stopped", with the reason where there is one; of an update that
+// tells an end.
+std::string EndText(const chaos::v1::MetricUpdate& update);
+
+// "the stream broke (why); going on at host:7400".
+std::string BrokenText(const Status& why, std::string_view next_address);
+
 // The experiment failed: the error that ends a command which waited for it. Exit code 1.
 Status FailedError(const chaos::v1::Experiment& experiment);
 

@@ -36,6 +36,16 @@ TEST(StackedTexts, TellTheOthersOnATargetAndWhatAllComeTo) {
                    "  network/ingress: loss_percent 1.99 %"}));
 }
 
+TEST(EndText, SaysHowAnExperimentEndedAndWhyWhereThatIsKnown) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id("exp-1");
+  update.mutable_end()->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+  update.mutable_end()->set_phase("expired");
+  EXPECT_EQ(EndText(update), "exp-1 has ended: completed, expired");
+  update.mutable_end()->set_reason("enough");
+  EXPECT_EQ(EndText(update), "exp-1 has ended: completed, expired: enough");
+}
+
 TEST(FaultText, NamesKindAndParameters) {
   chaos::v1::Fault fault;
   fault.set_kind("NETWORK_LOSS");

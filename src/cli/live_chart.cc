@@ -76,6 +76,7 @@ LiveChart::Column& LiveChart::ColumnAt(Series& series, uint64_t second) {
 }
 
 void LiveChart::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
+  heard_ns_ = now_ns;
   second_ = now_ns / kColumnNs;
   if (printed_ == 0) printed_ = second_;
   Column& column = ColumnAt(SeriesOf(update.target_id()), second_);
@@ -170,6 +171,8 @@ std::string LiveChart::Picture(uint64_t now_ns) {
     if (drawn < charts) text += "\n";
   }
   text += Label("");
+  const std::string silence = SilenceText(heard_ns_, now_ns);
+  if (!silence.empty()) text += silence + "  ";
   if (series_.size() > charts) text += fmt::format("({} more targets)  ", series_.size() - charts);
   text += "█ up to p50  ░ up to p99, one column a second";
   return ClippedLines(text + "\n", static_cast<size_t>(screen_.terminal().columns));

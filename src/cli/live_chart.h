@@ -32,10 +32,12 @@ class LiveChart {
   // Updates with histograms. Times do not go back.
   void Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns);
 
-  // Within the terminal's columns and rows; each line is ended by a newline.
+  // Within the terminal's columns and rows; each line is ended by a newline. When nothing came for
+  // long it says for how long.
   std::string Picture(uint64_t now_ns);
   // What moves the cursor over the picture drawn before and draws this one.
   std::string Redraw(uint64_t now_ns) { return screen_.Redraw(Picture(now_ns)); }
+  std::string Erase() { return screen_.Erase(); }
 
   // For a pipe: a line for each second that is over since the last call, and each target or all.
   std::string LinesUntil(uint64_t now_ns);
@@ -62,6 +64,7 @@ class LiveChart {
 
   Screen screen_;
   const bool per_target_;
+  uint64_t heard_ns_ = 0;                 // of the newest update
   uint64_t second_ = 0;                   // the present one
   uint64_t printed_ = 0;                  // seconds before it are printed
   std::map<std::string, Series> series_;  // by target; "all targets" when they are merged

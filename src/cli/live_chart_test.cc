@@ -107,6 +107,17 @@ TEST(LiveChart, ShowsARiseAndALegend) {
   EXPECT_THAT(chart.Redraw(3 * kSecond), HasSubstr("\033["));
 }
 
+TEST(LiveChart, SaysForHowLongNothingCameAndGoesOnWithoutIt) {
+  LiveChart chart(kTerminal, false);
+  chart.Add(Update("a/x", 1, 10), kSecond);
+  EXPECT_THAT(chart.Picture(3 * kSecond), Not(HasSubstr("last update")));
+  const std::string picture = chart.Picture(8 * kSecond);
+  EXPECT_THAT(picture, HasSubstr("          last update 7s ago  █ up to p50"));
+  EXPECT_THAT(picture, HasSubstr("requests 0/s"));
+  chart.Add(Update("a/x", 1, 10), 9 * kSecond);
+  EXPECT_THAT(chart.Picture(9 * kSecond), Not(HasSubstr("last update")));
+}
+
 TEST(LiveChart, WaitsForMeasurements) {
   LiveChart chart(kTerminal, false);
   EXPECT_EQ(chart.Picture(kSecond), "waiting for measurements...\n");

@@ -1,9 +1,7 @@
 // faultline metrics [ID...]
-#include "base/clock.h"
 #include "cli/command.h"
 #include "cli/describe.h"
-#include "cli/live_chart.h"
-#include "cli/metrics_view.h"
+#include "cli/follow.h"
 
 namespace faultline::cli {
 namespace {
@@ -34,56 +32,18 @@ Status CheckTarget(Session& session, client::Client& client, const std::string& 
   return client.ListTargets(request, session.call()).status();
 }
 
-// True when the stream has ended as it should.
-bool IsEnd(StatusCode code) {
-  return code == StatusCode::kCancelled || code == StatusCode::kOutOfRange;
-}
-
-// How the experiments ended whose stream is over.
-void TellEnds(Session& session, client::Client& client, const std::vector<std::string>& ids) {
-  for (const auto& id : ids) {
-    chaos::v1::GetExperimentRequest request;
-    request.set_experiment_id(id);
-    const auto response = client.GetExperiment(request, session.call());
-    if (!response.ok()) continue;
-    const auto& experiment = response->experiment();
-    session.out.Note(fmt::format("{} has ended: {}, {}{}{}", id, StatusWord(experiment.status()),
-                                 experiment.phase(), experiment.reason().empty() ? "" : ": ",
-                                 experiment.reason()));
-  }
-}
-
-Status RunLive(Session& session, client::Client& client, const MetricsArguments& arguments) {
-  constexpr uint64_t kRedrawNs = 200 * kNanosPerMilli;
-  const bool draws = session.out.terminal().out;
-  LiveChart chart(session.out.terminal(), arguments.per_target);
-  const auto show = [&] {
-    chart.set_terminal(DetectTerminal());
-    session.out.Text(draws ? chart.Redraw(MonotonicNowNs()) : chart.LinesUntil(MonotonicNowNs()));
-  };
+// A JSON document for each update, for programs. Of an end it has only what is set: there is no
+// measurement that a program could take for one.
+Status PrintMetrics(Session& session, client::Client& client, const MetricsArguments& arguments) {
   const auto stream = client.SubscribeToMetrics(MakeRequest(arguments), session.stream());
-  uint64_t shown_ns = 0;
-  bool has_chart = false;  // else there is only the past
-  StatusCode end = StatusCode::kOk;
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
     if (!session.out.writable()) break;
     const auto update = stream->Next();
-    end = update.status().code();
-    if (IsEnd(end)) break;
+    if (IsStreamsEnd(update.status())) break;
     if (!update.ok()) return update.status();
-    if (IsPast(*update)) {
-      session.out.Text(PastLine(*update, UnixNowNs()));
-      continue;
-    }
-    has_chart = true;
-    const uint64_t now_ns = MonotonicNowNs();
-    chart.Add(*update, now_ns);
-    if (now_ns - shown_ns < kRedrawNs) continue;
-    show();
-    shown_ns = now_ns;
+    session.out.JsonLine(*update, update->has_end() ? JsonFields::kSet : JsonFields::kAll);
+    if (update->has_end()) session.out.Note(EndText(*update));
   }
-  if (has_chart) show();
-  if (end == StatusCode::kOutOfRange) TellEnds(session, client, arguments.ids);
   return absl::OkStatus();
 }
 
@@ -93,46 +53,13 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
   }
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   FL_RETURN_IF_ERROR(CheckTarget(session, *client, arguments.target));
-  if (arguments.live && !session.out.json()) return RunLive(session, *client, arguments);
-  const bool live = session.out.terminal().out && !session.out.json();
-  // A faster redraw than this cannot be seen.
-  constexpr uint64_t kRedrawNs = 100 * kNanosPerMilli;
-  MetricsView view(session.out.terminal());
-  const auto redraw = [&] {
-    view.set_terminal(DetectTerminal());
-    session.out.Text(view.Redraw(MonotonicNowNs()));
-  };
-  uint64_t drawn_ns = 0;
-  StatusCode end = StatusCode::kOk;
-  client::StreamOptions options = session.stream();
-  if (live) {
-    redraw();
-    options.on_interrupted = [&](const Status& why, const std::string& next) {
-      view.set_notice(
-          fmt::format("the stream broke ({}); going on at {}", ToString(why.message()), next));
-      redraw();
-    };
+  const Terminal& terminal = session.out.terminal();
+  if (session.out.json() || (!terminal.out && !arguments.live)) {
+    return PrintMetrics(session, *client, arguments);
   }
-  const auto stream = client->SubscribeToMetrics(MakeRequest(arguments), std::move(options));
-  for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
-    if (!session.out.writable()) break;
-    const auto update = stream->Next();
-    end = update.status().code();
-    if (IsEnd(end)) break;
-    if (!update.ok()) return update.status();
-    if (!live) {
-      session.out.JsonLine(*update);
-      continue;
-    }
-    const uint64_t now_ns = MonotonicNowNs();
-    view.Add(*update, now_ns);
-    if (now_ns - drawn_ns < kRedrawNs) continue;
-    redraw();
-    drawn_ns = now_ns;
-  }
-  if (live) redraw();
-  if (end == StatusCode::kOutOfRange) TellEnds(session, *client, arguments.ids);
-  return absl::OkStatus();
+  const auto display =
+      arguments.live ? MakeChart(terminal, arguments.per_target) : MakeTable(terminal);
+  return FollowMetrics(session, *client, MakeRequest(arguments), arguments.count, *display);
 }
 
 }  // namespace

@@ -50,13 +50,12 @@ bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
 void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   Row& row = rows_[{update.experiment_id(), update.target_id()}];
   row.last = update;
-  row.heard_ns = now_ns;
+  row.heard_ns = heard_ns_ = now_ns;
   MergeCounts(update.traffic(), &row.traffic);
   row.merged += update.merged_batches();
   row.missed += update.missed_batches();
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
-  notice_.clear();
 }
 
 MetricsView::Extra MetricsView::WhatIsThere() const {
@@ -74,7 +73,7 @@ MetricsView::Extra MetricsView::WhatIsThere() const {
 std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Extra& extra,
                                        uint64_t now_ns) {
   const auto& update = row.last;
-  const Style style = now_ns - row.heard_ns > kSilentNs ? Style::kFaint : Style::kPlain;
+  const Style style = now_ns >= row.heard_ns + kSilentNs ? Style::kFaint : Style::kPlain;
   std::vector<Cell> cells = {Cell(key.first.empty() ? "(none)" : key.first, style),
                              Cell(key.second, style),
                              Cell(FormatLatencyMs(update.p99_latency_ms()), style),
@@ -108,9 +107,11 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
 }
 
 // What stands below the table.
-std::vector<Cell> MetricsView::Notes() const {
+std::vector<Cell> MetricsView::Notes(uint64_t now_ns) const {
   std::vector<Cell> notes;
-  if (!notice_.empty()) notes.emplace_back(notice_, Style::kWarning);
+  if (rows_.empty()) return notes;
+  const std::string silence = SilenceText(heard_ns_, now_ns);
+  if (!silence.empty()) notes.emplace_back(silence, Style::kWarning);
   for (const auto& [key, row] : rows_) {
     if (IsMeasurable(row.last)) continue;
     notes.emplace_back(
@@ -143,7 +144,7 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   if (left.columns + kGoodColumns > columns) left = LeftOfSparkline({}, now_ns);
   const size_t sparkline_columns =
       columns > left.columns + kLeastColumns ? columns - left.columns - 1 : kLeastColumns;
-  std::vector<Cell> notes = Notes();
+  std::vector<Cell> notes = Notes(now_ns);
   // Besides: the heading, how many more there are, and the line that the cursor is on.
   const int room_left = screen_.terminal().rows - 3 - static_cast<int>(notes.size());
   const size_t room = static_cast<size_t>(std::max(room_left, 1));

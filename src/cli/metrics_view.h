@@ -16,8 +16,6 @@ namespace faultline::cli {
 // Pure; times are given. One thread.
 class MetricsView {
  public:
-  // A line that heard nothing for so long is shown faint.
-  static constexpr uint64_t kSilentNs = 3'000'000'000;
   // Values of the sparkline kept per line.
   static constexpr size_t kHistory = 200;
 
@@ -26,13 +24,13 @@ class MetricsView {
   void set_terminal(Terminal terminal) { screen_.set_terminal(terminal); }
 
   void Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns);
-  // Shown in a line of its own below the table until the next update: "the stream broke ...".
-  void set_notice(std::string notice) { notice_ = std::move(notice); }
 
-  // The picture, within the terminal's columns and rows; each line is ended by a newline.
+  // The picture, within the terminal's columns and rows; each line is ended by a newline. A line
+  // that is silent is faint, and when all are it says for how long.
   std::string Picture(uint64_t now_ns) const;
   // What moves the cursor over the picture drawn before and draws this one.
   std::string Redraw(uint64_t now_ns) { return screen_.Redraw(Picture(now_ns)); }
+  std::string Erase() { return screen_.Erase(); }
 
  private:
   struct Row {
@@ -58,11 +56,11 @@ class MetricsView {
   static std::vector<Cell> CellsOf(const Key& key, const Row& row, const Extra& extra,
                                    uint64_t now_ns);
   Left LeftOfSparkline(const Extra& extra, uint64_t now_ns) const;
-  std::vector<Cell> Notes() const;
+  std::vector<Cell> Notes(uint64_t now_ns) const;
 
   Screen screen_;
   std::map<Key, Row> rows_;
-  std::string notice_;
+  uint64_t heard_ns_ = 0;  // of any
 };
 
 }  // namespace faultline::cli

@@ -104,10 +104,11 @@ TEST(MetricsView, TellsOfMeasurementsThatWereMergedOrMissed) {
 
 TEST(MetricsView, StaysWithinANarrowAndLowTerminal) {
   MetricsView view({.out = true, .color = true, .columns = 40, .rows = 6});
-  for (char name = 'a'; name < 'h'; ++name) view.Add(Update(std::string("h/") + name, 10), 1);
+  for (char name = 'a'; name < 'h'; ++name) view.Add(Update(std::string("h/") + name, 10), 0);
   const std::string picture = view.Picture(10 * kSecond);
   EXPECT_EQ(std::count(picture.begin(), picture.end(), '\n'), 5);
-  EXPECT_THAT(picture, HasSubstr("(4 more lines)"));
+  EXPECT_THAT(picture, HasSubstr("last update 10s ago"));
+  EXPECT_THAT(picture, HasSubstr("(5 more lines)"));
   std::istringstream lines(picture);
   for (std::string line; std::getline(lines, line);) EXPECT_EQ(Clipped(line, 40), line);
 }
@@ -154,13 +155,20 @@ TEST(MetricsView, RedrawsOverItself) {
   EXPECT_THAT(view.Redraw(2), StartsWith("\r\033[2A\033[J"));
 }
 
-TEST(MetricsView, ANoticeStaysUntilMeasurementsGoOn) {
+TEST(MetricsView, SaysForHowLongNothingCame) {
   MetricsView view(kTerminal);
-  view.Add(Update("h/a", 10), 1);
-  view.set_notice("the stream broke");
-  EXPECT_THAT(view.Picture(2), HasSubstr("the stream broke\n"));
-  view.Add(Update("h/a", 10), 3);
-  EXPECT_THAT(view.Picture(3), Not(HasSubstr("the stream broke")));
+  view.Add(Update("h/a", 10), kSecond);
+  EXPECT_THAT(view.Picture(3 * kSecond), Not(HasSubstr("last update")));
+  EXPECT_THAT(view.Picture(80 * kSecond), HasSubstr("\nlast update 1m19s ago\n"));
+  view.Add(Update("h/b", 10), 80 * kSecond);
+  EXPECT_THAT(view.Picture(80 * kSecond), Not(HasSubstr("last update"))) << "one is not silent";
+}
+
+TEST(MetricsView, IsErasedForWhatIsPrintedInItsPlace) {
+  MetricsView view(kTerminal);
+  view.Redraw(0);
+  EXPECT_EQ(view.Erase(), "\r\033[1A\033[J");
+  EXPECT_EQ(view.Redraw(1), "waiting for measurements...\n");
 }
 
 TEST(MetricsView, TheSparklineStaysWithinTheTerminal) {

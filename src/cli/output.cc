@@ -118,8 +118,8 @@ void Output::JsonText(const std::string& json) {
   out_ << json << (json.ends_with('\n') ? "" : "\n") << std::flush;
 }
 
-void Output::JsonLine(const google::protobuf::Message& message) {
-  out_ << ToJson(message, false) << '\n' << std::flush;
+void Output::JsonLine(const google::protobuf::Message& message, JsonFields fields) {
+  out_ << ToJson(message, false, fields) << '\n' << std::flush;
 }
 
 void Output::Note(std::string_view text) { err_ << "note: " << text << '\n' << std::flush; }
@@ -142,10 +142,10 @@ ExitCode Output::Error(const Status& status) {
   return code;
 }
 
-std::string ToJson(const google::protobuf::Message& message, bool indented) {
+std::string ToJson(const google::protobuf::Message& message, bool indented, JsonFields fields) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
+  options.always_print_primitive_fields = fields == JsonFields::kAll;
   options.add_whitespace = indented;
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);

@@ -35,6 +35,9 @@ struct Terminal {
 // Of this process. Colour: not with NO_COLOR set, nor with TERM=dumb.
 Terminal DetectTerminal();
 
+// Whether a JSON document has fields that are 0 or empty. (Messages that are not set it never has.)
+enum class JsonFields { kAll, kSet };
+
 enum class Style { kPlain, kGood, kWarning, kBad, kFaint, kBold };
 
 // Threads: one at a time.
@@ -59,7 +62,7 @@ class Output {
   void Json(const google::protobuf::Message& message);
   void JsonText(const std::string& json);
   // One JSON document on one line, at once: for streams.
-  void JsonLine(const google::protobuf::Message& message);
+  void JsonLine(const google::protobuf::Message& message, JsonFields fields = JsonFields::kAll);
 
   // To standard error, for people: "note: ...".
   void Note(std::string_view text);
@@ -75,7 +78,8 @@ class Output {
 };
 
 // As Output::Json writes it.
-std::string ToJson(const google::protobuf::Message& message, bool indented);
+std::string ToJson(const google::protobuf::Message& message, bool indented,
+                   JsonFields fields = JsonFields::kAll);
 
 // What a user may do about an error; empty when nothing can be said.
 std::string HintFor(const Status& status);

@@ -88,6 +88,15 @@ TEST(Output, JsonHasTheFieldNamesOfTheProtoAndItsEmptyFields) {
   EXPECT_EQ(json.find('\n'), std::string::npos);
 }
 
+TEST(Output, JsonOfWhatIsSetLeavesOutWhatIsEmpty) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id("x");
+  update.mutable_end()->set_phase("stopped");
+  Captured c;
+  c.output.JsonLine(update, JsonFields::kSet);
+  EXPECT_EQ(c.out.str(), "{\"experiment_id\":\"x\",\"end\":{\"phase\":\"stopped\"}}\n");
+}
+
 TEST(Output, JsonIsIndentedOnlyOnATerminal) {
   chaos::v1::ListAgentsResponse response;
   response.add_agents()->set_agent_id("a");

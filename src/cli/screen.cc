@@ -7,6 +7,11 @@
 
 namespace faultline::cli {
 
+std::string SilenceText(uint64_t heard_ns, uint64_t now_ns) {
+  if (now_ns < heard_ns + kSilentNs) return "";
+  return fmt::format("last update {} ago", FormatDuration(static_cast<int64_t>(now_ns - heard_ns)));
+}
+
 std::string ClippedLines(const std::string& text, size_t columns) {
   std::istringstream lines(text);
   std::string clipped, line;

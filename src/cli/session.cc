@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include "cli/describe.h"
 #include "cli/format.h"
 
 namespace faultline::cli {
@@ -21,10 +22,8 @@ StatusOr<client::Client*> Session::Connect() {
 }
 
 client::StreamOptions Session::stream() {
-  return {interrupt, [this](const Status& why, const std::string& next) {
-            out.Note(fmt::format("the stream broke ({}); going on at {}", ToString(why.message()),
-                                 next));
-          }};
+  return {interrupt,
+          [this](const Status& why, const std::string& next) { out.Note(BrokenText(why, next)); }};
 }
 
 }  // namespace faultline::cli

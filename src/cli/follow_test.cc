@@ -1,0 +1,85 @@
+// Following a stream of a real gRPC server on loopback, inside this process.
+#include "cli/follow.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "client/test_node.h"
+
+namespace faultline::cli {
+namespace {
+
+using testing::HasSubstr;
+
+// Keeps what it is given; a hook runs whenever it is drawn.
+class Kept final : public MetricsDisplay {
+ public:
+  std::string Add(const chaos::v1::MetricUpdate& update, uint64_t) override {
+    sequences.push_back(update.position().sequence());
+    return sequences.size() == 1 ? "first\n" : "";
+  }
+  std::string Draw(const Terminal&, uint64_t) override {
+    ++draws;
+    if (on_draw) on_draw();
+    return "picture\n";
+  }
+  std::string Erase() override { return "erased\n"; }
+
+  std::vector<uint64_t> sequences;
+  int draws = 0;
+  std::function<void()> on_draw;
+};
+
+class Follow : public testing::Test {
+ protected:
+  Status Run(uint64_t count = 0) {
+    client::Options options;
+    options.addresses = node.address();
+    auto made = client::Client::Create(options);
+    EXPECT_TRUE(made.ok()) << made.status();
+    return FollowMetrics(session, **made, {}, count, display);
+  }
+
+  client::FakeNode node;
+  std::ostringstream out, err;
+  Output output{out, err, {}};
+  const std::shared_ptr<client::Cancellation> interrupt = std::make_shared<client::Cancellation>();
+  Session session{output, interrupt};
+  Kept display;
+};
+
+TEST_F(Follow, AnEndIsANoteAndNoMeasurement) {
+  node.last_sequence = 2;
+  node.end = client::EndOf("exp-1");
+  node.ends_stream = true;
+  EXPECT_TRUE(Run().ok());
+  EXPECT_THAT(display.sequences, testing::ElementsAre(1, 2));
+  EXPECT_EQ(err.str(), "note: exp-1 has ended: completed, stopped: enough\n");
+  EXPECT_THAT(out.str(), HasSubstr("erased\nfirst\n"));
+  EXPECT_THAT(out.str(), testing::EndsWith("picture\n"));
+}
+
+TEST_F(Follow, IsDrawnWhileNothingComesUntilCtrlC) {
+  display.on_draw = [&] {
+    if (display.draws == 4) interrupt->Cancel();
+  };
+  EXPECT_TRUE(Run().ok());
+  EXPECT_GE(display.draws, 4);
+  EXPECT_EQ(err.str(), "");
+}
+
+TEST_F(Follow, EndsAfterAsManyUpdatesAsAreAskedFor) {
+  node.last_sequence = 100;
+  EXPECT_TRUE(Run(3).ok());
+  EXPECT_THAT(display.sequences, testing::ElementsAre(1, 2, 3));
+}
+
+TEST_F(Follow, AnErrorIsTheResult) {
+  node.Kill();
+  EXPECT_EQ(Run().code(), StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace faultline::cli
