@@ -122,7 +122,7 @@ class Node final : public Controller {
     reporter_.emplace(&strand_, &plane_, &*leader_, &recorder_);
     experiments_.emplace(&plane_, &*leader_, config_.lease);
     reads_.emplace(config_.node_id, &plane_, &*leader_, &*sessions_);
-    relays_.emplace(config_.node_id, other_ids, &strand_, peers_.get(), &metrics_);
+    relays_.emplace(config_.node_id, other_ids, &strand_, peers_.get(), &plane_, &metrics_);
     std::vector<uint64_t> all_ids = other_ids;
     all_ids.push_back(config_.node_id);
     versions_->SetMembers(std::move(all_ids));

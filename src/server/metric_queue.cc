@@ -47,6 +47,7 @@ std::shared_ptr<const MetricUpdate> MetricQueue::Next() {
 
 void MetricQueue::End(const std::shared_ptr<const MetricUpdate>& last) {
   const std::string& id = *ended_.insert(last->experiment_id()).first;
+  filter_.experiment_ids.erase(id);
   const std::tuple first(id, std::string(), SourceKey());
   for (auto entry = slots_.lower_bound(first);
        entry != slots_.end() && std::get<0>(entry->first) == id; ++entry) {

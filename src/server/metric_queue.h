@@ -29,6 +29,7 @@ struct MetricFilter {
   // Targets observed with or without an experiment; empty function: none. Called with the hub
   // locked.
   std::function<bool(const std::string& target_id)> observes;
+  std::string target;  // their selector
   double rate_hz = 10;
   bool include_histogram = false;
   // By agent id and incarnation: the last sequence that the subscriber has.
@@ -63,6 +64,9 @@ class MetricQueue {
   // it is due, and then `last`, as it is. Once for each experiment.
   void End(const std::shared_ptr<const chaos::v1::MetricUpdate>& last);
   bool resumes() const { return resumes_; }
+  bool Resumes(const SourceKey& source) const { return filter_.resume.contains(source); }
+  // Without the experiments that have ended.
+  const MetricFilter& filter() const { return filter_; }
 
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::min() / 2;
@@ -80,7 +84,7 @@ class MetricQueue {
   void Queue(Slot* slot);
   void ForgetSilentSeries(uint64_t now_ns);
 
-  const MetricFilter filter_;
+  MetricFilter filter_;
   const bool resumes_;
   std::set<std::string> ended_;  // experiments
   std::map<std::tuple<std::string, std::string, SourceKey>, Slot> slots_;

@@ -155,6 +155,7 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
   std::ranges::set_difference(IdsOf(request), ended, std::inserter(live, live.end()));
   filter.experiment_ids = live;
   filter.observes = Observes(parts, request.target());
+  filter.target = request.target();
   if (request.rate_hz() > 0) filter.rate_hz = request.rate_hz();
   filter.include_histogram = request.include_histogram();
   for (const auto& position : request.resume()) {

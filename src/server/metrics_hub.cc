@@ -1,7 +1,9 @@
 #include "server/metrics_hub.h"
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -9,31 +11,6 @@ namespace faultline::server {
 
 using chaos::v1::MetricsBatch;
 using chaos::v1::MetricUpdate;
-
-struct MetricsHub::Source {
-  struct Entry {
-    std::shared_ptr<const MetricsBatch> batch;
-    Updates updates;
-  };
-  bool relayed = false;
-  uint64_t last_sequence = 0;
-  uint64_t last_passed_on = 0;  // to the relays
-  uint64_t last_ingest = 0;
-  TargetWindows windows;
-  std::deque<Entry> history;
-  uint64_t history_ns = 0;
-
-  void Keep(Entry entry) {
-    history_ns += entry.batch->interval_ns();
-    history.push_back(std::move(entry));
-    while (
-        history.size() > kHistoryBatches ||
-        (history.size() > 1 && history_ns - history.front().batch->interval_ns() >= kHistoryNs)) {
-      history_ns -= history.front().batch->interval_ns();
-      history.pop_front();
-    }
-  }
-};
 
 namespace {
 
@@ -66,7 +43,7 @@ class MetricsHub::SubscriptionImpl : public Subscription {
     {
       const std::lock_guard lock(hub_->mutex_);
       hub_->subscriptions_.erase(this);
-      if (hub_->subscriptions_.empty()) observer = hub_->demand_observer_;
+      if (hub_->demand_.Remove(queue_.filter())) observer = hub_->demand_observer_;
     }
     if (observer) observer();
   }
@@ -79,22 +56,28 @@ class MetricsHub::SubscriptionImpl : public Subscription {
   }
 
   void End(const Update& last) override {
+    std::function<void()> observer;
     {
       const std::lock_guard lock(hub_->mutex_);
+      if (hub_->demand_.Remove(queue_.filter())) observer = hub_->demand_observer_;
       queue_.End(last);
+      hub_->demand_.Add(queue_.filter());
     }
+    if (observer) observer();
     (*on_ready_)();
   }
 
-  // It is offered what is ingested after `ingested`, and what is kept when it resumes.
+  // It is offered what was ingested after `ingested`, and all of the sources that it resumes.
   void Begin(uint64_t ingested) { since_ = ingested; }
-  // Whether it has been offered the batch of that `Source::last_ingest`.
-  bool WasOffered(uint64_t ingest) const { return queue_.resumes() || ingest > since_; }
+  // Whether it has been offered the source's batch of that `last_ingest`.
+  bool WasOffered(const SourceKey& source, uint64_t ingest) const {
+    return ingest > since_ || queue_.Resumes(source);
+  }
 
   bool Offer(const MetricQueue::Batch& batch) {
     return queue_.Offer(batch, MonotonicNowNs(), &hub_->meters_.merged);
   }
-  bool resumes() const { return queue_.resumes(); }
+  const MetricQueue& queue() const { return queue_; }
   const OnReady& on_ready() const { return on_ready_; }
 
  private:
@@ -115,8 +98,13 @@ class MetricsHub::RelayImpl : public Relay {
   std::shared_ptr<const MetricsBatch> Next() override {
     const std::lock_guard lock(hub_->mutex_);
     if (queue_.empty()) return nullptr;
+    hub_->meters_.to_nodes.Add();
     return Pop();
   }
+  void Want(AgentSet agents) override {
+    if (OfferHistory(std::move(agents))) (*on_ready_)();
+  }
+  bool Wants(const std::string& agent_id) const { return agents_.Contains(agent_id); }
   void Offer(std::shared_ptr<const MetricsBatch> batch) {
     bytes_ += batch->SpaceUsedLong();
     queue_.push_back(std::move(batch));
@@ -128,6 +116,20 @@ class MetricsHub::RelayImpl : public Relay {
   const OnReady& on_ready() const { return on_ready_; }
 
  private:
+  // Result: whether there was one.
+  bool OfferHistory(AgentSet agents) {
+    const std::lock_guard lock(hub_->mutex_);
+    const AgentSet before = std::exchange(agents_, std::move(agents));
+    const uint64_t now_ns = MonotonicNowNs();
+    bool any = false;
+    for (const auto& [key, source] : hub_->sources_) {
+      const bool begins = Wants(key.first) && !before.Contains(key.first);
+      if (!begins || source->relayed || source->IsSilent(now_ns)) continue;
+      for (const auto& entry : source->history) Offer(entry.batch);
+      any |= !source->history.empty();
+    }
+    return any;
+  }
   std::shared_ptr<const MetricsBatch> Pop() {
     auto batch = std::move(queue_.front());
     queue_.pop_front();
@@ -137,6 +139,7 @@ class MetricsHub::RelayImpl : public Relay {
 
   MetricsHub* hub_;
   const OnReady on_ready_;
+  AgentSet agents_;
   std::deque<std::shared_ptr<const MetricsBatch>> queue_;
   size_t bytes_ = 0;  // of the batches in it
 };
@@ -153,10 +156,11 @@ bool MetricsHub::Ingest(const MetricsBatch& batch, bool relayed) {
 }
 
 // What came by another node may not have reached all the others before that one died.
-void MetricsHub::PassOn(const std::shared_ptr<const MetricsBatch>& batch, Source* source,
+void MetricsHub::PassOn(const std::shared_ptr<const MetricsBatch>& batch, MetricSource* source,
                         std::vector<OnReady>* ready) {
   source->last_passed_on = batch->position().sequence();
   for (RelayImpl* relay : relays_) {
+    if (!relay->Wants(batch->position().agent_id())) continue;
     relay->Offer(batch);
     ready->push_back(relay->on_ready());
   }
@@ -167,7 +171,7 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   const auto& position = batch.position();
   const SourceKey key{position.agent_id(), position.incarnation()};
   auto& source = sources_[key];
-  if (!source) source = std::make_unique<Source>();
+  if (!source) source = std::make_unique<MetricSource>();
   const bool is_new = position.sequence() > source->last_sequence;
   const bool passed_on = relayed || position.sequence() <= source->last_passed_on;
   if (!is_new && passed_on) return false;
@@ -176,16 +180,20 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   if (!passed_on) PassOn(shared, source.get(), ready);
   source->relayed = relayed;
   if (!is_new) return false;
-  const uint64_t missed =
-      source->last_sequence == 0 ? 0 : position.sequence() - source->last_sequence - 1;
-  meters_.missed.Add(missed);
   const uint64_t before = std::exchange(source->last_sequence, position.sequence());
-  const uint64_t before_ingest = std::exchange(source->last_ingest, ++ingested_);
-  Updates updates = source->windows.Add(batch, missed);
+  uint64_t before_ingest = std::exchange(source->last_ingest, ++ingested_);
+  source->last_ns = MonotonicNowNs();
+  uint64_t missed = before == 0 ? 0 : position.sequence() - before - 1;
+  if (std::exchange(source->may_jump, false) && missed > 0) {
+    source->BeginAnew();
+    before_ingest = missed = 0;
+  }
+  meters_.missed.Add(missed);
+  TargetWindows::Updates updates = source->windows.Add(batch, missed);
   std::vector<SharedUpdate> offers;
   if (!subscriptions_.empty()) offers = Share(updates);
   for (SubscriptionImpl* subscription : subscriptions_) {
-    const uint64_t offered = subscription->WasOffered(before_ingest) ? before : 0;
+    const uint64_t offered = subscription->WasOffered(key, before_ingest) ? before : 0;
     if (subscription->Offer({key, offered, position.sequence(), offers})) {
       ready->push_back(subscription->on_ready());
     }
@@ -211,10 +219,10 @@ std::unique_ptr<MetricsHub::Subscription> MetricsHub::Subscribe(Filter filter,
   bool ready = false;
   {
     const std::lock_guard lock(mutex_);
-    if (subscriptions_.empty()) observer = demand_observer_;
+    if (demand_.Add(subscription->queue().filter())) observer = demand_observer_;
     subscriptions_.insert(subscription.get());
     subscription->Begin(ingested_);
-    if (subscription->resumes()) ready = OfferHistory(subscription.get());
+    if (subscription->queue().resumes()) ready = OfferHistory(subscription.get());
   }
   if (observer) observer();
   if (ready) (*subscription->on_ready())();
@@ -223,7 +231,13 @@ std::unique_ptr<MetricsHub::Subscription> MetricsHub::Subscribe(Filter filter,
 
 bool MetricsHub::OfferHistory(SubscriptionImpl* subscription) {
   bool ready = false;
+  const uint64_t now_ns = MonotonicNowNs();
+  uint64_t silent = 0;  // ingests of those that are left out
   for (const auto& [key, source] : sources_) {
+    if (source->IsSilent(now_ns) && !subscription->queue().Resumes(key)) {
+      silent = std::max(silent, source->last_ingest);
+      continue;
+    }
     uint64_t before = 0;
     for (const auto& entry : source->history) {
       const uint64_t sequence = entry.batch->position().sequence();
@@ -231,28 +245,38 @@ bool MetricsHub::OfferHistory(SubscriptionImpl* subscription) {
       before = sequence;
     }
   }
+  subscription->Begin(silent);
   return ready;
 }
 
 std::unique_ptr<MetricsHub::Relay> MetricsHub::SubscribeRelay(std::function<void()> on_ready) {
   auto relay = std::make_unique<RelayImpl>(this, std::move(on_ready));
-  bool ready = false;
-  {
-    const std::lock_guard lock(mutex_);
-    relays_.insert(relay.get());
-    for (const auto& [key, source] : sources_) {
-      if (source->relayed) continue;
-      for (const auto& entry : source->history) relay->Offer(entry.batch);
-      ready |= !source->history.empty();
-    }
-  }
-  if (ready) (*relay->on_ready())();
+  const std::lock_guard lock(mutex_);
+  relays_.insert(relay.get());
   return relay;
 }
 
 void MetricsHub::ObserveDemand(std::function<void()> observer) {
   const std::lock_guard lock(mutex_);
   demand_observer_ = std::move(observer);
+}
+
+MetricDemand MetricsHub::demand() const {
+  const std::lock_guard lock(mutex_);
+  return demand_;
+}
+
+void MetricsHub::Follow(AgentSet agents) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, source] : sources_) {
+    source->may_jump |= agents.Contains(key.first) != followed_.Contains(key.first);
+  }
+  followed_ = std::move(agents);
+}
+
+AgentSet MetricsHub::followed() const {
+  const std::lock_guard lock(mutex_);
+  return followed_;
 }
 
 size_t MetricsHub::subscribers() const {

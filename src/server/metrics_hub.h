@@ -8,7 +8,6 @@
 // while its subscription is destroyed, or just after.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -19,16 +18,15 @@
 
 #include "base/meter.h"
 #include "chaos/v1/metrics.pb.h"
+#include "server/agent_set.h"
+#include "server/metric_demand.h"
 #include "server/metric_queue.h"
-#include "server/target_windows.h"
+#include "server/metric_source.h"
 
 namespace faultline::server {
 
 class MetricsHub {
  public:
-  // How much of each source is kept for those who resume, and of how many batches at the most.
-  static constexpr uint64_t kHistoryNs = 5'000'000'000;
-  static constexpr size_t kHistoryBatches = 250;  // at the highest rate of agents
   // What a relay may lag behind: seconds of thousands of agents. Beyond that its oldest batches are
   // dropped, and counted; the sequence shows it.
   static constexpr size_t kRelayBytes = 16 << 20;
@@ -49,6 +47,9 @@ class MetricsHub {
   class Relay {
    public:
     virtual ~Relay() = default;
+    // From now on it has these agents' batches; of those that it had not before, what is kept comes
+    // first.
+    virtual void Want(AgentSet agents) = 0;
     virtual std::shared_ptr<const chaos::v1::MetricsBatch> Next() = 0;  // nullptr: nothing now
   };
 
@@ -59,6 +60,7 @@ class MetricsHub {
     Counter updates;                  // taken by subscribers
     Counter merged;                   // batches merged into a slot that was waiting
     Counter missed;                   // batches that never came, by their sources' sequences
+    Counter to_nodes;                 // batches that relays took
     Counter relay_dropped;            // batches that a relay was too slow for
   };
 
@@ -73,41 +75,46 @@ class MetricsHub {
   bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
 
   // Updates kept for those who resume come first, then live ones. What lies between where they
-  // stood and what is kept counts as missed. The hub must outlive the result.
+  // stood and what is kept counts as missed. A source that they name no position of
+  // begins with what is kept, unless it has been silent for longer. The hub must outlive the
+  // result.
   std::unique_ptr<Subscription> Subscribe(Filter filter, std::function<void()> on_ready);
 
-  // This node's agents' batches, history first, for another node.
+  // This node's agents' batches for another node: none until it says whose.
   std::unique_ptr<Relay> SubscribeRelay(std::function<void()> on_ready);
 
-  // `observer` runs whenever wanted() may have changed: what relays from other nodes are opened and
-  // closed by. Set once, before traffic.
+  // `observer` runs whenever demand() has changed: what relays from other nodes are told by. Set
+  // once, before traffic.
   void ObserveDemand(std::function<void()> observer);
+  MetricDemand demand() const;
+  // Whose batches other nodes are asked for from now on. Where a source goes on after it was not
+  // followed, nothing is missed but by those who have a position of it.
+  void Follow(AgentSet agents);
+  AgentSet followed() const;
 
-  // True while there is a subscriber.
-  bool wanted() const { return subscribers() > 0; }
   size_t subscribers() const;
   const Meters& meters() const { return meters_; }
 
  private:
-  using SourceKey = std::pair<std::string, uint64_t>;
+  using SourceKey = MetricQueue::SourceKey;
   using OnReady = std::shared_ptr<const std::function<void()>>;
-  using Updates = TargetWindows::Updates;
   using Update = std::shared_ptr<const chaos::v1::MetricUpdate>;
-  struct Source;
   class SubscriptionImpl;
   class RelayImpl;
 
   bool Take(const chaos::v1::MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready);
-  void PassOn(const std::shared_ptr<const chaos::v1::MetricsBatch>& batch, Source* source,
+  void PassOn(const std::shared_ptr<const chaos::v1::MetricsBatch>& batch, MetricSource* source,
               std::vector<OnReady>* ready);
   // Result: true when something became ready.
   bool OfferHistory(SubscriptionImpl* subscription);
   void ForgetOldSources();
 
   mutable std::mutex mutex_;
-  std::map<SourceKey, std::unique_ptr<Source>> sources_;
+  std::map<SourceKey, std::unique_ptr<MetricSource>> sources_;
   uint64_t ingested_ = 0;
   std::set<SubscriptionImpl*> subscriptions_;
+  MetricDemand demand_;
+  AgentSet followed_;
   std::set<RelayImpl*> relays_;
   std::function<void()> demand_observer_;
   Meters meters_;

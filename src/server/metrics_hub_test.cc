@@ -14,6 +14,13 @@ using metrics_testing::Batch;
 using metrics_testing::Drain;
 using metrics_testing::Of;
 
+std::unique_ptr<MetricsHub::Relay> RelayOf(MetricsHub* hub,
+                                           const AgentSet& agents = {.all = true}) {
+  auto relay = hub->SubscribeRelay([] {});
+  relay->Want(agents);
+  return relay;
+}
+
 TEST(MetricsHub, GivesEachSubscriberWhatItAskedFor) {
   MetricsHub hub;
   int woken = 0;
@@ -97,7 +104,7 @@ TEST(MetricsHub, ResumesWithoutAHoleAndWithoutARepeat) {
 TEST(MetricsHub, RelaysItsOwnBatchesWithHistoryAndNeverWhatWasRelayed) {
   MetricsHub hub;
   hub.Ingest(Batch(1), false);
-  const auto relay = hub.SubscribeRelay([] {});
+  const auto relay = RelayOf(&hub);
   hub.Ingest(Batch(2), false);
   auto elsewhere = Batch(9);
   elsewhere.mutable_position()->set_agent_id("b");
@@ -109,11 +116,11 @@ TEST(MetricsHub, RelaysItsOwnBatchesWithHistoryAndNeverWhatWasRelayed) {
 
 TEST(MetricsHub, RelaysOnceWhatAnAgentSendsAgainAfterItsNodeDied) {
   MetricsHub hub;
-  const auto relay = hub.SubscribeRelay([] {});
+  const auto relay = RelayOf(&hub);
   // By the agent's first node, which may have died before it told a third one.
   for (uint64_t sequence = 1; sequence <= 2; ++sequence) hub.Ingest(Batch(sequence), true);
   EXPECT_EQ(relay->Next(), nullptr);
-  const auto late = hub.SubscribeRelay([] {});
+  const auto late = RelayOf(&hub);
   for (int stream = 0; stream < 2; ++stream) {
     for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
       EXPECT_EQ(hub.Ingest(Batch(sequence), false), stream == 0 && sequence == 3);
@@ -131,7 +138,7 @@ TEST(MetricsHub, RelaysOnceWhatAnAgentSendsAgainAfterItsNodeDied) {
 
 TEST(MetricsHub, ARelayThatIsNotReadHoldsABoundedNumberOfBytesAndTheRestIsCounted) {
   MetricsHub hub;
-  const auto relay = hub.SubscribeRelay([] {});
+  const auto relay = RelayOf(&hub);
   MetricsBatch large = Batch(0);
   large.mutable_samples(0)->set_not_measurable_reason(std::string(100'000, 'x'));
   constexpr uint64_t kBatches = 400;
@@ -151,15 +158,81 @@ TEST(MetricsHub, ARelayThatIsNotReadHoldsABoundedNumberOfBytesAndTheRestIsCounte
   EXPECT_EQ(hub.meters().relay_dropped.value(), kBatches - kept);
 }
 
-TEST(MetricsHub, IsWantedWhileSomeoneSubscribes) {
+TEST(MetricsHub, ARelayHasTheAgentsThatItWantsFromWhenItWantsThem) {
+  MetricsHub hub;
+  const auto measure = [&](const std::string& agent, uint64_t sequence) {
+    auto batch = Batch(sequence);
+    batch.mutable_position()->set_agent_id(agent);
+    hub.Ingest(batch, false);
+  };
+  const auto relay = hub.SubscribeRelay([] {});
+  const auto given = [&] {
+    std::vector<std::string> batches;
+    while (const auto batch = relay->Next()) {
+      const auto& position = batch->position();
+      batches.push_back(fmt::format("{} {}", position.agent_id(), position.sequence()));
+    }
+    return batches;
+  };
+  using Given = std::vector<std::string>;
+  for (const char* agent : {"a", "b"}) measure(agent, 1);
+  EXPECT_EQ(given(), Given());
+  relay->Want({.ids = {"b", "c"}});
+  for (const char* agent : {"a", "b", "c"}) measure(agent, 2);
+  EXPECT_EQ(given(), Given({"b 1", "b 2", "c 2"}));
+  relay->Want({.ids = {"a", "b"}});
+  for (const char* agent : {"a", "b", "c"}) measure(agent, 3);
+  EXPECT_EQ(given(), Given({"a 1", "a 2", "a 3", "b 3"}));
+  relay->Want({.all = true});
+  EXPECT_EQ(given(), Given({"c 2", "c 3"}));
+}
+
+TEST(MetricsHub, TellsWhenWhatItsSubscribersWantChanges) {
   MetricsHub hub;
   std::vector<bool> wanted;
-  hub.ObserveDemand([&] { wanted.push_back(hub.wanted()); });
+  hub.ObserveDemand([&] { wanted.push_back(!hub.demand().empty()); });
   auto first = hub.Subscribe(Of("exp-1"), [] {});
   auto second = hub.Subscribe(Of("exp-1"), [] {});
   first.reset();
   second.reset();
   EXPECT_EQ(wanted, (std::vector<bool>{true, false}));
+  const auto third = hub.Subscribe(Of("exp-1"), [] {});
+  const auto end = std::make_shared<MetricUpdate>();
+  end->set_experiment_id("exp-1");
+  third->End(end);
+  EXPECT_EQ(wanted, (std::vector<bool>{true, false, true, false}));
+}
+
+TEST(MetricsHub, AJumpIsMissedOnlyWhereTheSourceWasFollowed) {
+  MetricsHub hub;
+  const AgentSet agents{.ids = {"a"}};
+  hub.Follow(agents);
+  hub.Ingest(Batch(1), true);
+  hub.Ingest(Batch(4), true);
+  EXPECT_EQ(hub.meters().missed.value(), 2u);
+  hub.Follow({});
+  hub.Follow(agents);
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  hub.Ingest(Batch(4), true);
+  hub.Ingest(Batch(1'004), true);
+  EXPECT_EQ(hub.meters().missed.value(), 2u);
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(updates[0].missed_batches(), 0u);
+  // Of the last second, not of what was before.
+  EXPECT_EQ(updates[0].request_count(), 10u);
+  EXPECT_EQ(updates[0].drops_per_second(), 0);
+  hub.Ingest(Batch(1'007), true);
+  EXPECT_EQ(hub.meters().missed.value(), 4u);
+}
+
+TEST(MetricsHub, AJumpIsMissedWhereTheAgentHasBeenHereAllAlong) {
+  MetricsHub hub;
+  hub.Ingest(Batch(1), false);
+  hub.Follow({.ids = {"a"}});
+  hub.Ingest(Batch(2), false);
+  hub.Ingest(Batch(5), false);
+  EXPECT_EQ(hub.meters().missed.value(), 2u);
 }
 
 }  // namespace

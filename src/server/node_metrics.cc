@@ -228,11 +228,20 @@ void NodeMetrics::AddStreams(Families& families) const {
   families.Counter("faultline_metric_batches_missed_total",
                    "Measurements that never came, by the gaps in what their agents count.",
                    meters.missed);
+  families.Counter("faultline_metric_batches_relayed_total",
+                   "Measurements passed on to other nodes, by each that wanted them.",
+                   meters.to_nodes);
   families.Counter("faultline_metric_relay_dropped_total",
                    "Measurements dropped because another node did not take them in time.",
                    meters.relay_dropped);
   families.Gauge("faultline_metric_subscribers", "Subscriptions to measurements on this node.",
                  static_cast<double>(parts_.metrics->subscribers()));
+  const AgentSet followed = parts_.metrics->followed();
+  const size_t agents = parts_.plane->With(
+      [](const control::StateData& state, const auto&) { return state.agents.size(); });
+  families.Gauge("faultline_metric_agents_followed",
+                 "Agents whose measurements this node asks the others for.",
+                 static_cast<double>(followed.all ? agents : followed.ids.size()));
 }
 
 void NodeMetrics::AddCalls(Families& families) const {

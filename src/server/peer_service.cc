@@ -1,5 +1,7 @@
 // PeerService on the wire: what other nodes ask of this one.
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,6 +28,40 @@ uint64_t DeadlineNs(const CallbackServerContext& context) {
   return MonotonicNowNs() + std::min(left_ns, kLongestNs);
 }
 
+// What another node wants of this one's batches.
+class RelayStream final
+    : public PullStream<
+          v1::RelayMetricsResponse,
+          grpc::ServerBidiReactor<v1::RelayMetricsRequest, v1::RelayMetricsResponse>> {
+ public:
+  static RelayStream* Make(MetricsHub* hub) {
+    const auto stream = PullStream::Make<RelayStream>();
+    stream->relay_ = hub->SubscribeRelay([weak = std::weak_ptr(stream)] {
+      if (const auto awake = weak.lock()) awake->Wake();
+    });
+    stream->Feed([relay = stream->relay_]() -> std::optional<v1::RelayMetricsResponse> {
+      const auto batch = relay->Next();
+      if (!batch) return std::nullopt;
+      v1::RelayMetricsResponse response;
+      *response.mutable_batch() = *batch;
+      return response;
+    });
+    stream->StartRead(&stream->request_);
+    return stream.get();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // there are no more requests
+    const auto& ids = request_.agent_ids();
+    relay_->Want({.all = ids.empty(), .ids = {ids.begin(), ids.end()}});
+    StartRead(&request_);
+  }
+
+ private:
+  std::shared_ptr<MetricsHub::Relay> relay_;
+  v1::RelayMetricsRequest request_;
+};
+
 class PeerService final : public v1::PeerService::CallbackService {
  public:
   explicit PeerService(const Parts& parts) : parts_(parts) {}
@@ -36,8 +72,11 @@ class PeerService final : public v1::PeerService::CallbackService {
     // gRPC keeps the request until the answer.
     const CommandPtr command(CommandPtr(), &request->command());
     if (command->has_create_experiment() || command->has_stop_experiments()) {
-      const LogFields about{{"request_id", command->create_experiment().request_id()}};
-      FL_LOG(info, "{} for '{}'{}, forwarded by {}",
+      // The node that was asked tells at info.
+      const auto& ids = command->stop_experiments().experiment_ids();
+      const LogFields about{{"experiment_id", ids.size() == 1 ? ids[0] : ""},
+                            {"request_id", command->create_experiment().request_id()}};
+      FL_LOG(debug, "{} for '{}'{}, forwarded by {}",
              command->has_create_experiment() ? "a start" : "a stop", request->caller().name(),
              request->caller().authenticated() ? "" : " (no certificate)",
              rpc::CallerOf(*context).name);
@@ -83,21 +122,9 @@ class PeerService final : public v1::PeerService::CallbackService {
     return reactor;
   }
 
-  grpc::ServerWriteReactor<v1::RelayMetricsResponse>* RelayMetrics(
-      CallbackServerContext*, const v1::RelayMetricsRequest*) override {
-    const auto stream = PullStream<v1::RelayMetricsResponse>::Make();
-    std::shared_ptr<MetricsHub::Relay> relay =
-        parts_.metrics->SubscribeRelay([weak = std::weak_ptr(stream)] {
-          if (const auto awake = weak.lock()) awake->Wake();
-        });
-    stream->Feed([relay]() -> std::optional<v1::RelayMetricsResponse> {
-      const auto batch = relay->Next();
-      if (!batch) return std::nullopt;
-      v1::RelayMetricsResponse response;
-      *response.mutable_batch() = *batch;
-      return response;
-    });
-    return stream.get();
+  grpc::ServerBidiReactor<v1::RelayMetricsRequest, v1::RelayMetricsResponse>* RelayMetrics(
+      CallbackServerContext*) override {
+    return RelayStream::Make(parts_.metrics);
   }
 
  private:

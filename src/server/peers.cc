@@ -9,7 +9,9 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -63,15 +65,20 @@ class Calls {
   std::set<grpc::ClientContext*> contexts_;
 };
 
-class RelayReader final : public Peers::Relay,
-                          public grpc::ClientReadReactor<v1::RelayMetricsResponse> {
+class RelayReader final
+    : public Peers::Relay,
+      public grpc::ClientBidiReactor<v1::RelayMetricsRequest, v1::RelayMetricsResponse> {
  public:
-  RelayReader(std::shared_ptr<v1::PeerService::Stub> stub, uint64_t own_id,
+  RelayReader(std::shared_ptr<v1::PeerService::Stub> stub, uint64_t own_id, const AgentSet& agents,
               std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
               std::function<void()> on_end)
-      : stub_(std::move(stub)), on_batch_(std::move(on_batch)), on_end_(std::move(on_end)) {
-    request_.set_node_id(own_id);
-    stub_->async()->RelayMetrics(&context_, &request_, this);
+      : stub_(std::move(stub)),
+        own_id_(own_id),
+        on_batch_(std::move(on_batch)),
+        on_end_(std::move(on_end)) {
+    stub_->async()->RelayMetrics(&context_, this);
+    AddHold();  // for Want, until nothing more can be read
+    Want(agents);
     StartRead(&response_);
     StartCall();
   }
@@ -81,10 +88,29 @@ class RelayReader final : public Peers::Relay,
     context_.TryCancel();
     ended_.wait(lock, [this] { return done_; });
   }
+  void Want(const AgentSet& agents) override {
+    v1::RelayMetricsRequest request;
+    request.set_node_id(own_id_);
+    *request.mutable_agent_ids() = {agents.ids.begin(), agents.ids.end()};
+    const std::lock_guard lock(mutex_);
+    next_request_ = std::move(request);
+    Write();
+  }
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (ok) Write();
+  }
   void OnReadDone(bool ok) override {
-    if (!ok) return;
-    on_batch_(response_.batch());
-    StartRead(&response_);
+    if (ok) {
+      on_batch_(response_.batch());
+      return StartRead(&response_);
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    RemoveHold();
   }
   void OnDone(const grpc::Status&) override {
     const std::lock_guard lock(mutex_);
@@ -94,13 +120,25 @@ class RelayReader final : public Peers::Relay,
   }
 
  private:
+  // The newest request that waits. With the mutex held.
+  void Write() {
+    if (writing_ || over_ || !next_request_) return;
+    writing_ = true;
+    request_ = *std::exchange(next_request_, std::nullopt);
+    StartWrite(&request_);
+  }
+
   const std::shared_ptr<v1::PeerService::Stub> stub_;
+  const uint64_t own_id_;
   const std::function<void(const chaos::v1::MetricsBatch&)> on_batch_;
   const std::function<void()> on_end_;
   grpc::ClientContext context_;
   v1::RelayMetricsRequest request_;
   v1::RelayMetricsResponse response_;
   std::mutex mutex_;
+  std::optional<v1::RelayMetricsRequest> next_request_;
+  bool writing_ = false;
+  bool over_ = false;  // no write may begin any more
   std::condition_variable ended_;
   bool cancelled_ = false;
   bool done_ = false;
@@ -149,12 +187,12 @@ class GrpcPeers final : public Peers {
                       uint64_t deadline_ns, Done<v1::ReportSessionsResponse> done) override {
     Call(node_id, request, deadline_ns, std::move(done), &AsyncStub::ReportSessions);
   }
-  std::unique_ptr<Relay> RelayMetrics(uint64_t node_id, uint64_t own_id,
+  std::unique_ptr<Relay> RelayMetrics(uint64_t node_id, uint64_t own_id, const AgentSet& agents,
                                       std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
                                       std::function<void()> on_end) override {
     auto stub = StubOf(node_id);
     if (stub == nullptr) return nullptr;
-    return std::make_unique<RelayReader>(std::move(stub), own_id, std::move(on_batch),
+    return std::make_unique<RelayReader>(std::move(stub), own_id, agents, std::move(on_batch),
                                          std::move(on_end));
   }
   void Shutdown() override { calls_.Close(); }

@@ -10,6 +10,7 @@
 
 #include "raft/node.h"
 #include "rpc/endpoint.h"
+#include "server/agent_set.h"
 #include "server/call.h"
 #include "server/v1/peer.pb.h"
 
@@ -41,10 +42,13 @@ class Peers {
   class Relay {
    public:
     virtual ~Relay() = default;
+    // Asks for these agents' batches from now on: one at least.
+    virtual void Want(const AgentSet& agents) = 0;
   };
-  // `on_end` runs once, when the stream broke by itself. Null for a node that is no member.
+  // Batches of `agents`, one at least, until it is told otherwise. `on_end` runs once, when the
+  // stream broke by itself. Null for a node that is no member.
   virtual std::unique_ptr<Relay> RelayMetrics(
-      uint64_t node_id, uint64_t own_id,
+      uint64_t node_id, uint64_t own_id, const AgentSet& agents,
       std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
       std::function<void()> on_end) = 0;
 

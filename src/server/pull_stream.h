@@ -15,15 +15,16 @@
 
 namespace faultline::server {
 
-// Owns itself from Make until gRPC has done with it. Any thread.
-template <typename Response>
-class PullStream final : public grpc::ServerWriteReactor<Response>,
-                         public std::enable_shared_from_this<PullStream<Response>> {
+// Owns itself from Make until gRPC has done with it. Any thread. One that also reads derives from
+// it over a ServerBidiReactor.
+template <typename Response, typename Reactor = grpc::ServerWriteReactor<Response>>
+class PullStream : public Reactor {
  public:
   using Source = std::function<std::optional<Response>()>;
 
-  static std::shared_ptr<PullStream> Make() {
-    std::shared_ptr<PullStream> stream(new PullStream);
+  template <typename Stream = PullStream>
+  static std::shared_ptr<Stream> Make() {
+    std::shared_ptr<Stream> stream(new Stream);
     stream->self_ = stream;
     return stream;
   }
@@ -83,9 +84,10 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     source = std::move(source_);
   }
 
- private:
+ protected:
   PullStream() = default;
 
+ private:
   // With busy_ held by the caller: writes one message, or ends, or lets go of busy_.
   void Pump() {
     while (true) {

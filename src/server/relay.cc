@@ -1,6 +1,7 @@
 #include "server/relay.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace faultline::server {
 namespace {
@@ -10,8 +11,13 @@ constexpr std::chrono::milliseconds kReopen{100};
 }  // namespace
 
 RelayManager::RelayManager(uint64_t node_id, std::vector<uint64_t> others, Strand* strand,
-                           Peers* peers, MetricsHub* hub)
-    : node_id_(node_id), others_(std::move(others)), strand_(strand), peers_(peers), hub_(hub) {}
+                           Peers* peers, const ControlPlane* plane, MetricsHub* hub)
+    : node_id_(node_id),
+      others_(std::move(others)),
+      strand_(strand),
+      peers_(peers),
+      plane_(plane),
+      hub_(hub) {}
 
 void RelayManager::SetOthers(std::vector<uint64_t> others) {
   strand_->Post([this, others = std::move(others)]() mutable {
@@ -35,15 +41,35 @@ void RelayManager::Shutdown() {
 }
 
 void RelayManager::Reconcile() {
-  if (ended_ || !hub_->wanted()) return relays_.clear();
-  for (const uint64_t other : others_) {
-    if (!relays_.contains(other)) Open(other);
+  if (ended_) return;
+  const MetricDemand demand = hub_->demand();
+  AgentSet agents = plane_->With(
+      [&](const control::State& state, const auto&) { return demand.AgentsIn(state); });
+  const bool changed = agents != agents_;
+  if (changed) {
+    agents_ = std::move(agents);
+    hub_->Follow(agents_);  // first: what comes then has been asked for
   }
+  if (agents_.empty()) relays_.clear();
+  for (const uint64_t other : others_) {
+    const auto relay = relays_.find(other);
+    if (relay != relays_.end() && changed) relay->second->Want(agents_);
+    if (relay == relays_.end() && !agents_.empty()) Open(other);
+  }
+  if (!demand.empty()) LookAgain();
+}
+
+void RelayManager::LookAgain() {
+  if (std::exchange(looks_again_, true)) return;
+  strand_->PostAfter(kLookAgain, [this] {
+    looks_again_ = false;
+    Reconcile();
+  });
 }
 
 void RelayManager::Open(uint64_t other) {
   auto relay = peers_->RelayMetrics(
-      other, node_id_,
+      other, node_id_, agents_,
       [hub = hub_](const chaos::v1::MetricsBatch& batch) { hub->Ingest(batch, /*relayed=*/true); },
       [this, other] {
         strand_->PostAfter(kReopen, [this, other] {

@@ -165,7 +165,7 @@ class Controller::PeerCalls final : public server::Peers {
                                              });
   }
 
-  std::unique_ptr<Relay> RelayMetrics(uint64_t, uint64_t,
+  std::unique_ptr<Relay> RelayMetrics(uint64_t, uint64_t, const server::AgentSet&,
                                       std::function<void(const chaos::v1::MetricsBatch&)>,
                                       std::function<void()>) override {
     return nullptr;
