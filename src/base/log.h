@@ -12,6 +12,8 @@
 #include "base/status.h"
 
 #define FL_LOG(level, ...) ::spdlog::level(__VA_ARGS__)
+// The same with a level that is only known where it runs: FL_LOG_AT(spdlog::level::info, ...).
+#define FL_LOG_AT(level, ...) ::spdlog::log(level, __VA_ARGS__)
 
 namespace faultline {
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -22,13 +23,54 @@ bool HaveEnded(const control::State& state, const StopExperimentResponse& respon
   return true;
 }
 
+// Why a call is refused, without the values that it gave: a payload may be among them.
+std::string WithoutValues(const Status& status) {
+  const auto detail = DetailOf(status);
+  if (!detail || detail->violations().empty()) return Shown(ToString(status.message()), 512);
+  std::vector<std::string> fields;
+  for (const auto& violation : detail->violations()) fields.push_back(Shown(violation.field()));
+  return fmt::format("{}: {}", detail->reason(), fmt::join(fields, ", "));
+}
+
+// Those who ask for too much would fill the log, too.
+spdlog::level::level_enum LevelOf(const Status& refusal) {
+  const bool overload = refusal.code() == StatusCode::kResourceExhausted;
+  return overload ? spdlog::level::debug : spdlog::level::info;
+}
+
+void LogAccepted(const chaos::v1::Experiment& experiment) {
+  const LogFields about{{"experiment_id", experiment.experiment_id()},
+                        {"request_id", experiment.request_id()}};
+  std::vector<std::string_view> kinds;
+  for (const auto& fault : experiment.faults()) kinds.push_back(fault.kind());
+  FL_LOG(info, "experiment {} is accepted: {} on {} for {} s, by {}", experiment.experiment_id(),
+         fmt::join(kinds, ", "), Shown(experiment.target()), experiment.duration().seconds(),
+         Shown(experiment.created_by()));
+}
+
+void LogStop(const chaos::v1::Experiment& experiment, const std::string& caller,
+             const std::string& reason) {
+  if (control::IsFinished(experiment)) return;
+  const LogFields about{{"experiment_id", experiment.experiment_id()},
+                        {"request_id", experiment.request_id()}};
+  FL_LOG(info, "experiment {} is to stop, asked for by {}: {}", experiment.experiment_id(),
+         Shown(caller), reason.empty() ? "no reason was given" : Shown(reason));
+}
+
 }  // namespace
 
 void ExperimentService::Start(const CallContext& context,
                               const chaos::v1::StartExperimentRequest& request,
                               Done<StartExperimentResponse> done) {
+  const auto refuse = [request_id = request.request_id(), target = request.target(),
+                       caller = context.caller.name, done](const Status& status) {
+    const LogFields about{{"request_id", request_id}};
+    FL_LOG_AT(LevelOf(status), "a start on {} by {} is refused: {}", Shown(target), Shown(caller),
+              WithoutValues(status));
+    done(status);
+  };
   auto create = ToCommand(request);
-  if (!create.ok()) return done(create.status());
+  if (!create.ok()) return refuse(create.status());
   control::v1::Command command;
   auto* body = command.mutable_create_experiment();
   *body = *std::move(create);
@@ -38,15 +80,12 @@ void ExperimentService::Start(const CallContext& context,
   body->set_created_by(context.caller.name);
   body->set_lease_ms(lease_.count());
   leader_->Propose(context, std::move(command),
-                   [done = std::move(done)](StatusOr<control::v1::Result> result) {
-                     if (!result.ok()) return done(result.status());
+                   [refuse, done](StatusOr<control::v1::Result> result) {
+                     if (!result.ok()) return refuse(result.status());
                      StartExperimentResponse response;
                      response.mutable_experiment()->Swap(result->mutable_experiments(0));
                      response.set_experiment_id(response.experiment().experiment_id());
-                     const LogFields about{{"experiment_id", response.experiment_id()},
-                                           {"request_id", response.experiment().request_id()}};
-                     FL_LOG(info, "experiment {} on {} by {}", response.experiment_id(),
-                            response.experiment().target(), response.experiment().created_by());
+                     LogAccepted(response.experiment());
                      done(std::move(response));
                    });
 }
@@ -54,19 +93,28 @@ void ExperimentService::Start(const CallContext& context,
 void ExperimentService::Stop(const CallContext& context,
                              const chaos::v1::StopExperimentRequest& request,
                              Done<StopExperimentResponse> done) {
+  const auto refuse = [id = request.experiment_id(), caller = context.caller.name,
+                       done](const Status& status) {
+    const LogFields about{{"experiment_id", id}};
+    FL_LOG_AT(LevelOf(status), "a stop by {} is refused: {}", Shown(caller), WithoutValues(status));
+    done(status);
+  };
   auto stop = ToCommand(request);
-  if (!stop.ok()) return done(stop.status());
+  if (!stop.ok()) return refuse(stop.status());
   const auto wait_ns = WaitNs(request);
-  if (!wait_ns.ok()) return done(wait_ns.status());
+  if (!wait_ns.ok()) return refuse(wait_ns.status());
   control::v1::Command command;
   *command.mutable_stop_experiments() = *std::move(stop);
   command.mutable_stop_experiments()->set_stopped_by(context.caller.name);
   leader_->Propose(context, std::move(command),
-                   [this, context, wait_ns = *wait_ns,
+                   [this, context, refuse, reason = request.reason(), wait_ns = *wait_ns,
                     done = std::move(done)](StatusOr<control::v1::Result> result) {
-                     if (!result.ok()) return done(result.status());
+                     if (!result.ok()) return refuse(result.status());
                      StopExperimentResponse response;
                      response.mutable_experiments()->Swap(result->mutable_experiments());
+                     for (const auto& experiment : response.experiments()) {
+                       LogStop(experiment, context.caller.name, reason);
+                     }
                      WaitForEnd(context, wait_ns, std::move(response), done);
                    });
 }

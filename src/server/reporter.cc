@@ -51,7 +51,9 @@ void Reporter::Record(control::v1::RecordReport part) {
                                 ToString(status.message()));
                          return;
                        }
-                       FL_LOG(info, "the report of {} is recorded", id);
+                       // Each node that measured has a part; the leader's has what happened.
+                       FL_LOG_AT(with_events ? spdlog::level::info : spdlog::level::debug,
+                                 "the report of {} is recorded", id);
                        recorder_->Done(id, with_events);
                      });
                    });

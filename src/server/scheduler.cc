@@ -171,6 +171,7 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
 void Scheduler::Propose(const std::string& what, control::v1::Command command) {
   if (!proposed_.insert(what).second) return;
   if (command.has_agent_lost()) {
+    const LogFields about{{"agent_id", command.agent_lost().agent_id()}};
     FL_LOG(warn, "agent '{}' is lost: no node has heard of it for two leases",
            command.agent_lost().agent_id());
   }

@@ -1,0 +1,90 @@
+#include "server/experiment_log.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace faultline::server {
+namespace {
+
+namespace level = spdlog::level;
+
+// EXPERIMENT_STATUS_COMPLETED: "completed".
+std::string StatusWord(chaos::v1::ExperimentStatus status) {
+  constexpr std::string_view kPrefix = "EXPERIMENT_STATUS_";
+  std::string word = chaos::v1::ExperimentStatus_Name(status).substr(kPrefix.size());
+  for (char& c : word) c = static_cast<char>(std::tolower(c));
+  return word;
+}
+
+// What is new of targets in that phase, in one line however many they are.
+void LogTargets(const chaos::v1::Experiment& experiment, chaos::v1::TargetPhase phase,
+                const char* word, int fresh, level::level_enum at) {
+  if (fresh <= 0) return;
+  const auto& pairs = experiment.targets();
+  const auto one = std::find_if(pairs.rbegin(), pairs.rend(),
+                                [phase](const auto& pair) { return pair.phase() == phase; });
+  const LogFields about{{"target_id", fresh == 1 ? one->target_id() : ""}};
+  FL_LOG_AT(at, "experiment {}: {} of {} faults on targets {}: {}", experiment.experiment_id(),
+            fresh, pairs.size(), word, Shown(one->reason()));
+}
+
+}  // namespace
+
+ExperimentLog::Told ExperimentLog::Happened(const chaos::v1::Experiment& experiment,
+                                            const Told& before) {
+  Told now = before;
+  now.expiring |= experiment.phase() == "expiring";
+  now.lost = now.refused = 0;
+  for (const auto& pair : experiment.targets()) {
+    now.active |= pair.phase() == chaos::v1::TARGET_PHASE_ACTIVE;
+    now.lost += pair.phase() == chaos::v1::TARGET_PHASE_LOST;
+    now.refused += pair.phase() == chaos::v1::TARGET_PHASE_REFUSED;
+  }
+  return now;
+}
+
+void ExperimentLog::OnChange(const chaos::v1::Experiment& experiment, bool loud) {
+  const std::string& id = experiment.experiment_id();
+  Told& told = told_[id];
+  const Told before = std::exchange(told, Happened(experiment, told));
+  const LogFields about{{"experiment_id", id}, {"request_id", experiment.request_id()}};
+  const auto info = loud ? level::info : level::debug;
+  const auto warn = loud ? level::warn : level::debug;
+  if (told.active && !before.active) FL_LOG_AT(info, "experiment {} is active", id);
+  LogTargets(experiment, chaos::v1::TARGET_PHASE_REFUSED, "refused", told.refused - before.refused,
+             warn);
+  LogTargets(experiment, chaos::v1::TARGET_PHASE_LOST, "lost", told.lost - before.lost, warn);
+  if (told.expiring && !before.expiring) FL_LOG_AT(info, "experiment {}: its time is up", id);
+  if (!control::IsFinished(experiment)) return;
+  const bool failed = experiment.status() == chaos::v1::EXPERIMENT_STATUS_FAILED;
+  FL_LOG_AT(failed ? warn : info, "experiment {} has ended: {} ({}): {}", id,
+            StatusWord(experiment.status()), experiment.phase(), Shown(experiment.reason()));
+  told_.erase(id);
+}
+
+void ExperimentLog::Restart(const control::State& state) {
+  told_.clear();
+  for (const uint64_t index : state.unfinished) {
+    const auto& experiment = state.experiments.at(index).experiment();
+    told_[experiment.experiment_id()] = Happened(experiment, {});
+  }
+}
+
+std::function<void(const Change&)> LogExperiments(const ControlPlane* plane) {
+  auto log = std::make_shared<ExperimentLog>();
+  return [plane, log, first_term = uint64_t{0}](const Change& change) mutable {
+    if (change.restored) {
+      plane->With([&](const control::State& state, const auto&) { log->Restart(state); });
+      return;
+    }
+    const raft::View view = plane->view();
+    if (first_term == 0) first_term = view.term;
+    const bool loud = view.role == raft::Role::kLeader && plane->version().term() >= first_term;
+    for (const auto& experiment : change.experiments) log->OnChange(*experiment, loud);
+  };
+}
+
+}  // namespace faultline::server
