@@ -9,6 +9,7 @@
 #include "rpc/credentials.h"
 #include "rpc/peer_names.h"
 #include "server/cluster_service.h"
+#include "server/experiment_log.h"
 #include "server/grpc_port.h"
 #include "server/join.h"
 #include "server/malformed.h"
@@ -129,6 +130,7 @@ class Node final : public Controller {
     metrics_.ObserveDemand([this] { relays_->OnDemand(); });
     plane_.Observe([this](const Change& change) { sessions_->OnChange(change); });
     plane_.Observe([this](const Change& change) { watches_.OnChange(change); });
+    plane_.Observe(LogExperiments(&plane_));
     plane_.Observe([this](const Change& change) {
       recorder_.OnChange(change, MonotonicNowNs(),
                          UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
