@@ -31,6 +31,7 @@ class Subscribers::Subscriber final : public grpc::ClientReadReactor<MetricUpdat
 
   void OnReadDone(bool ok) override {
     if (!ok) return;
+    if (update_.has_end()) return StartRead(&update_);
     const int64_t age_ns = UnixNowNs() - update_.timestamp_ns();
     {
       const std::lock_guard lock(mutex_);
