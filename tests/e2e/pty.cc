@@ -81,12 +81,10 @@ void Screen::Obey(const std::string& parameters, char command) {
   } else if (command == 'H' && parameters.empty()) {
     row_ = column_ = 0;
   } else if (command == 'J') {
-    const size_t from = number == 2 ? 0 : row_;
-    if (number == 0)
-      std::fill(cells_[row_].begin() + static_cast<std::ptrdiff_t>(column_), cells_[row_].end(),
-                " ");
-    for (size_t i = from + (number == 0 ? 1 : 0); i < cells_.size(); ++i) {
-      cells_[i].assign(columns_, " ");
+    const bool all = number == 2;
+    for (size_t i = all ? 0 : row_; i < cells_.size(); ++i) {
+      const size_t from = !all && i == row_ ? column_ : 0;
+      std::fill(cells_[i].begin() + static_cast<std::ptrdiff_t>(from), cells_[i].end(), " ");
     }
   } else if (command != 'm') {
     unknown_.push_back(parameters + command);
