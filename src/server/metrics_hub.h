@@ -75,9 +75,8 @@ class MetricsHub {
   bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
 
   // Updates kept for those who resume come first, then live ones. What lies between where they
-  // stood and what is kept counts as missed. A source that they name no position of
-  // begins with what is kept, unless it has been silent for longer. The hub must outlive the
-  // result.
+  // stood and what is kept counts as missed. A source that they name no position of begins with
+  // what is kept, unless it has been silent for longer. The hub must outlive the result.
   std::unique_ptr<Subscription> Subscribe(Filter filter, std::function<void()> on_ready);
 
   // This node's agents' batches for another node: none until it says whose.

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/clock.h"
 #include "server/metrics_testing.h"
 
@@ -185,6 +188,28 @@ TEST(MetricsHub, ARelayHasTheAgentsThatItWantsFromWhenItWantsThem) {
   EXPECT_EQ(given(), Given({"a 1", "a 2", "a 3", "b 3"}));
   relay->Want({.all = true});
   EXPECT_EQ(given(), Given({"c 2", "c 3"}));
+}
+
+TEST(MetricsHub, OffersNothingOldOfASourceThatHasLongBeenSilent) {
+  MetricsHub hub;
+  for (uint64_t sequence = 1; sequence <= 3; ++sequence) hub.Ingest(Batch(sequence), false);
+  std::this_thread::sleep_for(std::chrono::nanoseconds(MetricSource::kHistoryNs) +
+                              std::chrono::milliseconds(10));
+  // It may have gone on at another node.
+  EXPECT_EQ(RelayOf(&hub)->Next(), nullptr);
+  auto filter = Of("exp-1");
+  filter.resume[{"b", 1}] = 7;
+  const auto other = hub.Subscribe(filter, [] {});
+  EXPECT_TRUE(Drain(*other).empty());
+  filter.resume[{"a", 1}] = 1;
+  const auto resumed = hub.Subscribe(filter, [] {});
+  const auto kept = Drain(*resumed);
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].position().sequence(), 3u);
+  EXPECT_EQ(kept[0].merged_batches(), 1u);
+  hub.Ingest(Batch(104), false);
+  EXPECT_EQ(Drain(*other).at(0).missed_batches(), 0u);
+  EXPECT_EQ(Drain(*resumed).at(0).missed_batches(), 100u);
 }
 
 TEST(MetricsHub, TellsWhenWhatItsSubscribersWantChanges) {
