@@ -100,6 +100,8 @@ StatusOr<std::unique_ptr<Session>> Agent::Impl::MakeSession() {
     chaos::v1::AgentHello hello;
     *hello.mutable_agent() = Describe();
     hello.set_metrics_sequence(metrics.sequence());
+    baselines.Give(&hello);
+    hello.set_last_node_id(last_node_id);
     return hello;
   };
   callbacks.on_welcome = [this](const auto& welcome) { OnWelcome(welcome); };
@@ -111,8 +113,10 @@ StatusOr<std::unique_ptr<Session>> Agent::Impl::MakeSession() {
       std::move(callbacks), &strand);
 }
 
-void Agent::Impl::OnWelcome(const chaos::v1::AgentWelcome&) {
+void Agent::Impl::OnWelcome(const chaos::v1::AgentWelcome& welcome) {
   meters.sessions.Add();
+  last_node_id = welcome.node_id();
+  baselines.SetKept(std::chrono::milliseconds(welcome.baseline_ms()));
   lease.OnConnected(BoottimeNowNs());
   SendRenewal();
   SendReports();
@@ -226,9 +230,11 @@ void Agent::Impl::Measure(uint64_t now_ns) {
   const size_t made = metrics.Add(std::move(samples), UnixNowNs(), now_ns - measured_ns);
   meters.batches.Add(made);
   measured_ns = now_ns;
-  if (!session || !session->welcomed()) return;
+  const bool connected = session && session->welcomed();
   const auto& kept = metrics.kept();
   for (auto batch = kept.end() - static_cast<ptrdiff_t>(made); batch != kept.end(); ++batch) {
+    baselines.Add(*batch);
+    if (!connected) continue;
     chaos::v1::ConnectRequest request;
     *request.mutable_metrics() = *batch;
     session->Send(std::move(request));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/agent.h"
+#include "agent/baselines.h"
 #include "agent/heartbeat.h"
 #include "agent/lease_keeper.h"
 #include "agent/metrics_buffer.h"
@@ -70,6 +71,8 @@ struct Agent::Impl {
   LeaseKeeper lease;
   std::unique_ptr<Reconciler> reconciler;
   MetricsBuffer metrics;
+  Baselines baselines;  // of the batches that `metrics` has made
+  uint64_t last_node_id = 0;
   SampleTotals totals;
   Meters meters;
   std::set<std::string> problems;  // of targets, as they were logged
