@@ -6,7 +6,9 @@
 #include <cmath>
 #include <vector>
 
+#include "base/measurements.h"
 #include "cli/format.h"
+#include "cli/report_warnings.h"
 
 namespace faultline::cli {
 namespace {
@@ -95,12 +97,43 @@ std::string Grid(const Axes& axes) {
   return svg;
 }
 
+// Time between a point and the one before it of which nothing is known.
+uint64_t GapBefore(const TargetReport& target, int i) {
+  return i == 0 ? 0 : GapMs(target.points(i - 1), target.points(i));
+}
+
+std::string Gaps(const TargetReport& target, const Axes& axes) {
+  std::string svg;
+  for (int i = 0; i < target.points_size(); ++i) {
+    const uint64_t gap_ms = GapBefore(target, i);
+    if (gap_ms == 0) continue;
+    const uint64_t end_ms = target.points(i).offset_ms();
+    const double left = axes.X(static_cast<double>(end_ms - gap_ms));
+    svg += fmt::format(
+        "<rect class=\"gap\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\"><title>nothing "
+        "is "
+        "known of {}</title></rect>",
+        left, kTop, axes.X(static_cast<double>(end_ms)) - left, kDropBottom - kTop,
+        FormatDuration(static_cast<int64_t>(gap_ms) * 1'000'000));
+  }
+  return svg;
+}
+
+// "before" may have ended long before the fault that the axis shows right behind it.
+bool IsOldBefore(const TargetReport& target, int i) {
+  return i > 0 && target.before_age_ms() >= kOldBeforeMs &&
+         target.points(i - 1).phase() == chaos::v1::REPORT_PHASE_BEFORE &&
+         target.points(i).phase() != chaos::v1::REPORT_PHASE_BEFORE;
+}
+
 // A line through the points where something was measured, with a gap where nothing was.
 std::string Curve(const TargetReport& target, const Axes& axes, const char* name,
                   double (ReportPoint::*value)() const) {
   std::string path, dots;
   bool gap = true;
-  for (const ReportPoint& point : target.points()) {
+  for (int i = 0; i < target.points_size(); ++i) {
+    const ReportPoint& point = target.points(i);
+    gap = gap || GapBefore(target, i) > 0 || IsOldBefore(target, i);
     if (point.requests() == 0) {
       gap = true;
       continue;
@@ -165,9 +198,9 @@ std::string CourseChart(const TargetReport& target) {
   return fmt::format(
       "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Request times of {} over "
       "time\">{}{}{}{}"
-      "{}</svg>",
-      kWidth, kHeight, HtmlEscaped(target.target_id()), Shading(target, axes), Grid(axes),
-      Drops(target, axes), Curve(target, axes, "p50", &ReportPoint::p50_ms),
+      "{}{}</svg>",
+      kWidth, kHeight, HtmlEscaped(target.target_id()), Shading(target, axes), Gaps(target, axes),
+      Grid(axes), Drops(target, axes), Curve(target, axes, "p50", &ReportPoint::p50_ms),
       Curve(target, axes, "p99", &ReportPoint::p99_ms));
 }
 

@@ -34,6 +34,7 @@ td span { white-space: nowrap; overflow-wrap: normal; }
 th { color: var(--soft); font-weight: 500; font-size: .85rem; }
 svg { width: 100%; height: auto; display: block; }
 svg .fault { fill: var(--shade); } svg .grid { stroke: var(--line); } svg .axis { stroke: var(--soft); }
+svg .gap { fill: var(--line); opacity: .5; }
 svg .tick { fill: var(--soft); font: 12px system-ui, sans-serif; }
 svg path { fill: none; stroke-width: 1.8; } svg path.p50 { stroke: var(--p50); }
 svg path.p99 { stroke: var(--p99); } svg circle.p50 { fill: var(--p50); }
@@ -96,7 +97,8 @@ std::string ChartsOf(const chaos::v1::Report& report) {
   return "<h2>Course</h2>" + note +
          "<p class=\"legend\">Request time, logarithmic:<i style=\"background:var(--p50)\"></i>p50"
          "<i style=\"background:var(--p99)\"></i>p99<i style=\"background:var(--shade)\"></i>fault "
-         "on<i style=\"background:var(--drop)\"></i>packets dropped</p>" +
+         "on<i style=\"background:var(--drop)\"></i>packets dropped<i "
+         "style=\"background:var(--line)\"></i>nothing known</p>" +
          html;
 }
 

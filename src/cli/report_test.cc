@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include "cli/report_chart.h"
 #include "cli/report_html.h"
 #include "cli/report_sections.h"
 
@@ -71,7 +70,9 @@ TEST(ReportText, IsMarkdownThatCellsCannotBreak) {
       text, HasSubstr("| a/x | during | 10s | 500 | 50.00 | - | 101.0 ms (100.5 to 102.0) | 0 |"));
   EXPECT_THAT(text, HasSubstr("| b/<y>\\|z | NETWORK_LATENCY | lost | the agent is gone |"));
   EXPECT_THAT(text, HasSubstr("- **note**: no measurement came from b/<y>|z\n"));
-  EXPECT_THAT(text, HasSubstr("- **note**: a/x: 3 of 100 measurements never came\n"));
+  EXPECT_THAT(text,
+              HasSubstr("- **note**: a/x: 3 of 100 measurements are missing: they never came, "
+                        "or the node that had them is gone\n"));
 }
 
 TEST(ReportText, TellsOfConnectionsWhereThereWereAny) {
@@ -120,6 +121,18 @@ TEST(ReportText, SaysHowLongWasMeasuredBeforeTheFault) {
                         "measured of a/x\n"));
   target->mutable_before()->set_duration_ns(9'900'000'000);
   EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("before the fault")));
+}
+
+TEST(ReportText, SaysHowOldTheTimeBeforeTheFaultIs) {
+  auto report = Example();
+  auto* target = report.mutable_targets(0);
+  target->mutable_before()->set_duration_ns(10'000'000'000);
+  target->set_before_age_ms(4'000);
+  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("older than the fault")));
+  target->set_before_age_ms(3'540'000);
+  EXPECT_THAT(ToMarkdown(report, 0),
+              HasSubstr("\"before\" of a/x is up to 59m00s older than the fault: other faults were "
+                        "on since then, or nothing was measured\n"));
 }
 
 TEST(ReportText, NamesAFewOfManyTargets) {
@@ -239,25 +252,6 @@ TEST(ReportText, KeepsOnlyNumbersTogetherInATableSoThatItNeedNotScroll) {
   const std::string rules = html.substr(0, style);
   EXPECT_EQ(rules.find("nowrap"), rules.find("td span { white-space: nowrap") + 23);
   EXPECT_EQ(rules.find("nowrap"), rules.rfind("nowrap"));
-}
-
-TEST(ReportChart, LeavesAGapWhereNothingWasMeasured) {
-  const std::string svg = CourseChart(Example().targets(0));
-  const size_t path = svg.find("<path class=\"p50\" d=\"");
-  ASSERT_NE(path, std::string::npos);
-  const std::string line = svg.substr(path, svg.find("/>", path) - path);
-  EXPECT_EQ(std::count(line.begin(), line.end(), 'M'), 2);
-  EXPECT_THAT(svg, HasSubstr("7 packets dropped"));
-  EXPECT_EQ(svg.find("nan"), std::string::npos);
-  EXPECT_EQ(CourseChart({}), "");
-}
-
-TEST(ReportChart, StandsAlthoughNothingWasMeasuredAtAll) {
-  chaos::v1::TargetReport target;
-  target.add_points()->set_length_ms(1'000);
-  const std::string svg = CourseChart(target);
-  EXPECT_EQ(svg.find("nan"), std::string::npos);
-  EXPECT_EQ(svg.find("inf"), std::string::npos);
 }
 
 }  // namespace

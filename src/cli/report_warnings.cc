@@ -92,6 +92,23 @@ void AddOfBefore(const Report& report, Warnings* warnings) {
   }
 }
 
+// With an old one it can be said, but the load may have changed since.
+void AddOfAge(const Report& report, Warnings* warnings) {
+  std::vector<std::string> old;
+  uint64_t oldest_ms = 0;
+  for (const auto& target : report.targets()) {
+    if (target.before_age_ms() < kOldBeforeMs || target.before().duration_ns() == 0) continue;
+    oldest_ms = std::max(oldest_ms, target.before_age_ms());
+    old.push_back(target.target_id());
+  }
+  if (old.empty()) return;
+  warnings->push_back(
+      fmt::format("\"before\" of {} is up to {} older than the fault: other faults were on since "
+                  "then, or nothing "
+                  "was measured",
+                  NamesText(old), FormatDuration(static_cast<int64_t>(oldest_ms) * 1'000'000)));
+}
+
 void AddOfTarget(const chaos::v1::TargetReport& target, const ActiveTime& active,
                  Warnings* warnings) {
   const int64_t active_ns = active.first_ns == 0 ? 0 : active.last_ns - active.first_ns;
@@ -103,9 +120,9 @@ void AddOfTarget(const chaos::v1::TargetReport& target, const ActiveTime& active
                     target.target_id(), FormatDuration(measured_ns), FormatDuration(active_ns)));
   }
   if (target.missing_batches() == 0) return;
-  warnings->push_back(fmt::format("{}: {} of {} measurements never came", target.target_id(),
-                                  target.missing_batches(),
-                                  target.missing_batches() + target.batches()));
+  warnings->push_back(fmt::format(
+      "{}: {} of {} measurements are missing: they never came, or the node that had them is gone",
+      target.target_id(), target.missing_batches(), target.missing_batches() + target.batches()));
 }
 
 void AddOfEvents(const Report& report, Warnings* warnings) {
@@ -158,6 +175,7 @@ std::vector<std::string> WarningsOf(const Report& report) {
         fmt::format("no measurement came from {}", NamesText(report.unmeasured_targets())));
   }
   AddOfBefore(report, &warnings);
+  AddOfAge(report, &warnings);
   auto active = ActiveTimesOf(report);
   for (const auto& target : report.targets()) {
     AddOfTarget(target, active[target.target_id()], &warnings);

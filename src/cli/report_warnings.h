@@ -8,8 +8,11 @@
 
 namespace faultline::cli {
 
-// Sentences: what was not measured, or not long enough before the fault to compare with; what
-// there was no room for.
+// TargetReport.before_age_ms that is worth a word: the time before the fault is not just before it.
+inline constexpr uint64_t kOldBeforeMs = 5'000;
+
+// Sentences: what was not measured, or not long enough or too long before the fault to compare
+// with; what there was no room for.
 std::vector<std::string> WarningsOf(const chaos::v1::Report& report);
 
 }  // namespace faultline::cli

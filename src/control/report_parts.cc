@@ -4,7 +4,9 @@
 #include <array>
 
 #include "base/histogram.h"
+#include "base/measurements.h"
 #include "base/traffic.h"
+#include "control/report_course.h"
 #include "control/report_fit.h"
 
 namespace faultline::control {
@@ -45,16 +47,14 @@ bool HasPartOf(const TargetReport& target, const TargetReport& part) {
   });
 }
 
-void AddCounts(const Measurements& from, Measurements* into) {
+void AddPhase(const Measurements& from, Measurements* into) {
+  AddMeasurements(from, into);
   into->set_requests(into->requests() + from.requests());
   into->set_handshakes(into->handshakes() + from.handshakes());
 }
 
 // What one of both gave up the other one gives up too.
 void MergeWhatIsLeftOut(const TargetReport& from, TargetReport* into, LeftOut* left_out) {
-  AddCounts(from.before(), into->mutable_before());
-  AddCounts(from.during(), into->mutable_during());
-  AddCounts(from.after(), into->mutable_after());
   into->set_baseline_ms(std::max(into->baseline_ms(), from.baseline_ms()));
   into->set_points_left_out(into->points().empty() &&
                             (into->points_left_out() || from.points_left_out()));
@@ -65,16 +65,25 @@ void MergeWhatIsLeftOut(const TargetReport& from, TargetReport* into, LeftOut* l
   }
 }
 
-void MergeTarget(const TargetReport& from, TargetReport* into, Report* report) {
-  if (HasPartOf(*into, from)) return;
-  AddMeasurements(from.before(), into->mutable_before());
-  AddMeasurements(from.during(), into->mutable_during());
-  AddMeasurements(from.after(), into->mutable_after());
-  for (const FaultEffect& effect : from.faults()) AddEffect(effect, into);
-  // Two courses of one target cannot be put on one axis: the longer one is shown.
+// Of parts without a clock, which versions before kTimesVersion make: each has its own "before",
+// and two courses that cannot be put on one axis, of which the longer one is shown.
+void AddCourse(const TargetReport& from, TargetReport* into) {
+  AddPhase(from.before(), into->mutable_before());
   if (from.points_size() > into->points_size()) *into->mutable_points() = from.points();
   into->set_batches(into->batches() + from.batches());
   into->set_missing_batches(into->missing_batches() + from.missing_batches());
+}
+
+void MergeTarget(const TargetReport& from, TargetReport* into, Report* report) {
+  if (HasPartOf(*into, from)) return;
+  if (ShareAClock(from, *into)) {
+    MergeCourse(from, into);
+  } else {
+    AddCourse(from, into);
+  }
+  AddPhase(from.during(), into->mutable_during());
+  AddPhase(from.after(), into->mutable_after());
+  for (const FaultEffect& effect : from.faults()) AddEffect(effect, into);
   into->mutable_node_ids()->MergeFrom(from.node_ids());
   MergeWhatIsLeftOut(from, into, report->mutable_left_out());
 }
@@ -196,22 +205,26 @@ void ForgetDelays(::control::v1::RecordReport* part) {
   }
 }
 
-}  // namespace
-
-void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into) {
-  into->set_duration_ns(into->duration_ns() + from.duration_ns());
-  // What is no histogram of ours is not counted.
-  MergeSparse(from.latency(), into->mutable_latency()).IgnoreError();
-  into->set_not_measurable(into->not_measurable() + from.not_measurable());
-  if (into->not_measurable_reason().empty()) {
-    into->set_not_measurable_reason(from.not_measurable_reason());
-  }
-  into->set_packets(into->packets() + from.packets());
-  into->set_bytes(into->bytes() + from.bytes());
-  if (from.has_traffic()) MergeTraffic(from.traffic(), into->mutable_traffic());
+bool TellsOfTimes(const ::control::v1::RecordReport& part) {
+  return std::any_of(part.targets().begin(), part.targets().end(), [](const TargetReport& target) {
+    return target.fault_unix_ns() != 0 || target.before_age_ms() != 0 || !target.ranges().empty();
+  });
 }
 
+// What is left is added up: "before" is then told only by the node that has seen the fault begin.
+void ForgetTimes(::control::v1::RecordReport* part) {
+  for (TargetReport& target : *part->mutable_targets()) {
+    if (BeganElsewhere(target)) target.clear_before();
+    target.clear_fault_unix_ns();
+    target.clear_before_age_ms();
+    target.clear_ranges();
+  }
+}
+
+}  // namespace
+
 uint32_t VersionOf(const ::control::v1::RecordReport& part) {
+  if (TellsOfTimes(part)) return kTimesVersion;
   if (TellsOfDelays(part)) return kDelaysVersion;
   if (TellsOfWhatIsLeftOut(part)) return kLeftOutVersion;
   uint32_t version = kReportVersion;
@@ -227,6 +240,7 @@ uint32_t VersionOf(const ::control::v1::RecordReport& part) {
 
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
   if (version < kDelaysVersion) ForgetDelays(part);
+  if (version < kTimesVersion) ForgetTimes(part);
   if (version < kLeftOutVersion) ForgetWhatIsLeftOut(part);
   if (version >= kEventsVersion) return;
   for (TargetReport& target : *part->mutable_targets()) {

@@ -10,18 +10,17 @@ inline constexpr int kMaxReportEvents = 500;
 
 // Lowest version (control/version.h) that knows the part; from kTrafficVersion on it may tell of
 // traffic, from kEventsVersion on of rare events, from kLeftOutVersion on of what it leaves out,
-// from kDelaysVersion on of how long faults' packets waited.
+// from kDelaysVersion on of how long faults' packets waited, from kTimesVersion on of its agents'
+// clocks and batches.
 inline constexpr uint32_t kReportVersion = 3;
 inline constexpr uint32_t kTrafficVersion = 5;
 inline constexpr uint32_t kEventsVersion = 6;
 inline constexpr uint32_t kLeftOutVersion = 8;
 inline constexpr uint32_t kDelaysVersion = 9;
+inline constexpr uint32_t kTimesVersion = 9;
 uint32_t VersionOf(const ::control::v1::RecordReport& part);
 // Takes out what that version does not know; it knows reports.
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part);
-
-// Adds `from` to `into`: sums, and exactly merged histograms.
-void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into);
 
 // Adds a part. A target that an agent's other node has reported as well is merged with it; what a
 // node has reported before, and events that stand there already, are not added again. The report

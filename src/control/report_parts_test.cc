@@ -78,16 +78,6 @@ TEST(ReportParts, AreBoundedInSize) {
   EXPECT_LT(report.ByteSizeLong(), 2 * kMaxReportBytes);
 }
 
-TEST(ReportParts, WhatIsNoHistogramIsNotCounted) {
-  chaos::v1::Measurements broken = Measured(5'000'000, 3);
-  broken.mutable_latency()->add_index(1);  // does not grow
-  broken.mutable_latency()->add_count(1);
-  chaos::v1::Measurements sum = Measured(5'000'000, 3);
-  AddMeasurements(broken, &sum);
-  EXPECT_EQ(sum.latency().count(0), 3u);
-  EXPECT_EQ(sum.latency().index_size(), 1);
-}
-
 TEST(Report, IsKeptOfAnEndedExperimentOnly) {
   testing::Driver driver;
   driver.Register("a", 1, {"x"});

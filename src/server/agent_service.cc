@@ -89,7 +89,7 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
         FL_RETURN_IF_ERROR(Validate(request_.hello()));
         agent_id_ = request_.hello().agent().agent_id();
         incarnation_ = request_.hello().agent().incarnation();
-        parts_.recorder->OnHello(agent_id_, incarnation_, request_.hello().metrics_sequence());
+        parts_.recorder->OnHello(request_.hello());
         parts_.sessions->OnHello(id_, shared_from_this(), std::move(*request_.mutable_hello()));
         break;
       case ConnectRequest::kRenewal:

@@ -11,7 +11,6 @@ namespace faultline::server {
 namespace {
 
 using chaos::v1::ConnectResponse;
-using chaos::v1::TargetPhase;
 
 using namespace std::chrono_literals;
 
@@ -32,7 +31,7 @@ std::string Signature(const control::State& state, const std::string& agent_id) 
   for (const uint64_t index : control::UnfinishedOfAgent(state, agent_id)) {
     for (const auto& pair : state.experiments.at(index).experiment().targets()) {
       if (pair.agent_id() != agent_id || control::HasEnded(pair.phase())) continue;
-      const char wish = pair.phase() == TargetPhase::TARGET_PHASE_REVERTING ? '-' : '+';
+      const char wish = pair.phase() == chaos::v1::TARGET_PHASE_REVERTING ? '-' : '+';
       signature += fmt::format("{}{}:{}:{},", wish, index, pair.fault_index(), pair.target_id());
     }
   }
@@ -130,6 +129,7 @@ void AgentSessions::Open(uint64_t id, std::shared_ptr<AgentStream> stream,
   ConnectResponse response;
   response.mutable_welcome()->set_cluster_id(cluster_id);
   response.mutable_welcome()->set_node_id(options_.node_id);
+  response.mutable_welcome()->set_baseline_ms(static_cast<uint64_t>(options_.baseline.count()));
   session.stream->Send(std::move(response));
   Sync(session);
   authority_.Ask();

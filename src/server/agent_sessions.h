@@ -39,6 +39,8 @@ class AgentSessions {
   struct Options {
     uint64_t node_id = 0;
     std::chrono::milliseconds lease{10'000};
+    // What agents are told to keep.
+    std::chrono::milliseconds baseline{10'000};
   };
 
   // All outlive the object's last call on the strand.

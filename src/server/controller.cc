@@ -117,8 +117,8 @@ class Node final : public Controller {
     versions_.emplace(config_.node_id, &strand_, &plane_);
     leader_.emplace(config_.node_id, &plane_, peers_.get(), &*scheduler_, &timers_);
     saver_.emplace(config_.node_id, &plane_, &*leader_);
-    sessions_.emplace(AgentSessions::Options{config_.node_id, config_.lease}, &strand_, &plane_,
-                      &*leader_, peers_.get(), &*scheduler_);
+    sessions_.emplace(AgentSessions::Options{config_.node_id, config_.lease, config_.baseline},
+                      &strand_, &plane_, &*leader_, peers_.get(), &*scheduler_);
     FL_ASSIGN_OR_RETURN(webhooks_, WebhookSender::Make(config_.webhooks, &strand_, &plane_));
     reporter_.emplace(&strand_, &plane_, &*leader_, &recorder_);
     experiments_.emplace(&plane_, &*leader_, config_.lease);

@@ -3,12 +3,15 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/measurements.h"
+#include "control/report_course.h"
 
 namespace faultline::server {
 namespace {
 
 using chaos::v1::MetricUpdate;
 using chaos::v1::Report;
+using chaos::v1::ReportPoint;
 using chaos::v1::TargetReport;
 
 int64_t ToNs(const google::protobuf::Timestamp& time) {
@@ -25,16 +28,15 @@ int64_t ActiveNs(const chaos::v1::Experiment& experiment, const Report& report,
   return ToNs(active == events.end() ? experiment.created_at() : active->time());
 }
 
-// Where the fault began, on the axis of the points.
-uint64_t FaultOffsetMs(const TargetReport& target) {
-  const auto& points = target.points();
-  const auto first = std::find_if(points.begin(), points.end(), [](const auto& point) {
-    return point.phase() == chaos::v1::REPORT_PHASE_DURING;
-  });
-  return first == points.end() ? 0 : first->offset_ms();
+// Points that would have had room in the gap before this one.
+uint64_t MissedPoints(const TargetReport& target, int i) {
+  if (i == 0) return 0;
+  const uint64_t gap_ms = GapMs(target.points(i - 1), target.points(i));
+  if (gap_ms == 0) return 0;
+  return std::max<uint64_t>(1, gap_ms / std::max<uint64_t>(1, target.points(i).length_ms()));
 }
 
-void SetPoint(const chaos::v1::ReportPoint& point, MetricUpdate* update) {
+void SetPoint(const ReportPoint& point, MetricUpdate* update) {
   update->set_p50_latency_ms(point.p50_ms());
   update->set_p99_latency_ms(point.p99_ms());
   update->set_request_count(point.requests());
@@ -54,14 +56,17 @@ std::vector<MetricUpdate> HistoryOf(const chaos::v1::Experiment& experiment, con
   std::vector<MetricUpdate> history;
   for (const TargetReport& target : report.targets()) {
     const int64_t active_ns = ActiveNs(experiment, report, target.target_id());
-    const auto fault_ms = static_cast<int64_t>(FaultOffsetMs(target));
+    const auto fault_ms = static_cast<int64_t>(control::FaultOffsetMs(target));
     uint64_t number = 0, dropped = 0;
-    for (const auto& point : target.points()) {
+    for (int i = 0; i < target.points_size(); ++i) {
+      const ReportPoint& point = target.points(i);
       MetricUpdate& update = history.emplace_back();
       update.set_experiment_id(experiment.experiment_id());
       update.set_target_id(target.target_id());
       update.mutable_position()->set_agent_id(target.agent_id());
-      update.mutable_position()->set_sequence(++number);
+      update.set_missed_batches(MissedPoints(target, i));
+      number += 1 + update.missed_batches();
+      update.mutable_position()->set_sequence(number);
       SetPoint(point, &update);
       const auto end_ms = static_cast<int64_t>(point.offset_ms() + point.length_ms());
       update.set_timestamp_ns(active_ns +

@@ -57,6 +57,25 @@ TEST(MetricHistory, HasEachPointOfEachTargetAtItsTime) {
   EXPECT_EQ(history[5].position().sequence(), 3u);
 }
 
+// The fault was on for 20 s when its target was first measured again, for 1 s.
+TEST(MetricHistory, MarksWhatIsMissing) {
+  chaos::v1::Experiment experiment;
+  experiment.mutable_created_at()->set_seconds(100);
+  chaos::v1::Report report;
+  auto* target = report.add_targets();
+  AddPoint(chaos::v1::REPORT_PHASE_BEFORE, 0, 0, target);
+  AddPoint(chaos::v1::REPORT_PHASE_DURING, 20'500, 0, target);
+  AddPoint(chaos::v1::REPORT_PHASE_DURING, 21'000, 0, target);
+  const auto history = HistoryOf(experiment, report);
+  ASSERT_EQ(history.size(), 3u);
+  EXPECT_EQ(history[0].timestamp_ns(), 100 * kSecond);
+  EXPECT_EQ(history[1].timestamp_ns(), 120 * kSecond + kSecond / 2);
+  EXPECT_EQ(history[1].missed_batches(), 40u);
+  EXPECT_EQ(history[1].position().sequence(), 42u);
+  EXPECT_EQ(history[2].missed_batches(), 0u);
+  EXPECT_EQ(history[2].position().sequence(), 43u);
+}
+
 TEST(MetricHistory, TheEndIsNoMeasurement) {
   chaos::v1::Experiment experiment;
   experiment.set_experiment_id("e1");

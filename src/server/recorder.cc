@@ -61,12 +61,28 @@ bool CameFirst(const ReportEvent& a, const ReportEvent& b) {
 
 }  // namespace
 
-void Recorder::OnHello(const std::string& agent_id, uint64_t incarnation, uint64_t sequence) {
+void Recorder::OnHello(const chaos::v1::AgentHello& hello) {
   const std::lock_guard lock(mutex_);
   if (sources_.size() >= kMaxSources) sources_.erase(sources_.begin());
-  Source& source = sources_[{agent_id, incarnation}];
-  // Whoever was here before has them all, or has missed them.
-  if (source.last_sequence == 0) source.skip_until = sequence;
+  const auto& agent = hello.agent();
+  Source& source = sources_[{agent.agent_id(), agent.incarnation()}];
+  // Whoever was between has them all, or has missed them.
+  const bool from_elsewhere =
+      hello.last_node_id() == 0 ? source.came == 0 : hello.last_node_id() != node_id_;
+  if (from_elsewhere) source.skip_until = hello.metrics_sequence();
+  if (hello.baselines().empty()) return;
+  source.given_until = hello.metrics_sequence();
+  for (const auto& given : hello.baselines()) {
+    if (Baseline* baseline = BaselineOf(given.target_id())) baseline->Take(given);
+  }
+}
+
+// Null when there is no room for another.
+Baseline* Recorder::BaselineOf(const std::string& target) {
+  const auto found = baselines_.find(target);
+  if (found != baselines_.end()) return &found->second;
+  if (baselines_.size() >= kMaxBaselines) return nullptr;
+  return &baselines_.try_emplace(target, baseline_).first->second;
 }
 
 void Recorder::OnBatch(const MetricsBatch& batch) {
@@ -74,32 +90,26 @@ void Recorder::OnBatch(const MetricsBatch& batch) {
   const auto& position = batch.position();
   Source& source = sources_[{position.agent_id(), position.incarnation()}];
   if (position.sequence() <= source.skip_until) return;
-  const uint64_t missing =
-      source.last_sequence == 0 ? 0 : position.sequence() - source.last_sequence - 1;
-  source.last_sequence = position.sequence();
-  for (const TargetSample& sample : batch.samples()) {
-    AddSample(sample, batch.interval_ns(), missing);
-  }
+  ++source.came;
+  const BatchTime when = TimeOf(batch);
+  for (const TargetSample& sample : batch.samples()) AddSample(sample, when, source);
 }
 
-void Recorder::AddSample(const TargetSample& sample, uint64_t interval_ns, uint64_t missing) {
+void Recorder::AddSample(const TargetSample& sample, const BatchTime& when, const Source& source) {
   const std::string& target = sample.target_id();
-  if (!baselines_.contains(target) && baselines_.size() >= kMaxBaselines) return;
-  Baseline& baseline = baselines_.try_emplace(target, baseline_).first->second;
+  Baseline* baseline = BaselineOf(target);
+  if (baseline == nullptr) return;
+  if (when.sequence > source.given_until) baseline->Add(sample, when);
   Courses& courses = courses_[target];
   for (const auto& counters : sample.faults()) {
     const std::string& experiment = counters.experiment_id();
     if (experiment.empty() || courses.contains(experiment)) continue;
     if (course_count_ >= kMaxCourses) continue;
-    courses.emplace(experiment, TargetCourse(baseline));
+    courses.emplace(experiment, TargetCourse(*baseline, experiment, when));
     targets_of_[experiment].insert(target);
     ++course_count_;
   }
-  for (auto& [experiment, course] : courses) {
-    course.Missing(missing);
-    course.Add(experiment, sample, interval_ns);
-  }
-  baseline.Add(sample, interval_ns);
+  for (auto& [experiment, course] : courses) course.Add(experiment, sample, when, source.came);
   ForgetStrange(target);
 }
 

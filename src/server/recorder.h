@@ -34,15 +34,14 @@ class Recorder {
   static constexpr uint64_t kPatienceNs = 15'000'000'000;
   static constexpr uint64_t kForgetNs = 120'000'000'000;
   static constexpr uint64_t kGiveUpNs = 3'600'000'000'000;
-  static constexpr std::chrono::milliseconds kDefaultBaseline{10'000};
 
   // `baseline`: how much of each target is kept from before a fault.
-  explicit Recorder(uint64_t node_id, std::chrono::milliseconds baseline = kDefaultBaseline)
+  explicit Recorder(uint64_t node_id, std::chrono::milliseconds baseline = Baseline::kDefaultKept)
       : node_id_(node_id), baseline_(baseline) {}
 
-  // An agent has connected to this node: its batches up to that sequence are sent again, and may
-  // have reached another node.
-  void OnHello(const std::string& agent_id, uint64_t incarnation, uint64_t sequence);
+  // An agent has connected to this node: its batches up to its `metrics_sequence` are sent again,
+  // and may have reached another node.
+  void OnHello(const chaos::v1::AgentHello& hello);
   // A batch of such an agent, each once.
   void OnBatch(const chaos::v1::MetricsBatch& batch);
   // What ControlPlane tells. `unix_ms`: now, so that what is replayed from long ago is left out.
@@ -56,8 +55,9 @@ class Recorder {
 
  private:
   struct Source {
-    uint64_t last_sequence = 0;
-    uint64_t skip_until = 0;
+    uint64_t came = 0;         // batches
+    uint64_t skip_until = 0;   // those up to it are another node's
+    uint64_t given_until = 0;  // those up to it are in the baselines that the agent gave
   };
   struct Experiment {
     std::map<std::string, chaos::v1::TargetPhase> phases;  // by target and fault
@@ -70,7 +70,9 @@ class Recorder {
   };
   using Courses = std::map<std::string, TargetCourse>;  // by experiment
 
-  void AddSample(const chaos::v1::TargetSample& sample, uint64_t interval_ns, uint64_t missing);
+  void AddSample(const chaos::v1::TargetSample& sample, const BatchTime& when,
+                 const Source& source);
+  Baseline* BaselineOf(const std::string& target);
   void ForgetStrange(const std::string& target);
   void Note(const chaos::v1::Experiment& now);
   bool MeasuredEnough(const std::string& experiment_id) const;

@@ -2,88 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "base/histogram.h"
 #include "control/report_fit.h"
+#include "server/recorder_testing.h"
 
 namespace faultline::server {
 namespace {
 
-constexpr uint64_t kInterval = 100'000'000;
-constexpr uint64_t kSecond = 1'000'000'000;
-constexpr int64_t kUnixMs = 1'700'000'000'000;
-
-uint64_t Count(const chaos::v1::Measurements& measured) {
-  Histogram histogram;
-  EXPECT_TRUE(histogram.Merge(measured.latency()).ok());
-  return histogram.count();
-}
-
-// An agent "a" with target "a/x": ten batches a second, each with one request of that time.
-class Agent {
- public:
-  explicit Agent(Recorder* recorder) : recorder_(recorder) {}
-
-  void Measure(int batches, uint64_t latency_ns, const std::string& experiment = "") {
-    for (int i = 0; i < batches; ++i) {
-      chaos::v1::MetricsBatch batch;
-      batch.mutable_position()->set_agent_id("a");
-      batch.mutable_position()->set_incarnation(1);
-      batch.mutable_position()->set_sequence(++sequence);
-      batch.set_interval_ns(kInterval);
-      auto* sample = batch.add_samples();
-      sample->set_target_id("a/x");
-      sample->set_packets(2);
-      sample->mutable_traffic()->set_resets_sent(1);
-      Histogram one;
-      one.Record(latency_ns);
-      *sample->mutable_latency() = one.ToSparse();
-      if (!experiment.empty()) {
-        ++armed_for;
-        auto* fault = sample->add_faults();
-        fault->set_experiment_id(experiment);
-        fault->set_matched(armed_for);
-        fault->set_delayed(armed_for);
-        fault->set_delays_measured(armed_for);
-        fault->set_delay_given_ns(armed_for * 10'000'000);
-        fault->set_delay_asked_ns(armed_for * 10'000'000);
-      }
-      recorder_->OnBatch(batch);
-    }
-  }
-
-  uint64_t sequence = 0;
-  uint64_t armed_for = 0;  // batches since the fault was armed
-
- private:
-  Recorder* const recorder_;
-};
-
-chaos::v1::Experiment Experiment(chaos::v1::TargetPhase phase, chaos::v1::ExperimentStatus status) {
-  chaos::v1::Experiment experiment;
-  experiment.set_experiment_id("e1");
-  experiment.set_status(status);
-  experiment.set_created_by("tester");
-  auto* pair = experiment.add_targets();
-  pair->set_target_id("a/x");
-  pair->set_phase(phase);
-  if (status == chaos::v1::EXPERIMENT_STATUS_COMPLETED) {
-    *experiment.mutable_ended_at() = control::ToTimestamp(kUnixMs);
-  }
-  return experiment;
-}
-
-void Tell(Recorder* recorder, const chaos::v1::Experiment& experiment, uint64_t now_ns,
-          int64_t unix_ms = kUnixMs) {
-  Change change;
-  change.experiments.push_back(std::make_shared<const chaos::v1::Experiment>(experiment));
-  recorder->OnChange(change, now_ns, unix_ms);
-}
-
-void TellCompleted(Recorder* recorder, uint64_t now_ns) {
-  Tell(recorder,
-       Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED),
-       now_ns);
-}
+using namespace recorder_testing;
 
 TEST(Recorder, TellsBeforeDuringAndAfterApart) {
   Recorder recorder(7);
@@ -143,7 +68,7 @@ TEST(Recorder, AddsUpAFaultThatWasArmedTwice) {
 TEST(Recorder, LeavesOutWhatAnotherNodeMayHaveAndCountsWhatNeverCame) {
   Recorder recorder(1);
   Agent agent(&recorder);
-  recorder.OnHello("a", 1, /*sequence=*/30);
+  recorder.OnHello(Hello(1, /*sequence=*/30));
   agent.Measure(40, 11'000'000, "e1");
   agent.sequence += 4;
   agent.Measure(1, 11'000'000, "e1");

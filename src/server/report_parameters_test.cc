@@ -95,7 +95,7 @@ TEST(ReportParameters, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesE
   Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
   const uint64_t seed = 11;
   std::mt19937_64 random(seed);
-  TargetCourse course{Baseline(std::chrono::seconds(10))};
+  TargetCourse course(Baseline(), "e1", {1, 1, 0, 100'000'000, 100'000'000});
   uint64_t given_ns = 0, measured = 0;
   for (uint64_t batch = 0; batch < 300; ++batch) {
     chaos::v1::TargetSample sample;
@@ -110,7 +110,8 @@ TEST(ReportParameters, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesE
     counters->set_delayed(came);
     counters->set_delays_measured(measured);
     counters->set_delay_given_ns(given_ns);
-    course.Add("e1", sample, 100'000'000);
+    const auto end_ns = static_cast<int64_t>(batch + 1) * 100'000'000;
+    course.Add("e1", sample, {1, batch + 1, end_ns - 100'000'000, end_ns, 100'000'000}, batch + 1);
   }
   *report.add_targets() = course.ToReport();
   AddParameters(&report);

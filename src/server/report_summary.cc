@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "base/measurements.h"
 #include "base/traffic.h"
-#include "control/report_parts.h"
 #include "server/report_parameters.h"
 
 namespace faultline::server {
@@ -142,9 +142,9 @@ void AddTrafficEvents(Report* report) {
 void AddWhatIsLeftOut(bool keep_histograms, Report* report) {
   if (!report->has_left_out()) return;
   auto* left_out = report->mutable_left_out();
-  control::AddMeasurements(left_out->before(), report->mutable_before());
-  control::AddMeasurements(left_out->during(), report->mutable_during());
-  control::AddMeasurements(left_out->after(), report->mutable_after());
+  AddMeasurements(left_out->before(), report->mutable_before());
+  AddMeasurements(left_out->during(), report->mutable_during());
+  AddMeasurements(left_out->after(), report->mutable_after());
   if (!keep_histograms) {
     left_out->clear_before();
     left_out->clear_during();
@@ -188,9 +188,9 @@ std::vector<std::string> UnmeasuredTargets(const Report& report) {
 void Summarize(bool keep_histograms, Report* report) {
   AddTrafficEvents(report);
   for (auto& target : *report->mutable_targets()) {
-    control::AddMeasurements(target.before(), report->mutable_before());
-    control::AddMeasurements(target.during(), report->mutable_during());
-    control::AddMeasurements(target.after(), report->mutable_after());
+    AddMeasurements(target.before(), report->mutable_before());
+    AddMeasurements(target.during(), report->mutable_during());
+    AddMeasurements(target.after(), report->mutable_after());
     for (auto* phase : {target.mutable_before(), target.mutable_during(), target.mutable_after()}) {
       SummarizePhase(keep_histograms, phase);
     }

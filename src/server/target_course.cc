@@ -1,28 +1,17 @@
 #include "server/target_course.h"
 
+#include <algorithm>
+
 #include "base/histogram.h"
-#include "control/report_parts.h"
+#include "base/measurements.h"
 
 namespace faultline::server {
 
 using chaos::v1::FaultCounters;
 using chaos::v1::Measurements;
 using chaos::v1::TargetSample;
-using control::AddMeasurements;
 
 namespace {
-
-Measurements ToMeasurements(const TargetSample& sample, uint64_t interval_ns) {
-  Measurements measured;
-  measured.set_duration_ns(interval_ns);
-  *measured.mutable_latency() = sample.latency();
-  measured.set_not_measurable(sample.not_measurable());
-  measured.set_not_measurable_reason(sample.not_measurable_reason());
-  measured.set_packets(sample.packets());
-  measured.set_bytes(sample.bytes());
-  if (sample.has_traffic()) *measured.mutable_traffic() = sample.traffic();
-  return measured;
-}
 
 // into[field] += now[field] - last[field] for every counter; those that fell began anew.
 void AddGrowth(const FaultCounters& last, const FaultCounters& now, FaultCounters* into) {
@@ -41,28 +30,57 @@ void AddGrowth(const FaultCounters& last, const FaultCounters& now, FaultCounter
 
 }  // namespace
 
-void Baseline::Add(const TargetSample& sample, uint64_t interval_ns) {
-  if (sample.faults_size() > 0) return;
-  if (slots_.empty() || slots_.back().duration_ns() >= kSlotNs) slots_.emplace_back();
-  AddMeasurements(ToMeasurements(sample, interval_ns), &slots_.back());
-  length_ns_ += interval_ns;
-  while (slots_.size() > 1 && length_ns_ - slots_.front().duration_ns() >= kept_ns_) {
-    length_ns_ -= slots_.front().duration_ns();
-    slots_.pop_front();
-  }
+TargetCourse::TargetCourse(const Baseline& baseline, const std::string& experiment_id,
+                           const BatchTime& first)
+    : begin_(baseline.BeginOf(experiment_id, first)) {
+  AddBefore(baseline);
+  last_.incarnation = begin_.incarnation();
+  last_.sequence = begin_.sequence() - 1;
+  last_.end_unix_ns = begin_.unix_ns();
 }
 
-TargetCourse::TargetCourse(const Baseline& before) {
-  for (const Measurements& slot : before.slots()) {
-    AddMeasurements(slot, &before_);
-    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, slot, 0);
+void TargetCourse::AddBefore(const Baseline& baseline) {
+  for (const auto& slot : baseline.kept().slots()) {
+    // Those that are later are of times in which the fault was interrupted.
+    if (slot.begin_unix_ns() >= begin_.unix_ns()) continue;
+    if (SinceNs(slot.end_unix_ns(), begin_.unix_ns()) > kOldestNs) continue;
+    if (before_.duration_ns() == 0) {
+      before_age_ns_ = SinceNs(slot.begin_unix_ns(), begin_.unix_ns());
+    }
+    AddMeasurements(slot.measured(), &before_);
+    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, slot.measured(), 0);
   }
+  before_age_ns_ -= std::min(before_age_ns_, before_.duration_ns());
+}
+
+void TargetCourse::StepTo(const BatchTime& when) {
+  const bool next = when.incarnation == last_.incarnation && when.sequence == last_.sequence + 1;
+  if (!next) axis_ns_ += SinceNs(last_.end_unix_ns, when.begin_unix_ns);
+  last_ = when;
+}
+
+void TargetCourse::CountBatch(const BatchTime& when, uint64_t came) {
+  ++batches_;
+  auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& known) {
+    return known.batches.incarnation() == when.incarnation;
+  });
+  if (range == ranges_.end()) {
+    if (ranges_.size() >= kMaxRanges) return;
+    range = ranges_.insert(range, Range{{}, came - 1});
+    const bool of_begin = when.incarnation == begin_.incarnation();
+    range->batches.set_incarnation(when.incarnation);
+    range->batches.set_first(of_begin ? std::min(begin_.sequence(), when.sequence) : when.sequence);
+  }
+  range->batches.set_last(when.sequence);
+  range->batches.set_came(range->batches.came() + (came > range->came ? came - range->came : 1));
+  range->came = came;
 }
 
 void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sample,
-                       uint64_t interval_ns) {
+                       const BatchTime& when, uint64_t came) {
   if (closed()) return;
-  ++batches_;
+  StepTo(when);
+  CountBatch(when, came);
   bool on = false;
   uint64_t dropped = 0;
   for (const FaultCounters& counters : sample.faults()) {
@@ -73,7 +91,7 @@ void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sam
   for (const auto& delays : sample.fault_delays()) {
     if (delays.experiment_id() == experiment_id) AddDelays(delays);
   }
-  const Measurements measured = ToMeasurements(sample, interval_ns);
+  const Measurements measured = ToMeasurements(sample, when.interval_ns);
   if (on) after_.Clear();  // it was only interrupted
   AddMeasurements(measured, on ? &during_ : &after_);
   AddPoint(on ? chaos::v1::REPORT_PHASE_DURING : chaos::v1::REPORT_PHASE_AFTER, measured, dropped);
@@ -106,23 +124,31 @@ void TargetCourse::AddDelays(const chaos::v1::FaultDelays& delays) {
 
 void TargetCourse::AddPoint(chaos::v1::ReportPhase phase, const Measurements& measured,
                             uint64_t dropped) {
-  if (points_.empty() || points_.back().phase != phase ||
-      points_.back().measured.duration_ns() >= point_ns_) {
+  if (points_.empty() || !Joins(points_.back(), phase, axis_ns_)) {
     if (points_.size() >= kMaxPoints) HalvePoints();
-    points_.push_back({phase, {}, 0});
+    points_.push_back({phase, axis_ns_, axis_ns_, {}, 0});
   }
+  axis_ns_ += measured.duration_ns();
+  points_.back().end_ns = axis_ns_;
   AddMeasurements(measured, &points_.back().measured);
   points_.back().measured.clear_traffic();  // no point tells of it
   points_.back().dropped += dropped;
+}
+
+// A gap is shown as long as it is no shorter than points are.
+bool TargetCourse::Joins(const Point& point, chaos::v1::ReportPhase phase,
+                         uint64_t begin_ns) const {
+  return point.phase == phase && point.measured.duration_ns() < point_ns_ &&
+         begin_ns - point.end_ns < point_ns_;
 }
 
 void TargetCourse::HalvePoints() {
   point_ns_ *= 2;
   std::vector<Point> fewer;
   for (Point& point : points_) {
-    if (!fewer.empty() && fewer.back().phase == point.phase &&
-        fewer.back().measured.duration_ns() < point_ns_) {
+    if (!fewer.empty() && Joins(fewer.back(), point.phase, point.begin_ns)) {
       AddMeasurements(point.measured, &fewer.back().measured);
+      fewer.back().end_ns = point.end_ns;
       fewer.back().dropped += point.dropped;
     } else {
       fewer.push_back(std::move(point));
@@ -146,26 +172,31 @@ chaos::v1::TargetReport TargetCourse::ToReport(size_t max_points) const {
   *report.mutable_before() = before_;
   *report.mutable_during() = during_;
   *report.mutable_after() = after_;
+  report.set_fault_unix_ns(begin_.unix_ns());
+  report.set_before_age_ms(before_age_ns_ / 1'000'000);
   report.set_batches(batches_);
-  report.set_missing_batches(missing_batches_);
+  for (const Range& range : ranges_) {
+    *report.add_ranges() = range.batches;
+    const uint64_t all = range.batches.last() - range.batches.first() + 1;
+    report.set_missing_batches(report.missing_batches() + all -
+                               std::min(all, range.batches.came()));
+  }
   for (const auto& [index, effect] : effects_) {
     *report.add_faults() = effect.sum;
     report.mutable_faults()->rbegin()->set_fault_index(index);
   }
-  uint64_t offset_ns = 0;
   for (const Point& point : PointsWithin(max_points)) {
     Histogram histogram;
     histogram.Merge(point.measured.latency()).IgnoreError();  // merged before
     auto* out = report.add_points();
     out->set_phase(point.phase);
-    out->set_offset_ms(offset_ns / 1'000'000);
+    out->set_offset_ms(point.begin_ns / 1'000'000);
     out->set_length_ms(point.measured.duration_ns() / 1'000'000);
     out->set_p50_ms(histogram.PercentileNs(50) / 1e6);
     out->set_p99_ms(histogram.PercentileNs(99) / 1e6);
     out->set_requests(histogram.count());
     out->set_packets(point.measured.packets());
     out->set_dropped(point.dropped);
-    offset_ns += point.measured.duration_ns();
   }
   return report;
 }

@@ -1,35 +1,18 @@
 // What one target's samples say of one experiment: before, during and after its fault, and the
 // course of it, within bounds. Phases are told by the samples themselves: a fault is on while its
-// counters are in them; no clock is compared. Not thread-safe.
+// counters are in them. Time that nothing is known of is seen by the numbers of the agent's
+// batches, and measured by its own clock; no two clocks are compared. Not thread-safe.
 #pragma once
 
-#include <chrono>
-#include <deque>
 #include <map>
+#include <string>
 #include <vector>
 
+#include "base/baseline.h"
 #include "chaos/v1/metrics.pb.h"
 #include "chaos/v1/report.pb.h"
 
 namespace faultline::server {
-
-// The last time of a target without any fault, always kept.
-class Baseline {
- public:
-  static constexpr uint64_t kSlotNs = 1'000'000'000;
-
-  explicit Baseline(std::chrono::nanoseconds kept)
-      : kept_ns_(static_cast<uint64_t>(kept.count())) {}
-
-  void Add(const chaos::v1::TargetSample& sample, uint64_t interval_ns);
-  // Slots without any fault, oldest first.
-  const std::deque<chaos::v1::Measurements>& slots() const { return slots_; }
-
- private:
-  const uint64_t kept_ns_;
-  std::deque<chaos::v1::Measurements> slots_;
-  uint64_t length_ns_ = 0;
-};
 
 class TargetCourse {
  public:
@@ -37,12 +20,19 @@ class TargetCourse {
   // Points of the course; when there are more, neighbours become one.
   static constexpr size_t kMaxPoints = 120;
 
-  explicit TargetCourse(const Baseline& before);
+  // Measurements that ended longer before the fault are not compared with.
+  static constexpr uint64_t kOldestNs = 3'600'000'000'000;
+  // Starts of the agent of which missing batches are counted.
+  static constexpr size_t kMaxRanges = 16;
 
-  // A sample of the target; with or without the experiment's counters in it.
+  // Of the experiment whose fault is on in the batch `first`, if not before.
+  TargetCourse(const Baseline& baseline, const std::string& experiment_id, const BatchTime& first);
+
+  // A sample of the target, in the order in which they were measured; with or without the
+  // experiment's counters in it. `came`: how many batches of that start of the agent have come,
+  // this one included; they need not all have the target.
   void Add(const std::string& experiment_id, const chaos::v1::TargetSample& sample,
-           uint64_t interval_ns);
-  void Missing(uint64_t batches) { missing_batches_ += batches; }
+           const BatchTime& when, uint64_t came);
   // What comes now is of no interest any more.
   bool closed() const { return after_.duration_ns() >= kAfterNs; }
 
@@ -53,8 +43,14 @@ class TargetCourse {
  private:
   struct Point {
     chaos::v1::ReportPhase phase;
+    // On the course's axis; what is missing in between is not in `measured`.
+    uint64_t begin_ns = 0, end_ns = 0;
     chaos::v1::Measurements measured;
     uint64_t dropped = 0;
+  };
+  struct Range {
+    chaos::v1::BatchRange batches;
+    uint64_t came = 0;  // as it was told last
   };
   // A fault's counters start anew whenever it is armed.
   struct Effect {
@@ -64,16 +60,27 @@ class TargetCourse {
 
   void AddEffect(const chaos::v1::FaultCounters& counters, uint64_t* dropped);
   void AddDelays(const chaos::v1::FaultDelays& delays);
+  void AddBefore(const Baseline& baseline);
+  // Moves the axis on over what is missing before the batch.
+  void StepTo(const BatchTime& when);
+  void CountBatch(const BatchTime& when, uint64_t came);
   void AddPoint(chaos::v1::ReportPhase phase, const chaos::v1::Measurements& measured,
                 uint64_t dropped);
+  // Whether what follows at that time may become one with the point.
+  bool Joins(const Point& point, chaos::v1::ReportPhase phase, uint64_t begin_ns) const;
   void HalvePoints();
   std::vector<Point> PointsWithin(size_t max_points) const;
 
   chaos::v1::Measurements before_, during_, after_;
   std::map<uint32_t, Effect> effects_;  // by fault
+  chaos::v1::FaultBegin begin_;
+  uint64_t before_age_ns_ = 0;
+  BatchTime last_;        // of the batch before
+  uint64_t axis_ns_ = 0;  // where that ends
   std::vector<Point> points_;
   uint64_t point_ns_ = Baseline::kSlotNs;
-  uint64_t batches_ = 0, missing_batches_ = 0;
+  std::vector<Range> ranges_;
+  uint64_t batches_ = 0;
 };
 
 }  // namespace faultline::server
