@@ -30,16 +30,6 @@ constexpr char kOther[] = "OTHER";
 
 using Btf = std::unique_ptr<btf, FreeBtf>;
 
-// Whether the tracepoint of drops names the socket that a packet had come to (since 6.11).
-bool NamesSocket(const Btf& types) {
-  constexpr int kArguments = 5;  // data, packet, place, reason, socket
-  const int id = btf__find_by_name_kind(types.get(), "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
-  if (id < 0) return false;
-  const btf_type* type = btf__type_by_id(types.get(), static_cast<unsigned>(id));
-  while (btf_is_typedef(type) || btf_is_ptr(type)) type = btf__type_by_id(types.get(), type->type);
-  return btf_is_func_proto(type) && btf_vlen(type) >= kArguments;
-}
-
 // By number, as this kernel has them. What has another prefix is no drop (SKB_CONSUMED).
 std::vector<std::string> ReasonNames(const Btf& types) {
   std::vector<std::string> names(FL_DROP_REASONS);
@@ -89,7 +79,7 @@ Status DropWatch::Attach() {
                      ErrnoText(errno));
   }
   skeleton->rodata->fl_magic = kernel_->magic();
-  skeleton->rodata->fl_names_socket = NamesSocket(types) ? 1 : 0;
+  skeleton->rodata->fl_names_socket = bpf::HasFeature("drop_sockets") ? 1 : 0;
   FL_RETURN_IF_ERROR(kernel_->ShareMaps(skeleton->obj));
   const bpf::VerifierLog log(skeleton->obj);
   if (const int error = -drops__load(skeleton.get()); error != 0) {

@@ -109,6 +109,22 @@ std::string AskDropReasons() {
       ErrnoText(errno));
 }
 
+// By the arguments of the tracepoint: data, packet, place, reason, socket.
+std::string AskDropSockets() {
+  constexpr int kWithSocket = 5;
+  btf* types = btf__load_vmlinux_btf();
+  const btf_type* type = nullptr;
+  const int id = btf__find_by_name_kind(types, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
+  if (id >= 0) type = btf__type_by_id(types, static_cast<unsigned>(id));
+  while (type != nullptr && (btf_is_typedef(type) || btf_is_ptr(type))) {
+    type = btf__type_by_id(types, type->type);
+  }
+  const bool named = type != nullptr && btf_is_func_proto(type) && btf_vlen(type) >= kWithSocket;
+  btf__free(types);
+  if (named) return {};
+  return "the kernel does not name the socket that a dropped packet was for (from 6.11 on)";
+}
+
 Feature Ask(const char* name, std::string (*ask)()) {
   Feature feature{name, false, ask()};
   feature.available = feature.reason.empty();
@@ -119,10 +135,15 @@ int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  return {Ask("btf", AskBtf),         Ask("tc", AskTc),
-          Ask("tcx", AskTcx),         Ask("tun", AskTun),
-          Ask("ringbuf", AskRingbuf), Ask("fq", AskFq),
-          Ask("bpf_lsm", AskLsm),     Ask("drop_reasons", AskDropReasons)};
+  return {Ask("btf", AskBtf),
+          Ask("tc", AskTc),
+          Ask("tcx", AskTcx),
+          Ask("tun", AskTun),
+          Ask("ringbuf", AskRingbuf),
+          Ask("fq", AskFq),
+          Ask("bpf_lsm", AskLsm),
+          Ask("drop_reasons", AskDropReasons),
+          Ask("drop_sockets", AskDropSockets)};
 }
 
 }  // namespace

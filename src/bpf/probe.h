@@ -15,8 +15,8 @@ struct Feature {
   std::string reason;  // a sentence for people when it is not available
 };
 
-// All of them: btf, tc, tcx, tun, ringbuf, fq, bpf_lsm, drop_reasons. The first call asks the
-// kernel (some milliseconds), later ones do not. From any thread.
+// All of them: btf, tc, tcx, tun, ringbuf, fq, bpf_lsm, drop_reasons, drop_sockets. The first call
+// asks the kernel (some milliseconds), later ones do not. From any thread.
 const std::vector<Feature>& KernelFeatures();
 
 bool HasFeature(std::string_view name);

@@ -21,6 +21,7 @@ FEATURE_ROWS = (
     ("fq, for delays inside the kernel", "feature.fq"),
     ("BPF LSM, for errors of files", "feature.bpf_lsm"),
     ("the kernel's reasons for drops", "feature.drop_reasons"),
+    ("the socket that a dropped packet was for", "feature.drop_sockets"),
     ("UDP trains that the network card cuts (USO)", "way.udp_segments"),
 )
 # What proves a kind of fault: a kind whose capabilities a kernel has is not yet one that works there.
