@@ -198,6 +198,19 @@ StatusOr<chaos::v1::ListAgentsResponse> Cluster::Agents(int node) {
   return response;
 }
 
+StatusOr<chaos::v1::Report> Cluster::GetReport(int node, const std::string& id) {
+  grpc::ClientContext context;
+  Prepare(&context);
+  chaos::v1::GetReportRequest request;
+  request.set_experiment_id(id);
+  request.set_include_histograms(true);
+  chaos::v1::GetReportResponse response;
+  const auto status =
+      nodes_[static_cast<size_t>(node)].stub->GetReport(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return response.report();
+}
+
 bool Cluster::WaitForPhase(int node, const std::string& id, chaos::v1::TargetPhase phase) {
   return Eventually([&] {
     const auto experiment = Get(node, id);

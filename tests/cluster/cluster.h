@@ -65,6 +65,8 @@ class Cluster {
   StatusOr<chaos::v1::Experiment> Stop(int node, const std::string& id, int wait_s);
   StatusOr<chaos::v1::ListExperimentsResponse> List(int node);
   StatusOr<chaos::v1::ListAgentsResponse> Agents(int node);
+  // With its histograms.
+  StatusOr<chaos::v1::Report> GetReport(int node, const std::string& id);
   // Waits until an experiment has that phase on its only target.
   bool WaitForPhase(int node, const std::string& id, chaos::v1::TargetPhase phase);
 

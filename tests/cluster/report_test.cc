@@ -12,20 +12,6 @@ namespace {
 constexpr uint64_t kBatches = 20, kRequests = 10;
 constexpr uint32_t kBucket = 640;  // 1.05 ms
 
-StatusOr<chaos::v1::Report> GetReport(Cluster& cluster, int node, const std::string& id) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  chaos::v1::GetReportRequest request;
-  request.set_experiment_id(id);
-  request.set_include_histograms(true);
-  chaos::v1::GetReportResponse response;
-  const grpc::Status status = cluster.Stub(node)->GetReport(&context, request, &response);
-  if (!status.ok()) {
-    return Status(static_cast<StatusCode>(status.error_code()), ToAbsl(status.error_message()));
-  }
-  return response.report();
-}
-
 // An experiment on an agent of `node`, measured while it was active, and stopped.
 std::string RunExperiment(Cluster& cluster, TestAgent& agent, int node) {
   EXPECT_TRUE(Eventually([&] { return agent.grants() > 0; }));
@@ -36,7 +22,7 @@ std::string RunExperiment(Cluster& cluster, TestAgent& agent, int node) {
   for (uint64_t sequence = 1; sequence <= kBatches; ++sequence) {
     EXPECT_TRUE(agent.SendMetrics(sequence, id, kBucket, kRequests));
   }
-  EXPECT_EQ(GetReport(cluster, node, id).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(cluster.GetReport(node, id).status().code(), StatusCode::kFailedPrecondition);
   EXPECT_TRUE(cluster.Stop(node, id, 30).ok());
   return id;
 }
@@ -49,7 +35,7 @@ TEST(Reports, AreTheSameOnEveryNodeAndOutliveRestarts) {
   ASSERT_NE(id, "");
   StatusOr<chaos::v1::Report> report;
   const auto is_whole = [&](int node) {
-    report = GetReport(cluster, node, id);
+    report = cluster.GetReport(node, id);
     return report.ok() && report->targets_size() == 1 && report->events_size() > 0;
   };
   for (int node = 0; node < cluster.size(); ++node) {
@@ -91,7 +77,7 @@ TEST(Reports, AreMadeWhileOneOfThreeNodesIsDeadWhoeverLed) {
     ASSERT_NE(id, "");
     StatusOr<chaos::v1::Report> report;
     EXPECT_TRUE(Eventually([&] {
-      report = GetReport(cluster, (dies + 2) % 3, id);
+      report = cluster.GetReport((dies + 2) % 3, id);
       return report.ok() && report->targets_size() == 1 && report->events_size() > 0;
     })) << report.status();
   }
@@ -132,7 +118,7 @@ TEST(Reports, AreWhatAStreamOfAnEndedExperimentBeginsWithAndThenItTellsTheEnd) {
 
 TEST(Reports, OfUnknownExperimentsAreNotFound) {
   Cluster cluster({});
-  EXPECT_EQ(GetReport(cluster, 0, "exp-none").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(cluster.GetReport(0, "exp-none").status().code(), StatusCode::kNotFound);
 }
 
 }  // namespace
