@@ -215,17 +215,20 @@ TEST_F(AgentTest, MetricsHaveNoHoleAcrossAFailOver) {
         .position()
         .sequence();
   };
-  uint64_t last = 0;
+  uint64_t last = 0, resumed = 0;
   while (last < 3) last = sequence_of(first);
   second.BeginToWelcome();
   first.Kill();
   // The newest batch when the second node was tried, at the most a second before it welcomed.
-  uint64_t newest = 0, resumed = 0;
+  chaos::v1::AgentHello hello;
   while (resumed == 0) {
     const auto heard = second.Hear();
-    if (heard.has_hello()) newest = heard.hello().metrics_sequence();
+    if (heard.has_hello()) hello = heard.hello();
     resumed = heard.metrics().position().sequence();
   }
+  const uint64_t newest = hello.metrics_sequence();
+  EXPECT_EQ(hello.last_node_id(), 1u);
+  EXPECT_EQ(hello.baselines_size(), 1) << "what it measured on its target, for a node without it";
   // However long it took: what the agent no longer keeps is a hole, and nothing else is.
   const uint64_t kept = (MetricsBuffer::kKeptSeconds - 1) * config_.metrics_rate_hz;
   EXPECT_LE(resumed, std::max(last, newest - std::min(newest, kept)) + 1);
