@@ -8,6 +8,7 @@
 
 #include "agent/agent_impl.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace faultline::agent {
 namespace {
@@ -65,7 +66,9 @@ chaos::v1::Agent Agent::Impl::Describe() const {
                     "that this host is halted",
                     HaltFile()));
   }
-  if (reconciler->TakeChanged()) SendReports();
+  TellChanges();
+  FL_LOG(warn, "halted: {} faults disarmed; nothing is armed until `faultline-agent resume`",
+         response.disarmed());
   return response;
 }
 
@@ -120,6 +123,7 @@ void Agent::Resume() {
     std::error_code ignored;
     std::filesystem::remove(impl_->HaltFile(), ignored);
     impl_->reconciler->Resume(BoottimeNowNs());
+    FL_LOG(info, "resumed: experiments that begin from now on are armed");
   });
 }
 

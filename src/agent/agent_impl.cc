@@ -137,7 +137,7 @@ void Agent::Impl::OnGrant(const chaos::v1::LeaseGrant& grant) {
   meters.grants.Add();
   if (page != nullptr) page->control_until_ns = lease.until_ns();
   reconciler->SetLeaseHeld(lease.Held(now_ns), now_ns);
-  if (reconciler->TakeChanged()) SendReports();
+  TellChanges();
 }
 
 void Agent::Impl::OnDesired(const chaos::v1::DesiredState& desired) {
@@ -149,7 +149,7 @@ void Agent::Impl::OnDesired(const chaos::v1::DesiredState& desired) {
   }
   meters.desired.Add();
   reconciler->SetDesired(desired, now_ns);
-  if (reconciler->TakeChanged()) SendReports();
+  TellChanges();
 }
 
 void Agent::Impl::OnEnd() { reconciler->OnSessionEnd(); }
@@ -164,7 +164,7 @@ void Agent::Impl::Beat(uint64_t due_ns) {
   reconciler->SetLeaseHeld(lease.Held(now_ns), now_ns);
   reconciler->Tick(now_ns);
   KeepLease(now_ns);
-  if (reconciler->TakeChanged()) SendReports();
+  TellChanges();
   const unsigned rate_hz = config.metrics_rate_hz;
   const unsigned beats_per_measure =
       (std::max(rate_hz, kLeastBeatsPerSecond) + rate_hz - 1) / rate_hz;
@@ -182,10 +182,7 @@ void Agent::Impl::Check(uint64_t now_ns) {
   reconciler->CompareWithDrivers();
   const uint64_t spent_ns = ReadClock(CLOCK_THREAD_CPUTIME_ID) - begun_ns;
   // What has gone is told before it is back.
-  if (reconciler->TakeChanged()) {
-    changed = true;
-    SendReports();
-  }
+  changed |= TellChanges();
   check_due_ns = now_ns + kCheckNs;
   if (!changed) {
     // A target without faults that has moved is a change that is not told: the cheaper of two.
@@ -224,6 +221,13 @@ void Agent::Impl::SendReports() {
   session->Send(std::move(request));
 }
 
+bool Agent::Impl::TellChanges() {
+  if (!reconciler->TakeChanged()) return false;
+  guardian->SetArmed(reconciler->Armed());
+  SendReports();
+  return true;
+}
+
 void Agent::Impl::Measure(uint64_t now_ns) {
   auto samples = drivers.ReadSamples();
   totals.Add(samples, now_ns);
@@ -244,6 +248,7 @@ void Agent::Impl::Measure(uint64_t now_ns) {
 void Agent::Impl::End() {
   ending = true;
   reconciler->Stop(BoottimeNowNs());
+  guardian->SetArmed(reconciler->Armed());
   SendReports();
 }
 

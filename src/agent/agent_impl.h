@@ -53,6 +53,8 @@ struct Agent::Impl {
   void KeepLease(uint64_t now_ns);
   void SendRenewal();
   void SendReports();
+  // True when what is armed, or why not, has changed since: the controller and the guardian know.
+  bool TellChanges();
   void End();
 
   chaos::v1::Agent Describe() const;

@@ -12,16 +12,24 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <optional>
 #include <vector>
 
+#include "agent/fault_log.h"
+#include "agent/v1/guardian.pb.h"
 #include "base/log.h"
-#include "faults/driver.h"
 
 namespace faultline::agent {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr rlim_t kHighestFd = 16'383;  // 128 KiB of descriptor table
+constexpr size_t kMaxMessageBytes = 64 * 1024;
+constexpr size_t kFaultsInMessage = 64;
+
+using faults::FaultKey;
+using Armed = std::set<FaultKey>;
 
 Status Failed(const char* what) {
   return MakeError(StatusCode::kInternal, "guardian: {}: {}", what, ErrnoText(errno));
@@ -45,11 +53,17 @@ Status SendFd(int socket, int fd) {
   return absl::OkStatus();
 }
 
-// Waits for the next message. Result: a descriptor, or -1 when the other end has closed.
-int ReceiveFd(int socket) {
+// A message of the agent's: the lease page's descriptor, or which faults are armed.
+struct News {
+  int page_fd = -1;
+  ::agent::v1::ArmedChange change;
+};
+
+// Waits for the next one; none when the other end has closed.
+std::optional<News> Receive(int socket) {
+  std::string bytes(kMaxMessageBytes, '\0');
   while (true) {
-    char byte = 0;
-    iovec data{&byte, 1};
+    iovec data{bytes.data(), bytes.size()};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     msghdr message{};
     message.msg_iov = &data;
@@ -58,13 +72,37 @@ int ReceiveFd(int socket) {
     message.msg_controllen = sizeof control;
     const ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
+    if (n <= 0) return std::nullopt;
+    News news;
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) continue;
-    int fd = -1;
-    memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    return fd;
+    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+      memcpy(&news.page_fd, CMSG_DATA(header), sizeof news.page_fd);
+      return news;
+    }
+    if (news.change.ParseFromArray(bytes.data(), static_cast<int>(n))) return news;
   }
+}
+
+FaultKey KeyOf(const ::agent::v1::ArmedFault& fault) {
+  return {fault.experiment_id(), fault.fault_index(), fault.target_id()};
+}
+
+void Fill(const FaultKey& key, ::agent::v1::ArmedFault* fault) {
+  fault->set_experiment_id(key.experiment_id);
+  fault->set_fault_index(key.fault_index);
+  fault->set_target_id(key.target_id);
+}
+
+void Follow(const ::agent::v1::ArmedChange& change, Armed* armed) {
+  for (const auto& fault : change.ended()) armed->erase(KeyOf(fault));
+  for (const auto& fault : change.armed()) armed->insert(KeyOf(fault));
+}
+
+Armed Without(const Armed& all, const Armed& some) {
+  Armed rest;
+  std::set_difference(all.begin(), all.end(), some.begin(), some.end(),
+                      std::inserter(rest, rest.end()));
+  return rest;
 }
 
 // Nothing of the agent's but the two descriptors and standard error may be held open.
@@ -88,28 +126,41 @@ void BecomeGuardian() {
   setsid();
 }
 
-}  // namespace
-
-int Guardian::Live(int fd, const Options& options) {
-  KeepOnly({STDERR_FILENO, fd, options.journal_lock_fd});
-  BecomeGuardian();
-  faults::LeasePage* page = nullptr;
-  for (int map_fd = ReceiveFd(fd); map_fd >= 0; map_fd = ReceiveFd(fd)) {
-    void* address = mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
-    if (address == MAP_FAILED) {
-      FL_LOG(error, "guardian: cannot map the lease page: {}", ErrnoText(errno));
-    } else {
-      page = static_cast<faults::LeasePage*>(address);
-    }
-    close(map_fd);
-  }
-  if (page != nullptr) page->heartbeat_until_ns = 0;
+// Result: the guardian's exit code.
+int Undo(const Guardian::Options& options) {
   auto journal = UndoJournal::Open(options.journal_path);
   if (!journal.ok()) {
     FL_LOG(error, "guardian: {}", ToString(journal.status().message()));
     return 1;
   }
   return (*journal)->UndoAll(options.undo).ok() ? 0 : 1;
+}
+
+}  // namespace
+
+int Guardian::Live(int fd, const Options& options) {
+  KeepOnly({STDERR_FILENO, fd, options.journal_lock_fd});
+  BecomeGuardian();
+  faults::LeasePage* page = nullptr;
+  Armed armed;
+  while (const auto news = Receive(fd)) {
+    Follow(news->change, &armed);
+    if (news->page_fd < 0) continue;
+    void* address = mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, news->page_fd, 0);
+    if (address == MAP_FAILED) {
+      FL_LOG(error, "guardian: cannot map the lease page: {}", ErrnoText(errno));
+    } else {
+      page = static_cast<faults::LeasePage*>(address);
+    }
+    close(news->page_fd);
+  }
+  if (page != nullptr) page->heartbeat_until_ns = 0;
+  const int result = Undo(options);
+  for (const FaultKey& key : armed) {
+    const LogFields about = About(key);
+    FL_LOG(warn, "{}: ended by the guardian: the agent is gone", Text(key));
+  }
+  return result;
 }
 
 StatusOr<std::unique_ptr<Guardian>> Guardian::Fork(Options options) {
@@ -153,6 +204,29 @@ Status Guardian::WatchPage(int map_fd) {
   return SendFd(fd_, map_fd);
 }
 
+void Guardian::SetArmed(std::set<FaultKey> armed) {
+  armed_ = std::move(armed);
+  TellArmed();
+}
+
+void Guardian::TellArmed() {
+  const Armed armed = Without(armed_, told_), ended = Without(told_, armed_);
+  auto next_armed = armed.begin(), next_ended = ended.begin();
+  while (next_armed != armed.end() || next_ended != ended.end()) {
+    ::agent::v1::ArmedChange change;
+    for (size_t i = 0; i < kFaultsInMessage; ++i) {
+      if (next_ended != ended.end()) {
+        Fill(*next_ended++, change.add_ended());
+      } else if (next_armed != armed.end()) {
+        Fill(*next_armed++, change.add_armed());
+      }
+    }
+    const std::string bytes = change.SerializeAsString();
+    if (send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
+    Follow(change, &told_);
+  }
+}
+
 Status Guardian::Spawn() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -172,8 +246,12 @@ Status Guardian::Spawn() {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   std::string program = "faultline-agent", command = "guardian", journal = options_.journal_path;
-  char* arguments[] = {program.data(), command.data(), journal.data(), nullptr};
-  const int error = posix_spawn(&pid_, "/proc/self/exe", &actions, &attributes, arguments, environ);
+  std::vector<std::string> flags = options_.flags;
+  std::vector<char*> arguments = {program.data(), command.data(), journal.data()};
+  for (std::string& flag : flags) arguments.push_back(flag.data());
+  arguments.push_back(nullptr);
+  const int error =
+      posix_spawn(&pid_, "/proc/self/exe", &actions, &attributes, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   close(socket);
@@ -186,7 +264,10 @@ Status Guardian::Spawn() {
   }
   fd_ = ends[0];
   FL_RETURN_IF_ERROR(MoveEndToTheTop());
-  return map_fd_ >= 0 ? SendFd(fd_, map_fd_) : absl::OkStatus();
+  if (map_fd_ >= 0) FL_RETURN_IF_ERROR(SendFd(fd_, map_fd_));
+  told_.clear();
+  TellArmed();
+  return absl::OkStatus();
 }
 
 StatusOr<bool> Guardian::Revive() {

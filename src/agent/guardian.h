@@ -3,8 +3,8 @@
 //
 // It holds the other end of a socket pair. The agent hands it the lease page's descriptor. When
 // the agent's end closes, whatever the reason, the guardian zeroes heartbeat_until_ns (the kernel
-// program then passes every packet untouched), undoes what the undo journal holds, and exits. After
-// a clean end there is nothing left to do, and it does the same.
+// program then passes every packet untouched), undoes what the undo journal holds, logs which
+// faults ended so, and exits. After a clean end there is nothing left to do, and it does the same.
 //
 // A killed process's files are closed in ascending order of their numbers, but their release is
 // queued as task work and runs in the reverse order: the highest number goes first. Measured on
@@ -20,10 +20,13 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "agent/undo_journal.h"
 #include "base/status.h"
+#include "faults/driver.h"
 
 namespace faultline::agent {
 
@@ -33,6 +36,8 @@ class Guardian {
     std::string journal_path;
     int journal_lock_fd = -1;  // kept open by the guardian until it ends; -1: none
     UndoFunction undo;
+    // Of the program file, for a guardian that is started from it: how it logs.
+    std::vector<std::string> flags = {};
   };
 
   // Forks. Call it before the process has any other thread. The object must stay the only holder
@@ -48,7 +53,11 @@ class Guardian {
   // long as the guardian may have to be started again.
   Status WatchPage(int map_fd);
 
-  // Starts a new guardian if this one has died, and hands it the page. Cheap when it lives: call
+  // The faults that are armed now. Never blocks: what a guardian that hangs is not told, its log
+  // does not tell.
+  void SetArmed(std::set<faults::FaultKey> armed);
+
+  // Starts a new guardian if this one has died, and hands it all that. Cheap when it lives: call
   // it once a second. Result: whether a new one was started.
   StatusOr<bool> Revive();
 
@@ -62,11 +71,14 @@ class Guardian {
   explicit Guardian(Options options) : options_(std::move(options)) {}
   Status MoveEndToTheTop();
   Status Spawn();
+  // Tells how armed_ differs from told_.
+  void TellArmed();
 
   const Options options_;
   int fd_ = -1;
   pid_t pid_ = -1;
   int map_fd_ = -1;  // not owned
+  std::set<faults::FaultKey> armed_, told_;
 };
 
 // Descriptors in which a guardian started from the program file finds its socket and journal lock.

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 
+#include "base/log_testing.h"
 #include "faults/driver.h"
 
 namespace faultline::agent {
@@ -46,8 +47,11 @@ class GuardianTest : public testing::Test {
             }};
   }
 
-  // A process that holds the agent's end, like an agent; result: its pid and its guardian's.
-  std::pair<pid_t, pid_t> StartHolder() {
+  using Armed = std::set<faults::FaultKey>;
+
+  // A process that holds the agent's end, like an agent that has armed this one after the other;
+  // result: its pid and its guardian's.
+  std::pair<pid_t, pid_t> StartHolder(const std::vector<Armed>& armed = {}) {
     int pipe_fds[2];
     EXPECT_EQ(pipe(pipe_fds), 0);
     const pid_t holder = fork();
@@ -56,6 +60,7 @@ class GuardianTest : public testing::Test {
       auto journal = UndoJournal::Open(journal_path());
       const bool ok = guardian.ok() && (*guardian)->WatchPage(map_fd_).ok() && journal.ok() &&
                       (*journal)->Record("deed", {}).ok();
+      for (const Armed& now : armed) (*guardian)->SetArmed(now);
       const pid_t pid = ok ? (*guardian)->pid() : -1;
       if (write(pipe_fds[1], &pid, sizeof pid) < 0) _exit(1);
       while (true) pause();
@@ -84,6 +89,27 @@ TEST_F(GuardianTest, ZeroesTheHeartbeatAndUndoesTheJournalWhenTheAgentIsKilled) 
   EXPECT_EQ(page_->control_until_ns, 88u);
   EXPECT_TRUE(std::filesystem::exists(mark_path() + ".deed"));
   EXPECT_EQ((*UndoJournal::Open(journal_path()))->size(), 0u);
+}
+
+TEST_F(GuardianTest, TellsWhichFaultsEndedWithTheAgent) {
+  Armed many;
+  for (uint32_t i = 0; i < 500; ++i) many.insert({"e2", i, "host/b"});
+  const auto run = [&](const std::vector<Armed>& armed) {
+    return LoggedLines([&] {
+      const auto [holder, guardian] = StartHolder(armed);
+      kill(holder, SIGKILL);
+      waitpid(holder, nullptr, 0);
+      EXPECT_EQ(waitpid(guardian, nullptr, 0), guardian);
+    });
+  };
+  const auto lines = run({many, {{"e1", 1, "host/a"}, {"e2", 7, "host/b"}}, {{"e1", 1, "host/a"}}});
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "I 1 of 1 records of the undo journal are undone");
+  EXPECT_EQ(lines[1],
+            "W experiment e1 fault 1 on host/a: ended by the guardian: the agent is gone "
+            "experiment_id=e1 target_id=host/a");
+  EXPECT_EQ(run({many}).size(), 501u);
+  EXPECT_EQ(run({many, {}}).size(), 1u) << "an agent that has ended in order";
 }
 
 TEST_F(GuardianTest, OutlivesSignalsMeantForTheAgentsGroup) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/fault_log.h"
 #include "base/clock.h"
-#include "base/log.h"
 
 namespace faultline::agent {
 namespace {
@@ -14,11 +14,6 @@ constexpr uint64_t kTellAgainNs = 10 * kNanosPerSecond;
 
 faults::FaultKey KeyOf(const chaos::v1::DesiredFault& fault) {
   return {fault.experiment_id(), fault.fault_index(), fault.target_id()};
-}
-
-std::string Text(const faults::FaultKey& key) {
-  return fmt::format("experiment {} fault {} on {}", key.experiment_id, key.fault_index,
-                     key.target_id);
 }
 
 uint64_t RemainingNs(const google::protobuf::Duration& remaining) {
@@ -71,6 +66,11 @@ void Reconciler::SetDesired(const chaos::v1::DesiredState& desired, uint64_t now
 void Reconciler::SetLeaseHeld(bool held, uint64_t now_ns) {
   if (held == lease_held_) return;
   lease_held_ = held;
+  if (held) {
+    FL_LOG(info, "a lease is held");
+  } else {
+    FL_LOG(warn, "the lease has run out: nothing is armed until a controller grants another");
+  }
   Converge(now_ns);
 }
 
@@ -127,26 +127,22 @@ void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t
   if (entry.armed_unix_ns != 0) {
     // What has vanished may have done so for a moment: whoever is told that it ended can rely on
     // it.
-    if (const Status gone = driver_of_(entry.fault.kind())->Disarm(key); !gone.ok()) {
-      FL_LOG(error, "{}: cannot be reverted: {}", Text(key), ToString(gone.message()));
-      return;
-    }
+    if (!Revert(key, entry)) return;
     const bool missing = entry.state == State::kMissing;
-    Settle(entry, State::kReverted, missing ? obstacle.reason : entry.reason);
+    End(key, entry, State::kReverted, missing ? obstacle.reason : entry.reason);
   } else if (!entry.desired) {
-    Settle(entry, State::kReverted, "stopped before it was armed");
+    End(key, entry, State::kReverted, "stopped before it was armed");
   } else {
-    Settle(entry, State::kRefused, obstacle.reason);
+    End(key, entry, State::kRefused, obstacle.reason);
   }
 }
 
 void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
-  const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
+  const LogFields about = About(key);
   faults::Driver* driver = driver_of_(entry.fault.kind());
   if (driver == nullptr) {
-    Settle(entry, State::kRefused,
-           fmt::format("this agent does not know the fault kind {}", entry.fault.kind()));
-    return;
+    return End(key, entry, State::kRefused,
+               fmt::format("this agent does not know the fault kind {}", entry.fault.kind()));
   }
   const Status armed =
       driver->Arm({key, entry.fault.config(), entry.fault.seed(), entry.deadline_ns});
@@ -160,17 +156,16 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
   const std::string reason = ToString(armed.message());
   const bool news = entry.state != State::kMissing ||
                     (entry.reason != reason && now_ns >= entry.told_ns + kTellAgainNs);
-  if (news) FL_LOG(warn, "{}: cannot be armed: {}", Text(key), reason);
   // A service that is being started anew has no place for a while.
   const bool passing = IsPassing(armed);
   const bool missing = armed.code() == StatusCode::kNotFound;
   const bool endless = entry.armed_unix_ns != 0 || (entry.inherited && (passing || missing));
   ++entry.attempts;
   if (!endless && (!passing || entry.attempts >= kAttempts)) {
-    Settle(entry, State::kRefused, reason);
-    return;
+    return End(key, entry, State::kRefused, reason);
   }
   if (news) {
+    FL_LOG(warn, "{}: cannot be armed, and is tried again: {}", Text(key), reason);
     Settle(entry, State::kMissing, reason);
     entry.told_ns = now_ns;
   }
@@ -179,18 +174,36 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
 }
 
 void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle) {
-  const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
-  faults::Driver* driver = driver_of_(entry.fault.kind());
-  if (const Status gone = driver->Disarm(key); !gone.ok()) {
-    // Stays ACTIVE, is tried again at the next tick, and says so once.
-    const std::string failure = fmt::format("cannot be reverted: {}", ToString(gone.message()));
-    if (entry.reason == failure) return;
-    FL_LOG(error, "{}: {}", Text(key), failure);
-    Settle(entry, State::kArmed, failure);
+  if (!Revert(key, entry)) {
+    // Stays ACTIVE, and is tried again at the next tick.
+    if (entry.reason != entry.failure) Settle(entry, State::kArmed, entry.failure);
     return;
   }
-  FL_LOG(info, "{}: reverted: {}", Text(key), obstacle.reason);
-  Settle(entry, obstacle.passing ? State::kWaiting : State::kReverted, obstacle.reason);
+  End(key, entry, obstacle.passing ? State::kWaiting : State::kReverted, obstacle.reason);
+}
+
+bool Reconciler::Revert(const faults::FaultKey& key, Entry& entry) {
+  const Status gone = driver_of_(entry.fault.kind())->Disarm(key);
+  if (gone.ok()) {
+    entry.failure.clear();
+    return true;
+  }
+  const LogFields about = About(key);
+  const std::string failure = fmt::format("cannot be reverted: {}", ToString(gone.message()));
+  if (std::exchange(entry.failure, failure) != failure) {
+    FL_LOG(error, "{}: {}", Text(key), failure);
+  }
+  return false;
+}
+
+void Reconciler::End(const faults::FaultKey& key, Entry& entry, State state,
+                     const std::string& reason) {
+  const LogFields about = About(key);
+  const char* word = state == State::kRefused    ? "refused"
+                     : state == State::kReverted ? "reverted"
+                                                 : "disarmed for now";
+  FL_LOG(info, "{}: {}: {}", Text(key), word, reason);
+  Settle(entry, state, reason);
 }
 
 void Reconciler::Settle(Entry& entry, State state, const std::string& reason) {
@@ -209,6 +222,7 @@ void Reconciler::CompareWithDrivers() {
         armed.insert(key);
         continue;
       }
+      const LogFields about = About(key);
       FL_LOG(warn, "{}: armed without being wanted, disarming", Text(key));
       if (const Status gone = driver->Disarm(key); !gone.ok()) {
         FL_LOG(error, "{}: cannot be reverted: {}", Text(key), ToString(gone.message()));
@@ -217,7 +231,7 @@ void Reconciler::CompareWithDrivers() {
   }
   for (auto& [key, entry] : entries_) {
     if (entry.state != State::kArmed || armed.contains(key)) continue;
-    const LogFields about{{"experiment_id", key.experiment_id}, {"target_id", key.target_id}};
+    const LogFields about = About(key);
     const std::string known = driver_of_(entry.fault.kind())->WhyGone(key);
     const std::string reason = known.empty() ? "vanished from the kernel" : known;
     FL_LOG(warn, "{}: no longer armed: {}", Text(key), reason);
@@ -230,71 +244,6 @@ void Reconciler::TargetsChanged() {
   for (auto& [key, entry] : entries_) {
     if (entry.armed_unix_ns != 0 || entry.inherited) entry.retry_ns = 0;
   }
-}
-
-chaos::v1::TargetPhase Reconciler::PhaseOf(State state) {
-  switch (state) {
-    case State::kArmed:
-      return chaos::v1::TARGET_PHASE_ACTIVE;
-    case State::kReverted:
-      return chaos::v1::TARGET_PHASE_REVERTED;
-    case State::kRefused:
-      return chaos::v1::TARGET_PHASE_REFUSED;
-    default:
-      return chaos::v1::TARGET_PHASE_PENDING;
-  }
-}
-
-bool Reconciler::TakeChanged() { return std::exchange(changed_, false); }
-
-chaos::v1::FaultReports Reconciler::Reports(uint64_t now_ns) {
-  chaos::v1::FaultReports reports;
-  *reports.mutable_version() = version_;
-  for (auto& [key, entry] : entries_) {
-    if (entry.state == State::kWaiting) continue;
-    if (entry.sent_ns == 0) entry.sent_ns = now_ns;
-    auto* report = reports.add_reports();
-    report->set_experiment_id(key.experiment_id);
-    report->set_fault_index(key.fault_index);
-    report->set_target_id(key.target_id);
-    report->set_phase(PhaseOf(entry.state));
-    report->set_reason(entry.reason);
-    report->set_halted(entry.halted && entry.state != State::kArmed);
-  }
-  return reports;
-}
-
-void Reconciler::OnSessionEnd() {
-  for (auto& [key, entry] : entries_) entry.sent_ns = 0;
-}
-
-std::vector<::agent::v1::LocalFault> Reconciler::Faults(uint64_t now_ns) const {
-  std::vector<::agent::v1::LocalFault> faults;
-  for (const auto& [key, entry] : entries_) {
-    ::agent::v1::LocalFault& fault = faults.emplace_back();
-    fault.set_experiment_id(key.experiment_id);
-    fault.set_fault_index(key.fault_index);
-    fault.set_target_id(key.target_id);
-    fault.set_kind(entry.fault.kind());
-    fault.set_reason(entry.reason);
-    fault.set_armed(entry.state == State::kArmed);
-    if (entry.armed_unix_ns != 0) {
-      auto* armed_at = fault.mutable_armed_at();
-      armed_at->set_seconds(static_cast<int64_t>(entry.armed_unix_ns / kNanosPerSecond));
-      armed_at->set_nanos(static_cast<int32_t>(entry.armed_unix_ns % kNanosPerSecond));
-    }
-    fault.set_phase(PhaseOf(entry.state));
-    const uint64_t left_ns = entry.deadline_ns > now_ns ? entry.deadline_ns - now_ns : 0;
-    fault.mutable_time_left()->set_seconds(static_cast<int64_t>(left_ns / kNanosPerSecond));
-    fault.mutable_time_left()->set_nanos(static_cast<int32_t>(left_ns % kNanosPerSecond));
-  }
-  return faults;
-}
-
-unsigned Reconciler::armed_count() const {
-  return static_cast<unsigned>(std::count_if(entries_.begin(), entries_.end(), [](const auto& e) {
-    return e.second.state == State::kArmed;
-  }));
 }
 
 }  // namespace faultline::agent

@@ -72,6 +72,7 @@ class Reconciler {
   void OnSessionEnd();
 
   std::vector<::agent::v1::LocalFault> Faults(uint64_t now_ns) const;
+  std::set<faults::FaultKey> Armed() const;
   unsigned armed_count() const;
 
  private:
@@ -90,6 +91,7 @@ class Reconciler {
     State state = State::kWaiting;
     uint64_t armed_unix_ns = 0;  // when it was armed last; 0 never
     std::string reason;
+    std::string failure;  // why it could not be reverted, as it was logged last
     bool halted = false;  // what made it end
     int attempts = 0;
     uint64_t retry_ns = 0;
@@ -103,6 +105,10 @@ class Reconciler {
   Obstacle ObstacleTo(const Entry& entry, uint64_t now_ns) const;
   void Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
   void Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle);
+  // True when nothing of the fault is left in the kernel.
+  bool Revert(const faults::FaultKey& key, Entry& entry);
+  // Settles, and logs it: for good, or until a lease is held again.
+  void End(const faults::FaultKey& key, Entry& entry, State state, const std::string& reason);
   void Settle(Entry& entry, State state, const std::string& reason);
   static chaos::v1::TargetPhase PhaseOf(State state);
 

@@ -5,19 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/log_testing.h"
+
 namespace faultline {
 namespace {
-
-// What a program logs that is set up so.
-template <typename Task>
-std::string Logged(const std::string& format, Task task) {
-  spdlog::drop_all();
-  testing::internal::CaptureStderr();
-  EXPECT_TRUE(InitLog("test", "debug", format).ok());
-  task();
-  spdlog::default_logger()->flush();
-  return testing::internal::GetCapturedStderr();
-}
 
 TEST(Log, AsJsonIsOneObjectOnEachLine) {
   const std::string text = Logged("json", [] {
@@ -56,6 +47,17 @@ TEST(Log, SaysWhatItsLinesAreAbout) {
   const std::string text = Logged("text", work);
   EXPECT_NE(text.find(": both experiment_id=e1 request_id=r\"1\n"), std::string::npos) << text;
   EXPECT_NE(text.find(": one experiment_id=e1\n"), std::string::npos) << text;
+}
+
+TEST(Log, TellsAtALevelThatIsOnlyKnownWhereItRuns) {
+  const auto work = [] {
+    for (const auto level : {spdlog::level::trace, spdlog::level::debug, spdlog::level::warn}) {
+      const LogFields about{{"target_id", "a/x"}};
+      FL_LOG_AT(level, "number {}", static_cast<int>(level));
+    }
+  };
+  EXPECT_EQ(LoggedLines(work),
+            (std::vector<std::string>{"D number 1 target_id=a/x", "W number 3 target_id=a/x"}));
 }
 
 TEST(Log, RefusesUnknownLevelsAndFormats) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -71,7 +72,8 @@ sigset_t BlockEndSignals() {
   return signals;
 }
 
-int Run(const Config& config) {
+// `log_flags`: how this process logs, for guardians that it starts later.
+int Run(const Config& config, std::vector<std::string> log_flags) {
   if (const Status host = CheckHost(); !host.ok()) return Complain(host, kRefused);
   auto locks = LockHost(config.state_dir);
   if (!locks.ok()) return Complain(locks.status(), kRefused);
@@ -84,7 +86,8 @@ int Run(const Config& config) {
   if ((*journal)->size() > 0) FL_LOG(info, "undoing what an earlier agent left behind");
   // What cannot be undone now stays in the journal, and has been logged.
   (*journal)->UndoAll(faults::Undo).IgnoreError();
-  auto guardian = Guardian::Fork({journal_path, locks->journal.fd(), faults::Undo});
+  auto guardian =
+      Guardian::Fork({journal_path, locks->journal.fd(), faults::Undo, std::move(log_flags)});
   if (!guardian.ok()) return Complain(guardian.status(), kFailed);
   const sigset_t signals = BlockEndSignals();
   auto agent = Agent::Start(config, Groups(), guardian->get(), journal->get());
@@ -174,6 +177,8 @@ int Main(int argc, char** argv) {
   if (const Status log = InitLog("faultline-agent", log_level, log_format); !log.ok()) {
     return Complain(log, kRefused);
   }
+  // As in the controller: gRPC's own lines are none of this log's.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (*guardian) {
     return Guardian::Live(kGuardianSocketFd, {journal_path, kGuardianLockFd, faults::Undo});
   }
@@ -187,7 +192,9 @@ int Main(int argc, char** argv) {
                     kRefused);
   }
   const std::string command = app.get_subcommands().front()->get_name();
-  if (command == "run") return Run(*config);
+  if (command == "run") {
+    return Run(*config, {"--log-level", log_level, "--log-format", log_format});
+  }
   if (command == "status") return ShowStatus(*config, json);
   if (command == "halt") return Halt(*config);
   if (command == "resume") return Resume(*config);

@@ -2,17 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
-#include "base/log.h"
+#include "base/log_testing.h"
 #include "control/test_support.h"
 
 namespace faultline::server {
 namespace {
 
 using control::testing::Driver;
-using testing::internal::CaptureStderr;
-using testing::internal::GetCapturedStderr;
 
 // An experiment on two targets of one agent, and its lines: "I experiment exp-2 is active
 // experiment_id=exp-2 request_id=r1".
@@ -29,17 +25,7 @@ class ExperimentLogTest : public ::testing::Test {
   }
   // What the log says of the experiment as it is now.
   std::vector<std::string> Lines(bool loud = true) {
-    spdlog::drop_all();
-    CaptureStderr();
-    EXPECT_TRUE(InitLog("test", "debug").ok());
-    log_.OnChange(driver_.Get(id_), loud);
-    std::istringstream text(GetCapturedStderr());
-    std::vector<std::string> lines;
-    for (std::string line; std::getline(text, line);) {
-      const size_t at = line.find(" test: ");
-      lines.push_back(line.substr(at - 1, 1) + line.substr(at + 6));
-    }
-    return lines;
+    return LoggedLines([&] { log_.OnChange(driver_.Get(id_), loud); });
   }
   std::string About() const { return " experiment_id=" + id_ + " request_id=r1"; }
   using Texts = std::vector<std::string>;
