@@ -2,9 +2,6 @@
 // tell the truth.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-#include <sstream>
-
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
 #include "tests/cluster/test_agent.h"
@@ -21,8 +18,7 @@ class Http : public testing::Test {
     Cluster::Options options;
     options.nodes = kNodes;
     for (int node = 0; node < kNodes; ++node) {
-      options.flags[node] = {"--http-listen", fmt::format("127.0.0.1:{}", port(node)),
-                             "--log-format", "json"};
+      options.flags[node] = {"--http-listen", fmt::format("127.0.0.1:{}", port(node))};
     }
     cluster_ = std::make_unique<Cluster>(options);
   }
@@ -84,22 +80,6 @@ TEST_F(Http, SaysReadyOnlyWhileAMajorityIsThere) {
   })) << ready.body;
   // Starting it again would help nobody.
   EXPECT_EQ(Get(port(0), "/healthz").status, "200");
-}
-
-TEST_F(Http, LogsInJsonWithTheExperimentAndRequest) {
-  TestAgent agent({.controllers = cluster_->api_addresses()});
-  ASSERT_TRUE(Eventually([&] { return agent.grants() > 0; }));
-  const auto started = cluster_->StartExperiment(0, LatencyOn("service:checkout", "my-request"));
-  ASSERT_TRUE(started.ok()) << started.status();
-  std::istringstream lines(cluster_->process(0).log());
-  bool found = false;
-  for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    ASSERT_TRUE(json.is_object()) << line;
-    found |= json.value("request_id", "") == "my-request" &&
-             json.value("experiment_id", "") == started->experiment_id();
-  }
-  EXPECT_TRUE(found) << cluster_->process(0).log();
 }
 
 TEST(HttpListen, IsRefusedWhenItIsTakenOrOpenToAll) {
