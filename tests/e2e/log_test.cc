@@ -153,11 +153,11 @@ TEST_F(LogTest, TellsWhetherTimeTheLeaseOrTheGuardianEndedAFault) {
   StartAgent();
   ASSERT_TRUE(Eventually([&] {
     return Saying(OfAgent(), "info", id + " fault 0 on " + kTarget + ": NETWORK_LATENCY armed")
-               .size() == 2;
+               .size() >= 2;
   }));
   for (int node = 0; node < kNodes; ++node) cluster_->process(node).Kill();
   ExpectFromAgent("info", id, "disarmed for now: lease ran out");
-  EXPECT_EQ(Saying(OfAgent(), "warning", "the lease has run out").size(), 1u);
+  EXPECT_FALSE(Saying(OfAgent(), "warning", "the lease has run out").empty());
 }
 
 }  // namespace
