@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 
+#include "base/histogram.h"
 #include "server/target_course.h"
 
 namespace faultline::server {
@@ -121,6 +122,31 @@ TEST(ReportParameters, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesE
   EXPECT_NEAR(result.value(), 100.05, 0.02) << "seed " << seed;
   EXPECT_LT(result.high() - result.low(), 0.03) << "seed " << seed;
   EXPECT_GT(result.high() - result.low(), 0.003) << "seed " << seed;
+}
+
+TEST(TargetCourse, WhatPacketsWaitedIsAddedUpOverBatches) {
+  TargetCourse course(Baseline(), "e1", {1, 1, 0, 100'000'000, 100'000'000});
+  for (uint64_t batch = 0; batch < 10; ++batch) {
+    chaos::v1::TargetSample sample;
+    for (const char* experiment : {"e1", "e2"}) {
+      sample.add_faults()->set_experiment_id(experiment);
+      auto* delays = sample.add_fault_delays();
+      delays->set_experiment_id(experiment);
+      Histogram given;
+      given.Record(100'000'000 + batch * 10'000'000);
+      *delays->mutable_given() = given.ToSparse();
+      delays->set_no_room(2);
+    }
+    const auto end_ns = static_cast<int64_t>(batch + 1) * 100'000'000;
+    course.Add("e1", sample, {1, batch + 1, end_ns - 100'000'000, end_ns, 100'000'000}, batch + 1);
+  }
+  const chaos::v1::TargetReport report = course.ToReport();
+  ASSERT_EQ(report.faults_size(), 1);
+  Histogram given;
+  ASSERT_TRUE(given.Merge(report.faults(0).given()).ok());
+  EXPECT_EQ(given.count(), 10u) << "of one experiment";
+  EXPECT_NEAR(given.PercentileNs(100), 190e6, 190e6 / 64);
+  EXPECT_EQ(report.faults(0).given_no_room(), 20u);
 }
 
 const chaos::v1::ParameterResult* Row(const Report& report, const std::string& name) {
