@@ -125,6 +125,12 @@ class Commands {
     target->set_target_id(Agent() + "/x");
     target->add_node_ids(1 + Below(3));
     target->mutable_during()->set_packets(Below(1'000));
+    target->mutable_before()->set_duration_ns(Below(3));
+    target->set_fault_unix_ns(static_cast<int64_t>(Below(3)));
+    auto* range = target->add_ranges();
+    range->set_incarnation(1 + Below(2));
+    range->set_last(Below(100));
+    range->set_came(Below(100));
     part->add_events()->set_what(fmt::format("w{}", Below(5)));
     return command;
   }
