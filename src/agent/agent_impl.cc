@@ -100,7 +100,6 @@ StatusOr<std::unique_ptr<Session>> Agent::Impl::MakeSession() {
     chaos::v1::AgentHello hello;
     *hello.mutable_agent() = Describe();
     hello.set_metrics_sequence(metrics.sequence());
-    baselines.Give(&hello);
     hello.set_last_node_id(last_node_id);
     return hello;
   };
@@ -120,6 +119,11 @@ void Agent::Impl::OnWelcome(const chaos::v1::AgentWelcome& welcome) {
   lease.OnConnected(BoottimeNowNs());
   SendRenewal();
   SendReports();
+  for (auto& given : baselines.Give()) {
+    chaos::v1::ConnectRequest request;
+    *request.mutable_baselines() = std::move(given);
+    session->Send(std::move(request));
+  }
   for (const auto& batch : metrics.kept()) {
     chaos::v1::ConnectRequest request;
     *request.mutable_metrics() = batch;

@@ -31,10 +31,10 @@ chaos::v1::MetricsBatch Batch(uint64_t sequence, const std::vector<std::string>&
 }
 
 std::vector<std::string> GivenBy(const Baselines& baselines) {
-  chaos::v1::AgentHello hello;
-  baselines.Give(&hello);
   std::vector<std::string> ids;
-  for (const auto& given : hello.baselines()) ids.push_back(given.target_id());
+  for (const auto& message : baselines.Give()) {
+    for (const auto& given : message.targets()) ids.push_back(given.target_id());
+  }
   return ids;
 }
 
@@ -43,15 +43,18 @@ TEST(Baselines, GivesTargetsWithAFaultFirst) {
   baselines.Add(Batch(1, {"a/x", "a/y", "a/z"}, "", 1));
   baselines.Add(Batch(2, {"a/x", "a/y", "a/z"}, "a/y", 1));
   EXPECT_THAT(GivenBy(baselines), ElementsAre("a/y", "a/x", "a/z"));
-  chaos::v1::AgentHello hello;
-  baselines.Give(&hello);
-  EXPECT_EQ(hello.baselines(0).slots_size(), 1) << "the fault's time is not in it";
-  EXPECT_EQ(hello.baselines(0).faults(0).experiment_id(), "e1");
-  EXPECT_EQ(hello.baselines(0).faults(0).sequence(), 2u);
-  EXPECT_EQ(hello.baselines(1).slots_size(), 2);
+  const auto messages = baselines.Give();
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].metrics_sequence(), 2u);
+  EXPECT_EQ(messages[0].targets(0).slots_size(), 1) << "the fault's time is not in it";
+  EXPECT_EQ(messages[0].targets(0).faults(0).experiment_id(), "e1");
+  EXPECT_EQ(messages[0].targets(0).faults(0).sequence(), 2u);
+  EXPECT_EQ(messages[0].targets(1).slots_size(), 2);
 }
 
-TEST(Baselines, GivesNoMoreThanThereIsRoomFor) {
+TEST(Baselines, GivesNothingBeforeTheFirstBatch) { EXPECT_TRUE(Baselines().Give().empty()); }
+
+TEST(Baselines, GivesNoMoreThanThereIsRoomForInMessagesThatHoldNothingUp) {
   Baselines baselines;
   std::vector<std::string> targets;
   for (int i = 0; i < 400; ++i) targets.push_back("a/" + std::to_string(1'000 + i));
@@ -59,20 +62,34 @@ TEST(Baselines, GivesNoMoreThanThereIsRoomFor) {
     baselines.Add(Batch(sequence, targets, "", 100));
   }
   baselines.Add(Batch(11, targets, targets.back(), 100));
-  chaos::v1::AgentHello hello;
-  baselines.Give(&hello);
-  EXPECT_LT(hello.ByteSizeLong(), Baselines::kMaxGivenBytes + 100'000);
-  EXPECT_GT(hello.baselines_size(), 100);
-  EXPECT_LT(hello.baselines_size(), 400);
-  EXPECT_EQ(hello.baselines(0).target_id(), targets.back());
+  size_t bytes = 0;
+  for (const auto& message : baselines.Give()) {
+    EXPECT_EQ(message.metrics_sequence(), 11u);
+    EXPECT_LT(message.ByteSizeLong(), Baselines::kMaxMessageBytes + 10'000);
+    bytes += message.ByteSizeLong();
+  }
+  EXPECT_LT(bytes, Baselines::kMaxGivenBytes + 100'000);
+  const std::vector<std::string> given = GivenBy(baselines);
+  EXPECT_GT(given.size(), 100u);
+  EXPECT_LT(given.size(), 400u);
+  EXPECT_EQ(given[0], targets.back());
+}
+
+TEST(Baselines, ATargetThatIsLargerThanAMessageIsOneByItself) {
+  Baselines baselines;
+  baselines.SetKept(std::chrono::seconds(60));
+  for (uint64_t sequence = 1; sequence <= 60; ++sequence) {
+    baselines.Add(Batch(sequence, {"a/x", "a/y"}, "", 1'000));
+  }
+  const auto messages = baselines.Give();
+  ASSERT_EQ(messages.size(), 2u);
+  EXPECT_GT(messages[0].ByteSizeLong(), Baselines::kMaxMessageBytes);
 }
 
 TEST(Baselines, KeepsAsMuchAsANodeTells) {
   Baselines baselines;
   const auto seconds_given = [&baselines] {
-    chaos::v1::AgentHello hello;
-    baselines.Give(&hello);
-    return hello.baselines(0).slots_size();
+    return baselines.Give().at(0).targets(0).slots_size();
   };
   baselines.SetKept(std::chrono::seconds(30));
   for (uint64_t sequence = 1; sequence <= 50; ++sequence) {

@@ -93,7 +93,7 @@ class Session::Stream : public std::enable_shared_from_this<Stream> {
   }
 
   void Send(ConnectRequest request) {
-    auto& queue = request.has_metrics() ? bulk_ : urgent_;
+    auto& queue = request.has_metrics() || request.has_baselines() ? bulk_ : urgent_;
     queue.push_back(std::move(request));
     ++pending_;
     if (pending_ > kSendLimit) return Cancel("it does not read");

@@ -54,7 +54,7 @@ class Session {
   void Stop(uint64_t grace_ms, std::function<void()> done);
 
   // False, and nothing sent, when no node has welcomed the agent. Renewals and reports overtake
-  // metrics that wait.
+  // metrics and baselines that wait.
   bool Send(chaos::v1::ConnectRequest request);
 
   // Gives the present node up for the next.

@@ -109,6 +109,35 @@ TEST_F(SessionTest, SendsNothingWithoutAWelcome) {
   session_.reset();
 }
 
+TEST_F(SessionTest, ARenewalOvertakesBaselinesAndMetricsThatWait) {
+  TestNode node(1);
+  Connect({node.address()});
+  EXPECT_EQ(Next(), "welcome 1");
+  strand_.Run([&] {
+    const auto pause = node.Pause();
+    const auto send_metrics = [&](uint64_t sequence, size_t bytes) {
+      ConnectRequest request;
+      request.mutable_metrics()->mutable_position()->set_sequence(sequence);
+      request.mutable_metrics()->add_samples()->set_target_id(std::string(bytes, 'x'));
+      session_->Send(request);
+    };
+    send_metrics(1, 1);
+    send_metrics(2, 1 << 20);  // more than is on its way to a node that does not read
+    ConnectRequest request;
+    request.mutable_baselines()->set_metrics_sequence(2);
+    session_->Send(request);
+    send_metrics(3, 1);
+    request.mutable_renewal()->set_sent_boottime_ns(42);
+    session_->Send(request);
+  });
+  const auto not_metrics = [](const ConnectRequest& heard) { return !heard.has_metrics(); };
+  EXPECT_TRUE(node.Hear(not_metrics).has_hello());
+  EXPECT_TRUE(node.Hear(not_metrics).has_renewal());
+  EXPECT_TRUE(node.Hear(not_metrics).has_baselines());
+  EXPECT_EQ(node.Hear().metrics().position().sequence(), 3u);
+  session_.reset();
+}
+
 TEST_F(SessionTest, StoppingSendsWhatWasQueuedFirst) {
   TestNode node(1);
   Connect({node.address()});

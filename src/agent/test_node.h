@@ -44,6 +44,9 @@ class TestNode : public chaos::v1::AgentService::Service {
     welcomes_ = true;
   }
 
+  // Reads no further than the next message while the result is held.
+  std::unique_lock<std::mutex> Pause() { return std::unique_lock(mutex_); }
+
   // Answers renewals by a lease of so many seconds at this version; 0: not at all.
   void GrantLeases(int64_t lease_s, const chaos::v1::StateVersion& version) {
     const std::lock_guard lock(mutex_);

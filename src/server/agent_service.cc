@@ -100,6 +100,8 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
         break;
       case ConnectRequest::kMetrics:
         return TakeMetrics(request_.metrics());
+      case ConnectRequest::kBaselines:
+        return TakeBaselines(request_.baselines());
       case ConnectRequest::MESSAGE_NOT_SET:
         break;  // from a newer agent
     }
@@ -112,11 +114,23 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
       return FieldError("metrics.position.agent_id", position.agent_id(), "the agent's own");
     }
     for (const auto& sample : batch.samples()) {
-      if (sample.target_id().starts_with(agent_id_ + "/")) continue;
-      return FieldError("metrics.samples.target_id", sample.target_id(), "the agent's own");
+      FL_RETURN_IF_ERROR(CheckOwn("metrics.samples.target_id", sample.target_id()));
     }
     if (parts_.metrics->Ingest(batch, /*relayed=*/false)) parts_.recorder->OnBatch(batch);
     return absl::OkStatus();
+  }
+
+  Status TakeBaselines(const chaos::v1::AgentBaselines& given) {
+    for (const auto& target : given.targets()) {
+      FL_RETURN_IF_ERROR(CheckOwn("baselines.targets.target_id", target.target_id()));
+    }
+    parts_.recorder->OnBaselines(agent_id_, incarnation_, given);
+    return absl::OkStatus();
+  }
+
+  Status CheckOwn(std::string_view field, const std::string& target_id) const {
+    if (target_id.starts_with(agent_id_ + "/")) return absl::OkStatus();
+    return FieldError(field, target_id, "the agent's own");
   }
 
   // With busy_ held by the caller: writes one message, or ends, or lets go of busy_.

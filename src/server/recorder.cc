@@ -70,10 +70,14 @@ void Recorder::OnHello(const chaos::v1::AgentHello& hello) {
   const bool from_elsewhere =
       hello.last_node_id() == 0 ? source.came == 0 : hello.last_node_id() != node_id_;
   if (from_elsewhere) source.skip_until = hello.metrics_sequence();
-  if (hello.baselines().empty()) return;
-  source.given_until = hello.metrics_sequence();
-  for (const auto& given : hello.baselines()) {
-    if (Baseline* baseline = BaselineOf(given.target_id())) baseline->Take(given);
+}
+
+void Recorder::OnBaselines(const std::string& agent_id, uint64_t incarnation,
+                           const chaos::v1::AgentBaselines& given) {
+  const std::lock_guard lock(mutex_);
+  sources_[{agent_id, incarnation}].given_until = given.metrics_sequence();
+  for (const auto& target : given.targets()) {
+    if (Baseline* baseline = BaselineOf(target.target_id())) baseline->Take(target);
   }
 }
 

@@ -42,6 +42,9 @@ class Recorder {
   // An agent has connected to this node: its batches up to its `metrics_sequence` are sent again,
   // and may have reached another node.
   void OnHello(const chaos::v1::AgentHello& hello);
+  // What it has kept of its targets, before any of its batches.
+  void OnBaselines(const std::string& agent_id, uint64_t incarnation,
+                   const chaos::v1::AgentBaselines& given);
   // A batch of such an agent, each once.
   void OnBatch(const chaos::v1::MetricsBatch& batch);
   // What ControlPlane tells. `unix_ms`: now, so that what is replayed from long ago is left out.

@@ -49,9 +49,12 @@ class Agent {
     recorder_ = recorder;
     chaos::v1::AgentHello hello = Hello(incarnation, sequence);
     hello.set_last_node_id(last_node_id);
-    *hello.add_baselines() = baseline.kept();
-    hello.mutable_baselines(0)->set_target_id("a/x");
     recorder_->OnHello(hello);
+    chaos::v1::AgentBaselines given;
+    given.set_metrics_sequence(sequence);
+    *given.add_targets() = baseline.kept();
+    given.mutable_targets(0)->set_target_id("a/x");
+    recorder_->OnBaselines("a", incarnation, given);
     for (size_t i = made_.size() - again; i < made_.size(); ++i) recorder_->OnBatch(made_[i]);
   }
   // Dies, and starts anew a while later.

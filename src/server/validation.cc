@@ -238,10 +238,6 @@ Status Validate(const chaos::v1::AgentHello& hello) {
                         fmt::format("'{}/<name>', each once", agent.agent_id()));
     }
   }
-  for (const auto& baseline : hello.baselines()) {
-    if (ids.contains(baseline.target_id())) continue;
-    return FieldError("hello.baselines.target_id", baseline.target_id(), "one of its targets");
-  }
   return absl::OkStatus();
 }
 
