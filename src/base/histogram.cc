@@ -1,5 +1,6 @@
 #include "base/histogram.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace faultline {
@@ -15,10 +16,18 @@ Status CheckOurs(const chaos::v1::SparseHistogram& sparse) {
     return MakeError(StatusCode::kInvalidArgument, "histogram has {} indices but {} counts",
                      sparse.index_size(), sparse.count_size());
   }
-  for (const uint32_t index : sparse.index()) {
-    if (index >= FL_HIST_BUCKETS) {
-      return MakeError(StatusCode::kInvalidArgument, "histogram index {} is not below {}", index,
-                       FL_HIST_BUCKETS);
+  for (int i = 0; i < sparse.index_size(); ++i) {
+    if (i > 0 && sparse.index(i) <= sparse.index(i - 1)) {
+      return MakeError(StatusCode::kInvalidArgument, "histogram index {} is not above {}",
+                       sparse.index(i), sparse.index(i - 1));
+    }
+    if (sparse.index(i) >= FL_HIST_BUCKETS) {
+      return MakeError(StatusCode::kInvalidArgument, "histogram index {} is not below {}",
+                       sparse.index(i), FL_HIST_BUCKETS);
+    }
+    if (sparse.count(i) > kMaxBucketCount) {
+      return MakeError(StatusCode::kInvalidArgument, "histogram count {} is above {}",
+                       sparse.count(i), kMaxBucketCount);
     }
   }
   return absl::OkStatus();
@@ -100,10 +109,11 @@ Status SparseBuckets::Merge(const chaos::v1::SparseHistogram& sparse) {
 
 void SparseBuckets::Subtract(const chaos::v1::SparseHistogram& merged) {
   for (int i = 0; i < merged.index_size(); ++i) {
-    if (merged.count(i) == 0) continue;
     const auto bucket = buckets_.find(merged.index(i));
-    bucket->second -= merged.count(i);
-    count_ -= merged.count(i);
+    if (bucket == buckets_.end()) continue;
+    const uint64_t less = std::min(bucket->second, merged.count(i));
+    bucket->second -= less;
+    count_ -= less;
     if (bucket->second == 0) buckets_.erase(bucket);
   }
 }
@@ -123,18 +133,12 @@ std::vector<double> SparseBuckets::PercentilesNs(std::span<const double> percent
 
 Status MergeSparse(const chaos::v1::SparseHistogram& from, chaos::v1::SparseHistogram* into) {
   if (from.index_size() == 0) return absl::OkStatus();
-  bool grows = from.index_size() == from.count_size() &&
-               from.scheme() == chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64 &&
-               from.index(from.index_size() - 1) < FL_HIST_BUCKETS;
-  for (int i = 1; i < from.index_size(); ++i) grows = grows && from.index(i - 1) < from.index(i);
-  if (!grows) {
-    return MakeError(StatusCode::kInvalidArgument, "not a histogram of scheme LOG_LINEAR_NS_64");
-  }
+  FL_RETURN_IF_ERROR(CheckOurs(from));
   chaos::v1::SparseHistogram sum;
   sum.set_scheme(from.scheme());
   const auto add = [&sum](uint32_t index, uint64_t count) {
     sum.add_index(index);
-    sum.add_count(count);
+    sum.add_count(std::min(count, kMaxBucketCount));
   };
   int a = 0, b = 0;
   while (a < from.index_size() || b < into->index_size()) {

@@ -13,11 +13,16 @@
 
 namespace faultline {
 
+// What a bucket of a message may hold: a day of ten million a second, and little enough that no sum
+// over a message's buckets, or over a window of messages, overflows.
+inline constexpr uint64_t kMaxBucketCount = uint64_t{1} << 40;
+
 class Histogram {
  public:
   void Record(uint64_t value_ns, uint64_t count = 1);
   void Merge(const Histogram& other);
-  // INVALID_ARGUMENT when the scheme or an index is not ours; the histogram is then unchanged.
+  // INVALID_ARGUMENT, and the histogram unchanged, when `sparse` is not of our scheme, its indexes
+  // do not grow, or a count is above kMaxBucketCount.
   Status Merge(const chaos::v1::SparseHistogram& sparse);
   // Takes away what was merged before: for sliding windows. `other` must have been merged.
   void Subtract(const Histogram& other);
@@ -43,7 +48,7 @@ class SparseBuckets {
  public:
   // As Histogram::Merge.
   Status Merge(const chaos::v1::SparseHistogram& sparse);
-  // Takes away what was merged before.
+  // Takes away what was merged before; of more than there is, what there is.
   void Subtract(const chaos::v1::SparseHistogram& merged);
 
   uint64_t count() const { return count_; }
@@ -55,8 +60,8 @@ class SparseBuckets {
   uint64_t count_ = 0;
 };
 
-// Adds `from` to `into`, at a cost of the buckets in use. INVALID_ARGUMENT, and `into` unchanged,
-// when `from` is not of our scheme, or its indexes do not grow.
+// Adds `from` to `into`, at a cost of the buckets in use; sums end at kMaxBucketCount. Errors as
+// Histogram::Merge, `into` is then unchanged.
 Status MergeSparse(const chaos::v1::SparseHistogram& from, chaos::v1::SparseHistogram* into);
 
 }  // namespace faultline

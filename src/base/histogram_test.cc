@@ -1,11 +1,24 @@
 #include "base/histogram.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
 namespace faultline {
 namespace {
+
+using ::testing::HasSubstr;
+
+chaos::v1::SparseHistogram Sparse(std::initializer_list<std::pair<unsigned, uint64_t>> buckets) {
+  chaos::v1::SparseHistogram sparse;
+  sparse.set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
+  for (const auto& [index, count] : buckets) {
+    sparse.add_index(index);
+    sparse.add_count(count);
+  }
+  return sparse;
+}
 
 TEST(LogLinear, EveryValueLiesInItsBucketAndNoBucketIsWiderThanTwoPercent) {
   std::mt19937_64 random(7);
@@ -55,15 +68,42 @@ TEST(Histogram, SparseFormMergesBackExactly) {
 }
 
 TEST(Histogram, RefusesAForeignIndexAndStaysAsItWas) {
-  chaos::v1::SparseHistogram sparse;
-  sparse.set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
-  sparse.add_index(1);
-  sparse.add_count(1);
-  sparse.add_index(FL_HIST_BUCKETS);
-  sparse.add_count(1);
   Histogram histogram;
-  EXPECT_EQ(histogram.Merge(sparse).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(histogram.Merge(Sparse({{1, 1}, {FL_HIST_BUCKETS, 1}})).code(),
+            StatusCode::kInvalidArgument);
   EXPECT_EQ(histogram.count(), 0u);
+}
+
+TEST(Histogram, CountsThatWouldOverflowASumAreRefusedAndNamed) {
+  constexpr uint64_t kHalf = uint64_t{1} << 63;
+  Histogram histogram;
+  SparseBuckets buckets;
+  auto sum = Sparse({{7, 1}});
+  for (const uint64_t count : {kHalf, kMaxBucketCount + 1}) {
+    const auto sparse = Sparse({{3, 1}, {7, count}});
+    for (const Status& refused :
+         {histogram.Merge(sparse), buckets.Merge(sparse), MergeSparse(sparse, &sum)}) {
+      EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+      EXPECT_THAT(ToString(refused.message()), HasSubstr(std::to_string(count)));
+    }
+  }
+  EXPECT_EQ(histogram.count(), 0u);
+  EXPECT_EQ(buckets.count(), 0u);
+  EXPECT_EQ(sum.count_size(), 1);
+  EXPECT_TRUE(MergeSparse(Sparse({{7, kMaxBucketCount}}), &sum).ok());
+  EXPECT_EQ(sum.count(0), kMaxBucketCount) << "a sum is what may be merged again";
+}
+
+TEST(Histogram, IndexesThatDoNotGrowAreRefused) {
+  EXPECT_FALSE(Histogram().Merge(Sparse({{7, 1}, {7, 1}})).ok());
+  EXPECT_FALSE(SparseBuckets().Merge(Sparse({{7, 1}, {3, 1}})).ok());
+}
+
+TEST(SparseBuckets, LoseNoMoreThanTheyHave) {
+  SparseBuckets buckets;
+  ASSERT_TRUE(buckets.Merge(Sparse({{3, 2}, {7, 5}})).ok());
+  buckets.Subtract(Sparse({{3, 4}, {5, 1}, {7, 1}}));
+  EXPECT_EQ(buckets.count(), 4u);
 }
 
 TEST(SparseBuckets, AgreeWithTheHistogramWhateverIsMergedAndTakenAway) {
@@ -87,15 +127,7 @@ TEST(SparseBuckets, AgreeWithTheHistogramWhateverIsMergedAndTakenAway) {
       EXPECT_EQ(values[i], all.PercentileNs(kPercents[i])) << kPercents[i];
     }
   }
-  EXPECT_FALSE(sparse
-                   .Merge([] {
-                     chaos::v1::SparseHistogram bad;
-                     bad.set_scheme(chaos::v1::HISTOGRAM_SCHEME_LOG_LINEAR_NS_64);
-                     bad.add_index(FL_HIST_BUCKETS);
-                     bad.add_count(1);
-                     return bad;
-                   }())
-                   .ok());
+  EXPECT_FALSE(sparse.Merge(Sparse({{FL_HIST_BUCKETS, 1}})).ok());
   EXPECT_EQ(sparse.count(), all.count());
 }
 
