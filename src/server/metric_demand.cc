@@ -1,5 +1,7 @@
 #include "server/metric_demand.h"
 
+#include <algorithm>
+
 #include "control/selector.h"
 
 namespace faultline::server {
@@ -29,7 +31,7 @@ bool MetricDemand::Remove(const MetricFilter& filter) {
   return changed;
 }
 
-AgentSet MetricDemand::AgentsIn(const control::State& state) const {
+AgentSet MetricDemand::OfExperiments(const control::State& state) const {
   if (all_ > 0) return {.all = true};
   AgentSet agents;
   for (const auto& [id, count] : experiments_) {
@@ -37,15 +39,24 @@ AgentSet MetricDemand::AgentsIn(const control::State& state) const {
     if (record == nullptr) continue;
     for (const auto& pair : record->experiment().targets()) agents.ids.insert(pair.agent_id());
   }
+  return agents;
+}
+
+AgentSet MetricDemand::WithObserved(AgentSet of_experiments,
+                                    const control::AgentMap& agents) const {
+  if (of_experiments.all) return of_experiments;
   for (const auto& [text, count] : selectors_) {
-    // Validated before.
-    const auto targets = control::SelectTargets(*control::Selector::Parse(text), state.agents);
-    if (!targets.ok()) continue;
-    for (const auto* target : *targets) agents.ids.insert(target->agent_id());
+    const auto selector = *control::Selector::Parse(text);  // validated before
+    for (const auto& [id, agent] : agents) {
+      const bool observed =
+          std::any_of(agent.targets().begin(), agent.targets().end(),
+                      [&](const chaos::v1::Target& target) { return selector.Matches(target); });
+      if (observed) of_experiments.ids.insert(id);
+    }
   }
   size_t bytes = 0;
-  for (const auto& id : agents.ids) bytes += id.size();
-  return bytes > kMaxIdBytes ? AgentSet{.all = true} : agents;
+  for (const auto& id : of_experiments.ids) bytes += id.size();
+  return bytes > kMaxIdBytes ? AgentSet{.all = true} : of_experiments;
 }
 
 }  // namespace faultline::server

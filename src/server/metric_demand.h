@@ -21,8 +21,11 @@ class MetricDemand {
   bool Remove(const MetricFilter& filter);
 
   bool empty() const { return all_ == 0 && experiments_.empty() && selectors_.empty(); }
-  // The agents of the named experiments' targets and of those that are observed, in that state.
-  AgentSet AgentsIn(const control::State& state) const;
+  bool operator==(const MetricDemand&) const = default;
+  // The agents of the named experiments' targets, in that state.
+  AgentSet OfExperiments(const control::State& state) const;
+  // The same and those of `agents` that have a target which is observed.
+  AgentSet WithObserved(AgentSet of_experiments, const control::AgentMap& agents) const;
 
  private:
   using Counts = std::map<std::string, size_t>;  // subscribers, never 0

@@ -28,7 +28,9 @@ class Demand : public ::testing::Test {
     state.Register("b", 1, {"x", "y"});
     state.Register("c", 1, {"y"});
   }
-  AgentSet Agents() const { return demand.AgentsIn(state.state); }
+  AgentSet Agents() const {
+    return demand.WithObserved(demand.OfExperiments(state.state), state.state.agents);
+  }
 
   control::testing::Driver state;
   MetricDemand demand;

@@ -40,11 +40,26 @@ void RelayManager::Shutdown() {
   });
 }
 
+// With the state locked no longer than it takes: all of the node waits for it.
+AgentSet RelayManager::Wanted(const MetricDemand& demand) {
+  control::AgentMap all;
+  AgentSet of_experiments;
+  const bool changed = plane_->With([&](const control::State& state, const auto& version) {
+    if (version.revision() == revision_ && demand == demand_) return false;
+    revision_ = version.revision();
+    all = state.agents;
+    of_experiments = demand.OfExperiments(state);
+    return true;
+  });
+  if (!changed) return agents_;
+  demand_ = demand;
+  return demand.WithObserved(std::move(of_experiments), all);
+}
+
 void RelayManager::Reconcile() {
-  if (ended_) return;
+  if (ended_ || others_.empty()) return;
   const MetricDemand demand = hub_->demand();
-  AgentSet agents = plane_->With(
-      [&](const control::State& state, const auto&) { return demand.AgentsIn(state); });
+  AgentSet agents = Wanted(demand);
   const bool changed = agents != agents_;
   if (changed) {
     agents_ = std::move(agents);

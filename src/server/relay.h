@@ -35,6 +35,8 @@ class RelayManager {
 
  private:
   void Reconcile();
+  // Whose batches are wanted now, looked up anew when demand or state has changed.
+  AgentSet Wanted(const MetricDemand& demand);
   void Open(uint64_t other);
   void LookAgain();
 
@@ -47,6 +49,9 @@ class RelayManager {
   bool ended_ = false;
   bool looks_again_ = false;
   AgentSet agents_;  // as the relays have been told
+  // What they were looked up for.
+  MetricDemand demand_;
+  uint64_t revision_ = 0;
   std::map<uint64_t, std::unique_ptr<Peers::Relay>> relays_;
 };
 
