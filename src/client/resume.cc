@@ -57,8 +57,20 @@ void MetricResume::ForgetOldIncarnations(const std::string& agent_id) {
   if (count > kIncarnationsKept) sources_.erase(oldest);
 }
 
+// Unless nothing else is asked for: that stream is to end as it would have.
+void MetricResume::LeaveOutEnded(chaos::v1::SubscribeToMetricsRequest* request) const {
+  const auto is_ended = [this](const std::string& id) { return ended_.contains(id); };
+  auto* ids = request->mutable_experiment_ids();
+  const bool one_left = !request->experiment_id().empty() && !is_ended(request->experiment_id());
+  const bool rest = request->all() || !request->target().empty() || one_left;
+  if (!rest && std::all_of(ids->begin(), ids->end(), is_ended)) return;
+  ids->erase(std::remove_if(ids->begin(), ids->end(), is_ended), ids->end());
+  if (!one_left) request->clear_experiment_id();
+}
+
 void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) {
   ++streams_;
+  LeaveOutEnded(request);
   auto* positions = request->mutable_resume();
   for (int i = positions->size() - 1; i >= 0; --i) {
     const auto& position = positions->Get(i);

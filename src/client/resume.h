@@ -37,7 +37,8 @@ class MetricResume {
   static bool Recover(const Status&) { return false; }
   // Sets `request`'s resume positions: per source the position that every series has reached, so
   // that nothing is missed; what comes twice then is refused by Accept. Positions of sources that
-  // have not been heard of yet stay as they are.
+  // have not been heard of yet stay as they are. Takes out the experiments whose end was delivered:
+  // a cluster forgets them some day, and would refuse the stream.
   void FillIn(chaos::v1::SubscribeToMetricsRequest* request);
   size_t series() const;  // remembered
 
@@ -60,6 +61,7 @@ class MetricResume {
     void ForgetSilentSeries();
   };
   void ForgetOldIncarnations(const std::string& agent_id);
+  void LeaveOutEnded(chaos::v1::SubscribeToMetricsRequest* request) const;
 
   uint64_t accepts_ = 0;
   uint64_t streams_ = 0;

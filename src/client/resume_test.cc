@@ -170,6 +170,32 @@ TEST(MetricResume, AnEndIsDeliveredOnceAndLastAndIsNoSeries) {
   EXPECT_TRUE(Accept(resume, Update("a", 1, 5, "", "t"))) << "the target is observed by itself";
 }
 
+TEST(MetricResume, AsksNoMoreForWhatHasEndedUnlessForNothingElse) {
+  MetricResume resume;
+  chaos::v1::SubscribeToMetricsRequest request;
+  request.set_experiment_id("x");
+  request.add_experiment_ids("y");
+  request.add_experiment_ids("z");
+  const auto end = [&](const std::string& id) {
+    chaos::v1::MetricUpdate update;
+    update.set_experiment_id(id);
+    update.mutable_end()->set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+    EXPECT_TRUE(Accept(resume, update));
+    resume.FillIn(&request);
+  };
+  end("x");
+  EXPECT_EQ(request.experiment_id(), "");
+  EXPECT_EQ(request.experiment_ids_size(), 2);
+  end("y");
+  ASSERT_EQ(request.experiment_ids_size(), 1);
+  EXPECT_EQ(request.experiment_ids(0), "z");
+  end("z");
+  EXPECT_EQ(request.experiment_ids_size(), 1) << "the stream is to end as it would have";
+  request.set_target("service:x");
+  resume.FillIn(&request);
+  EXPECT_EQ(request.experiment_ids_size(), 0);
+}
+
 uint64_t ResumeRevision(const WatchResume& resume) {
   chaos::v1::WatchExperimentsRequest request;
   resume.FillIn(&request);
