@@ -116,7 +116,8 @@ uint64_t FaultOffsetMs(const TargetReport& target) {
 bool BeganElsewhere(const TargetReport& part) {
   const auto& points = part.points();
   const auto first = std::find_if_not(points.begin(), points.end(), IsBefore);
-  return first != points.end() && first->offset_ms() > FaultOffsetMs(part);
+  // Times of points are cut to whole milliseconds.
+  return first != points.end() && first->offset_ms() > FaultOffsetMs(part) + 1;
 }
 
 }  // namespace faultline::control

@@ -123,6 +123,15 @@ TEST(ReportCourse, KnowsWhetherTheFaultBeganElsewhere) {
   EXPECT_FALSE(BeganElsewhere(Part(1, kBeganNs, 0, 1, 30)));
   EXPECT_TRUE(BeganElsewhere(Part(1, kBeganNs, 1, 11, 30)));
   EXPECT_FALSE(BeganElsewhere({}));
+  // Offset and length of the last point before it may both have been cut.
+  for (const uint64_t cut_ms : {1, 2}) {
+    TargetReport part = Part(1, kBeganNs, 0, 1, 30);
+    for (auto& point : *part.mutable_points()) {
+      const bool before = point.phase() == chaos::v1::REPORT_PHASE_BEFORE;
+      if (!before) point.set_offset_ms(point.offset_ms() + cut_ms);
+    }
+    EXPECT_EQ(BeganElsewhere(part), cut_ms == 2);
+  }
 }
 
 // Parts of programs before kTimesVersion, recorded before the cluster switched to it.

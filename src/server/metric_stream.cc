@@ -25,6 +25,7 @@ using History = std::deque<MetricUpdate>;
 // some seconds later.
 constexpr uint64_t kAfterEndNs = kNanosPerSecond;
 constexpr uint64_t kReportWithinNs = 20 * kNanosPerSecond;
+constexpr uint64_t kWaitAnewNs = 300 * kNanosPerSecond;
 
 Status Unknown(const std::string& id) {
   return FieldError("experiment_id", id, "the id of an experiment", "EXPERIMENT_NOT_FOUND",
@@ -132,11 +133,13 @@ void AwaitEnd(const EndsPtr& ends, const std::string& id) {
     }
     return record == nullptr || last->has_end() || weak.expired();
   };
-  constexpr uint64_t kLongestNs = 48ULL * 3'600 * kNanosPerSecond;
-  ends->plane->WaitUntil(over, MonotonicNowNs() + kLongestNs,
+  // Waiting is not called off with the stream: it ends soon by itself.
+  ends->plane->WaitUntil(over, MonotonicNowNs() + kWaitAnewNs,
                          [ends, id, last](const Status& waited) {
                            const auto stream = ends->stream.lock();
                            if (!stream) return;
+                           if (waited.code() == StatusCode::kDeadlineExceeded)
+                             return AwaitEnd(ends, id);
                            if (!waited.ok()) return stream->End(waited);
                            if (!last->has_end()) return stream->End(Unknown(id));
                            TellEndSoon(ends, last);

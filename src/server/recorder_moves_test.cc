@@ -145,6 +145,37 @@ TEST(RecorderMoves, ManyGapsStayWithinTheBoundsOfACourse) {
   EXPECT_EQ(target.missing_batches(), 1'999u * 15);
 }
 
+TEST(RecorderMoves, AFaultThatComesAndGoesStaysWithinTheBoundsOfACourse) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  for (int i = 0; i < 5'000; ++i) {
+    agent.Measure(1, kSlow, "e1");
+    agent.Measure(1, kQuick);
+  }
+  const auto target = PartOf(&recorder).targets(0);
+  EXPECT_LE(static_cast<size_t>(target.points_size()), TargetCourse::kMaxPoints);
+  EXPECT_GT(target.points_size(), 40);
+  uint64_t requests = 0;
+  for (const auto& point : target.points()) requests += point.requests();
+  EXPECT_EQ(requests, 10'000u);
+  EXPECT_EQ(target.points().rbegin()->offset_ms() + target.points().rbegin()->length_ms(),
+            1'000'000u);
+}
+
+TEST(RecorderMoves, WhatAFaultLostBeforeTheAgentCameIsInNoPoint) {
+  Recorder dead(1), other(2);
+  Agent agent(&dead);
+  agent.Measure(100, kQuick);
+  agent.Measure(70, kSlow, "e1");
+  agent.Join(&other, 1);
+  agent.Measure(31, kSlow, "e1");
+  const auto target = PartOf(&other).targets(0);
+  uint64_t dropped = 0;
+  for (const auto& point : target.points()) dropped += point.dropped();
+  EXPECT_EQ(dropped, 30u) << "since the first batch that came here";
+  EXPECT_EQ(target.faults(0).counters().dropped(), 101u);
+}
+
 // The target was under another experiment's fault meanwhile.
 TEST(RecorderMoves, AnOldBeforeSaysHowOldItIsAndAVeryOldOneIsLeftOut) {
   for (const bool very_old : {false, true}) {

@@ -83,10 +83,14 @@ void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sam
   CountBatch(when, came);
   bool on = false;
   uint64_t dropped = 0;
+  const bool from_elsewhere = batches_ == 1 && (when.incarnation != begin_.incarnation() ||
+                                                when.sequence != begin_.sequence());
   for (const FaultCounters& counters : sample.faults()) {
     if (counters.experiment_id() != experiment_id) continue;
     on = true;
-    AddEffect(counters, &dropped);
+    const uint64_t lost = AddEffect(counters);
+    // Else it is what the fault has done since it was armed, before anything was measured here.
+    if (!from_elsewhere) dropped += lost;
   }
   for (const auto& delays : sample.fault_delays()) {
     if (delays.experiment_id() == experiment_id) AddDelays(delays);
@@ -97,7 +101,7 @@ void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sam
   AddPoint(on ? chaos::v1::REPORT_PHASE_DURING : chaos::v1::REPORT_PHASE_AFTER, measured, dropped);
 }
 
-void TargetCourse::AddEffect(const FaultCounters& counters, uint64_t* dropped) {
+uint64_t TargetCourse::AddEffect(const FaultCounters& counters) {
   Effect& effect = effects_[counters.fault_index()];
   FaultCounters growth;
   AddGrowth(effect.last, counters, &growth);
@@ -105,15 +109,15 @@ void TargetCourse::AddEffect(const FaultCounters& counters, uint64_t* dropped) {
   effect.sum.mutable_counters()->set_experiment_id(counters.experiment_id());
   effect.sum.mutable_counters()->set_fault_index(counters.fault_index());
   effect.last = counters;
-  *dropped += growth.dropped();
   // Not those that were held back in this batch: their delay comes with a later one.
-  if (growth.delays_measured() == 0) return;
+  if (growth.delays_measured() == 0) return growth.dropped();
   const double delayed = static_cast<double>(growth.delays_measured()) / 1e3;
   const double given = static_cast<double>(growth.delay_given_ns()) / 1e9;
   effect.sum.set_batches(effect.sum.batches() + 1);
   effect.sum.set_sum_delayed_squared(effect.sum.sum_delayed_squared() + delayed * delayed);
   effect.sum.set_sum_given_squared(effect.sum.sum_given_squared() + given * given);
   effect.sum.set_sum_delayed_given(effect.sum.sum_delayed_given() + delayed * given);
+  return growth.dropped();
 }
 
 void TargetCourse::AddDelays(const chaos::v1::FaultDelays& delays) {
@@ -142,28 +146,41 @@ bool TargetCourse::Joins(const Point& point, chaos::v1::ReportPhase phase,
          begin_ns - point.end_ns < point_ns_;
 }
 
+void TargetCourse::JoinInto(const Point& point, Point* into) {
+  if (point.phase == chaos::v1::REPORT_PHASE_DURING) into->phase = point.phase;
+  AddMeasurements(point.measured, &into->measured);
+  into->end_ns = point.end_ns;
+  into->dropped += point.dropped;
+}
+
 void TargetCourse::HalvePoints() {
-  point_ns_ *= 2;
+  point_ns_ = std::min(2 * point_ns_, kLongestPointNs);
+  const size_t before = points_.size();
   std::vector<Point> fewer;
   for (Point& point : points_) {
     if (!fewer.empty() && Joins(fewer.back(), point.phase, point.begin_ns)) {
-      AddMeasurements(point.measured, &fewer.back().measured);
-      fewer.back().end_ns = point.end_ns;
-      fewer.back().dropped += point.dropped;
+      JoinInto(point, &fewer.back());
     } else {
       fewer.push_back(std::move(point));
     }
   }
   points_ = std::move(fewer);
+  if (points_.size() < before) return;
+  // A fault that comes and goes all the time: of two phases the fault's is told.
+  for (size_t i = 1; i < points_.size(); ++i) {
+    if (i % 2 == 0) {
+      points_[i / 2] = std::move(points_[i]);
+    } else {
+      JoinInto(points_[i], &points_[i / 2]);
+    }
+  }
+  points_.erase(points_.begin() + static_cast<long>((points_.size() + 1) / 2), points_.end());
 }
 
 std::vector<TargetCourse::Point> TargetCourse::PointsWithin(size_t max_points) const {
   if (points_.size() <= max_points) return points_;
-  constexpr int kMaxHalvings = 20;
   TargetCourse coarser = *this;
-  for (int i = 0; i < kMaxHalvings && coarser.points_.size() > max_points; ++i) {
-    coarser.HalvePoints();
-  }
+  while (coarser.points_.size() > std::max<size_t>(max_points, 1)) coarser.HalvePoints();
   return std::move(coarser.points_);
 }
 

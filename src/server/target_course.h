@@ -24,6 +24,8 @@ class TargetCourse {
   static constexpr uint64_t kOldestNs = 3'600'000'000'000;
   // Starts of the agent of which missing batches are counted.
   static constexpr size_t kMaxRanges = 16;
+  // No point is asked to be longer.
+  static constexpr uint64_t kLongestPointNs = 86'400'000'000'000;
 
   // Of the experiment whose fault is on in the batch `first`, if not before.
   TargetCourse(const Baseline& baseline, const std::string& experiment_id, const BatchTime& first);
@@ -36,8 +38,8 @@ class TargetCourse {
   // What comes now is of no interest any more.
   bool closed() const { return after_.duration_ns() >= kAfterNs; }
 
-  // Everything but the ids. With about `max_points` points or fewer, by making neighbours of one
-  // phase one; more where phases change more often.
+  // Everything but the ids. With `max_points` points or fewer, by making neighbours one: of one
+  // phase first, of two where phases change more often.
   chaos::v1::TargetReport ToReport(size_t max_points = kMaxPoints) const;
 
  private:
@@ -58,7 +60,8 @@ class TargetCourse {
     chaos::v1::FaultEffect sum;
   };
 
-  void AddEffect(const chaos::v1::FaultCounters& counters, uint64_t* dropped);
+  // Result: packets that the fault has lost since the batch before.
+  uint64_t AddEffect(const chaos::v1::FaultCounters& counters);
   void AddDelays(const chaos::v1::FaultDelays& delays);
   void AddBefore(const Baseline& baseline);
   // Moves the axis on over what is missing before the batch.
@@ -68,7 +71,9 @@ class TargetCourse {
                 uint64_t dropped);
   // Whether what follows at that time may become one with the point.
   bool Joins(const Point& point, chaos::v1::ReportPhase phase, uint64_t begin_ns) const;
+  // Less than half of them only where phases change or gaps lie between.
   void HalvePoints();
+  static void JoinInto(const Point& point, Point* into);
   std::vector<Point> PointsWithin(size_t max_points) const;
 
   chaos::v1::Measurements before_, during_, after_;
