@@ -92,6 +92,7 @@ class Agent {
     fault->set_experiment_id(experiment);
     fault->set_matched(armed_for);
     fault->set_delayed(armed_for);
+    fault->set_dropped(armed_for);
     fault->set_delays_measured(armed_for);
     fault->set_delay_given_ns(armed_for * 10'000'000);
     fault->set_delay_asked_ns(armed_for * 10'000'000);
