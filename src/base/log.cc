@@ -3,7 +3,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include <vector>
+#include <algorithm>
 
 #include "base/text.h"
 
@@ -100,12 +100,21 @@ Status InitLog(std::string_view program, std::string_view level, std::string_vie
   return absl::OkStatus();
 }
 
-LogFields::LogFields(std::initializer_list<Field> fields) : before_(FieldsInForce().size()) {
+LogFields::LogFields(std::initializer_list<Field> fields) : outside_(FieldsInForce()) {
+  std::vector<Field>& all = FieldsInForce();
   for (const Field& field : fields) {
-    if (!field.second.empty()) FieldsInForce().push_back(field);
+    if (field.second.empty()) continue;
+    const auto known = std::find_if(all.begin(), all.end(), [&field](const Field& other) {
+      return std::string_view(other.first) == field.first;
+    });
+    if (known != all.end()) {
+      known->second = field.second;
+    } else {
+      all.push_back(field);
+    }
   }
 }
 
-LogFields::~LogFields() { FieldsInForce().resize(before_); }
+LogFields::~LogFields() { FieldsInForce() = std::move(outside_); }
 
 }  // namespace faultline

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/status.h"
 
@@ -26,8 +27,8 @@ namespace faultline {
 Status InitLog(std::string_view program, std::string_view level, std::string_view format = "text");
 
 // What this thread's lines are about while the object lives, as LogFields{{"experiment_id", id}}.
-// Text lines show it behind the message. Fields of an outer object stay in force; empty values are
-// left out.
+// Text lines show it behind the message. Fields of an outer object stay in force, but for those
+// that are given again; empty values are left out.
 class LogFields {
  public:
   using Field = std::pair<const char*, std::string>;
@@ -38,7 +39,7 @@ class LogFields {
   LogFields& operator=(const LogFields&) = delete;
 
  private:
-  const size_t before_;  // fields in force outside
+  std::vector<Field> outside_;  // what was in force before
 };
 
 }  // namespace faultline

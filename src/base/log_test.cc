@@ -49,6 +49,24 @@ TEST(Log, SaysWhatItsLinesAreAbout) {
   EXPECT_NE(text.find(": one experiment_id=e1\n"), std::string::npos) << text;
 }
 
+TEST(Log, AFieldThatIsGivenAgainIsThereOnceAndComesBackAfterwards) {
+  const auto lines = LoggedLines([] {
+    const LogFields outer{{"experiment_id", "e1"}, {"target_id", "a/x"}};
+    {
+      const LogFields inner{{"target_id", "a/x"}, {"experiment_id", "e2"}, {"agent_id", "a"}};
+      FL_LOG(info, "inner");
+      const LogFields nothing{{"target_id", ""}};
+      FL_LOG(info, "still");
+    }
+    FL_LOG(info, "outer");
+  });
+  EXPECT_EQ(lines, (std::vector<std::string>{
+                       "I inner experiment_id=e2 target_id=a/x agent_id=a",
+                       "I still experiment_id=e2 target_id=a/x agent_id=a",
+                       "I outer experiment_id=e1 target_id=a/x",
+                   }));
+}
+
 TEST(Log, TellsAtALevelThatIsOnlyKnownWhereItRuns) {
   const auto work = [] {
     for (const auto level : {spdlog::level::trace, spdlog::level::debug, spdlog::level::warn}) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -12,12 +13,21 @@ namespace faultline::cluster {
 
 using LogLines = std::vector<nlohmann::json>;
 
-// The whole lines of a log. One that is no object, or lacks what every line has, fails the test.
+// The whole lines of a log. One that is no object, lacks what every line has, or has a member twice
+// fails the test.
 inline LogLines ReadLog(const std::string& text) {
   LogLines lines;
   std::istringstream whole(text.substr(0, text.rfind('\n') + 1));
   for (std::string line; std::getline(whole, line);) {
-    auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    std::set<std::string> members;
+    const auto note = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+      if (event == nlohmann::json::parse_event_t::key) {
+        const auto name = parsed.get<std::string>();
+        EXPECT_TRUE(members.insert(name).second) << name << " is there twice: " << line;
+      }
+      return true;
+    };
+    auto json = nlohmann::json::parse(line, note, /*allow_exceptions=*/false);
     if (!json.is_object()) {
       ADD_FAILURE() << "not JSON: " << line;
       continue;
