@@ -124,7 +124,7 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
     for (const auto& target : given.targets()) {
       FL_RETURN_IF_ERROR(CheckOwn("baselines.targets.target_id", target.target_id()));
     }
-    parts_.recorder->OnBaselines(agent_id_, incarnation_, given);
+    parts_.recorder->OnBaselines(incarnation_, given);
     return absl::OkStatus();
   }
 

@@ -72,21 +72,22 @@ void Recorder::OnHello(const chaos::v1::AgentHello& hello) {
   if (from_elsewhere) source.skip_until = hello.metrics_sequence();
 }
 
-void Recorder::OnBaselines(const std::string& agent_id, uint64_t incarnation,
-                           const chaos::v1::AgentBaselines& given) {
+void Recorder::OnBaselines(uint64_t incarnation, const chaos::v1::AgentBaselines& given) {
   const std::lock_guard lock(mutex_);
-  sources_[{agent_id, incarnation}].given_until = given.metrics_sequence();
   for (const auto& target : given.targets()) {
-    if (Baseline* baseline = BaselineOf(target.target_id())) baseline->Take(target);
+    Before* before = BeforeOf(target.target_id());
+    if (before == nullptr) continue;
+    before->baseline.Take(target);
+    before->given = {incarnation, given.metrics_sequence()};
   }
 }
 
 // Null when there is no room for another.
-Baseline* Recorder::BaselineOf(const std::string& target) {
-  const auto found = baselines_.find(target);
-  if (found != baselines_.end()) return &found->second;
-  if (baselines_.size() >= kMaxBaselines) return nullptr;
-  return &baselines_.try_emplace(target, baseline_).first->second;
+Recorder::Before* Recorder::BeforeOf(const std::string& target) {
+  const auto found = befores_.find(target);
+  if (found != befores_.end()) return &found->second;
+  if (befores_.size() >= kMaxBaselines) return nullptr;
+  return &befores_.try_emplace(target, Before{Baseline(baseline_), {}}).first->second;
 }
 
 void Recorder::OnBatch(const MetricsBatch& batch) {
@@ -101,15 +102,17 @@ void Recorder::OnBatch(const MetricsBatch& batch) {
 
 void Recorder::AddSample(const TargetSample& sample, const BatchTime& when, const Source& source) {
   const std::string& target = sample.target_id();
-  Baseline* baseline = BaselineOf(target);
-  if (baseline == nullptr) return;
-  if (when.sequence > source.given_until) baseline->Add(sample, when);
+  Before* before = BeforeOf(target);
+  if (before == nullptr) return;
+  const bool given =
+      when.incarnation == before->given.first && when.sequence <= before->given.second;
+  if (!given) before->baseline.Add(sample, when);
   Courses& courses = courses_[target];
   for (const auto& counters : sample.faults()) {
     const std::string& experiment = counters.experiment_id();
     if (experiment.empty() || courses.contains(experiment)) continue;
     if (course_count_ >= kMaxCourses) continue;
-    courses.emplace(experiment, TargetCourse(*baseline, experiment, when));
+    courses.emplace(experiment, TargetCourse(before->baseline, experiment, when));
     targets_of_[experiment].insert(target);
     ++course_count_;
   }

@@ -42,9 +42,8 @@ class Recorder {
   // An agent has connected to this node: its batches up to its `metrics_sequence` are sent again,
   // and may have reached another node.
   void OnHello(const chaos::v1::AgentHello& hello);
-  // What it has kept of its targets, before any of its batches.
-  void OnBaselines(const std::string& agent_id, uint64_t incarnation,
-                   const chaos::v1::AgentBaselines& given);
+  // What it, of that incarnation, has kept of its own targets, before any of its batches.
+  void OnBaselines(uint64_t incarnation, const chaos::v1::AgentBaselines& given);
   // A batch of such an agent, each once.
   void OnBatch(const chaos::v1::MetricsBatch& batch);
   // What ControlPlane tells. `unix_ms`: now, so that what is replayed from long ago is left out.
@@ -58,9 +57,14 @@ class Recorder {
 
  private:
   struct Source {
-    uint64_t came = 0;         // batches
-    uint64_t skip_until = 0;   // those up to it are another node's
-    uint64_t given_until = 0;  // those up to it are in the baselines that the agent gave
+    uint64_t came = 0;        // batches
+    uint64_t skip_until = 0;  // those up to it are another node's
+  };
+  // A target's time without a fault. What its agent gave of it holds all batches up to `given`:
+  // incarnation and sequence.
+  struct Before {
+    Baseline baseline;
+    std::pair<uint64_t, uint64_t> given;
   };
   struct Experiment {
     std::map<std::string, chaos::v1::TargetPhase> phases;  // by target and fault
@@ -75,7 +79,7 @@ class Recorder {
 
   void AddSample(const chaos::v1::TargetSample& sample, const BatchTime& when,
                  const Source& source);
-  Baseline* BaselineOf(const std::string& target);
+  Before* BeforeOf(const std::string& target);
   void ForgetStrange(const std::string& target);
   void Note(const chaos::v1::Experiment& now);
   bool MeasuredEnough(const std::string& experiment_id) const;
@@ -88,7 +92,7 @@ class Recorder {
   const std::chrono::milliseconds baseline_;
   std::mutex mutex_;
   std::map<std::pair<std::string, uint64_t>, Source> sources_;  // by agent and incarnation
-  std::map<std::string, Baseline> baselines_;                   // by target
+  std::map<std::string, Before> befores_;                       // by target
   std::map<std::string, Courses> courses_;                      // by target
   std::map<std::string, std::set<std::string>> targets_of_;     // by experiment
   size_t course_count_ = 0;

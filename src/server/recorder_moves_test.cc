@@ -192,6 +192,19 @@ TEST(RecorderMoves, AnOldBeforeSaysHowOldItIsAndAVeryOldOneIsLeftOut) {
   }
 }
 
+// There was no room for it in what the agent gave.
+TEST(RecorderMoves, ATargetThatWasNotGivenHasBeforeFromWhatIsSentAgain) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(50, kQuick);
+  agent.Leave();
+  agent.Measure(50, kQuick);
+  agent.given_target = "a/another";
+  agent.Join(&recorder, 1, 50);
+  agent.Measure(10, kSlow, "e1");
+  EXPECT_EQ(Count(PartOf(&recorder).targets(0).before()), 100u);
+}
+
 TEST(RecorderMoves, TimeInWhichTheFaultWasInterruptedIsNotBefore) {
   Recorder dead(1), other(2);
   Agent agent(&dead);

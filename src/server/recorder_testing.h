@@ -53,8 +53,8 @@ class Agent {
     chaos::v1::AgentBaselines given;
     given.set_metrics_sequence(sequence);
     *given.add_targets() = baseline.kept();
-    given.mutable_targets(0)->set_target_id("a/x");
-    recorder_->OnBaselines("a", incarnation, given);
+    given.mutable_targets(0)->set_target_id(given_target);
+    recorder_->OnBaselines(incarnation, given);
     for (size_t i = made_.size() - again; i < made_.size(); ++i) recorder_->OnBatch(made_[i]);
   }
   // Dies, and starts anew a while later.
@@ -68,6 +68,7 @@ class Agent {
   uint64_t incarnation = 1, sequence = 0;
   uint64_t armed_for = 0;  // batches since the fault was armed
   int64_t now_ns = kUnixMs * 1'000'000;
+  std::string given_target = "a/x";  // whose baseline a node is given
   Baseline baseline;
 
  private:
