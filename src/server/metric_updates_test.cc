@@ -139,6 +139,32 @@ TEST(MetricUpdates, AHistogramThatIsNotOursIsLeftOutAndTheRestCounts) {
   EXPECT_EQ(updates[0].packets(), 200u);
 }
 
+TEST(MetricUpdates, CountsThatNoTargetReachesHarmNothing) {
+  constexpr uint64_t kHalf = uint64_t{1} << 63;
+  constexpr std::pair<uint64_t, uint64_t> kCountsAndDrops[] = {
+      {1, 0}, {kHalf, 1}, {kHalf, kHalf + 1}, {1, 0}, {1, kHalf}};
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  uint64_t sequence = 0;
+  for (const auto& [count, dropped] : kCountsAndDrops) {
+    MetricsBatch batch = Batch(++sequence, 640, count);
+    auto* sample = batch.mutable_samples(0);
+    sample->mutable_faults(0)->set_dropped(dropped);
+    sample->add_fault_delays()->set_experiment_id("exp-1");
+    *sample->mutable_fault_delays(0)->mutable_given() = sample->latency();
+    hub.Ingest(batch, false);
+  }
+  // Until nothing of those is in the last second.
+  while (sequence < 25) hub.Ingest(Batch(++sequence, 640, 10, ""), false);
+  Drain(*subscription);
+  hub.Ingest(Batch(++sequence), false);
+  const auto updates = Drain(*subscription);
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(updates[0].request_count(), 100u);
+  EXPECT_EQ(updates[0].drops_per_second(), 0);
+  EXPECT_EQ(updates[0].fault_delays_size(), 0);
+}
+
 TEST(MetricUpdates, SaysWhatCouldNotBeMeasured) {
   MetricsHub hub;
   const auto subscription = hub.Subscribe(Of("exp-1"), [] {});

@@ -1,6 +1,5 @@
 #include "server/target_windows.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/traffic.h"
@@ -112,6 +111,7 @@ void TargetWindows::Window::DropOldest() {
   bytes -= oldest.bytes;
   for (const auto& [experiment, count] : oldest.dropped) {
     const auto sum = dropped.find(experiment);
+    if (sum == dropped.end()) continue;  // counters that grew by more than one can hold
     sum->second -= count;
     if (sum->second == 0) dropped.erase(sum);
   }
@@ -148,16 +148,17 @@ void TargetWindows::Window::SetRates(const std::string& experiment_id, MetricUpd
 
 void TargetWindows::Window::SetDelays(const std::string& experiment_id,
                                       MetricUpdate* update) const {
-  FaultDelaysList of_batch;
-  of_batch.Swap(update->mutable_fault_delays());
+  std::map<FaultId, chaos::v1::FaultDelays> of_batch;
+  for (auto& each : *update->mutable_fault_delays()) {
+    of_batch[{each.experiment_id(), each.fault_index()}] = std::move(each);
+  }
+  update->clear_fault_delays();
   for (const auto& [fault, given] : delays) {
     if (!experiment_id.empty() && fault.first != experiment_id) continue;
     auto* out = update->add_fault_delays();
     out->set_experiment_id(fault.first);
     out->set_fault_index(fault.second);
-    const auto now = std::find_if(of_batch.begin(), of_batch.end(),
-                                  [out](const auto& each) { return IsSameFault(each, *out); });
-    if (now != of_batch.end()) *out = std::move(*now);
+    if (const auto now = of_batch.find(fault); now != of_batch.end()) *out = std::move(now->second);
     SetDelayTimes(given, out);
   }
 }
