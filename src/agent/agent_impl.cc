@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <utility>
 
@@ -21,6 +22,9 @@ constexpr uint64_t kCheckNs = kNanosPerSecond;  // targets, kernel state and gua
 // this.
 constexpr uint64_t kCheckRest = 400;
 constexpr uint64_t kLongestCheckNs = 5 * kNanosPerSecond;
+// How long an agent that ends waits for a guardian that is behind, which would otherwise say that
+// it has ended what the agent has reverted.
+constexpr std::chrono::milliseconds kGuardianPatience{1'000};
 
 // Where the control plane is reached, by its default ports and as it is configured.
 std::vector<uint16_t> OwnPorts(const std::vector<std::string>& controllers) {
@@ -254,6 +258,7 @@ void Agent::Impl::End() {
   reconciler->Stop(BoottimeNowNs());
   guardian->SetArmed(reconciler->Armed());
   SendReports();
+  guardian->Flush(kGuardianPatience);
 }
 
 }  // namespace faultline::agent

@@ -1,6 +1,7 @@
 #include "agent/guardian.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -227,6 +228,17 @@ void Guardian::TellArmed() {
   }
 }
 
+void Guardian::Flush(std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (TellArmed(); !told() && fd_ >= 0; TellArmed()) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    pollfd socket{fd_, POLLOUT, 0};
+    if (left.count() <= 0 || poll(&socket, 1, static_cast<int>(left.count())) == 0) return;
+    if ((socket.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return;
+  }
+}
+
 Status Guardian::Spawn() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -272,7 +284,10 @@ Status Guardian::Spawn() {
 
 StatusOr<bool> Guardian::Revive() {
   const bool lives = pid_ > 0 && waitpid(pid_, nullptr, WNOHANG) == 0;
-  if (lives) return false;
+  if (lives) {
+    TellArmed();
+    return false;
+  }
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   pid_ = -1;

@@ -19,6 +19,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -53,9 +54,13 @@ class Guardian {
   // long as the guardian may have to be started again.
   Status WatchPage(int map_fd);
 
-  // The faults that are armed now. Never blocks: what a guardian that hangs is not told, its log
-  // does not tell.
+  // The faults that are armed now. Never blocks: what a guardian that is behind cannot be told yet,
+  // Revive and Flush tell.
   void SetArmed(std::set<faults::FaultKey> armed);
+  // Whether it has been told of all of them, and of no others.
+  bool told() const { return armed_ == told_; }
+  // Waits until it has, for so long at the most, and not for one that has died.
+  void Flush(std::chrono::milliseconds patience);
 
   // Starts a new guardian if this one has died, and hands it all that. Cheap when it lives: call
   // it once a second. Result: whether a new one was started.

@@ -112,6 +112,44 @@ TEST_F(GuardianTest, TellsWhichFaultsEndedWithTheAgent) {
   EXPECT_EQ(run({many, {}}).size(), 1u) << "an agent that has ended in order";
 }
 
+TEST_F(GuardianTest, OneThatWasBehindIsToldTheRest) {
+  Armed many;
+  const std::string target = "host/" + std::string(200, 'x');
+  for (uint32_t i = 0; i < 4'096; ++i) many.insert({"e2", i, target});
+  const auto run = [&](const Armed& last, auto tell) {
+    return LoggedLines([&] {
+      auto guardian = *Guardian::Fork(Options());
+      kill(guardian->pid(), SIGSTOP);
+      waitpid(guardian->pid(), nullptr, WUNTRACED);
+      guardian->SetArmed(many);
+      EXPECT_FALSE(guardian->told());
+      kill(guardian->pid(), SIGCONT);
+      guardian->SetArmed(last);
+      tell(*guardian);
+      EXPECT_TRUE(guardian->told());
+    });
+  };
+  const auto flush = [](Guardian& guardian) { guardian.Flush(std::chrono::minutes(1)); };
+  EXPECT_EQ(run(many, flush).size(), many.size());
+  EXPECT_EQ(run({}, flush).size(), 0u) << "an agent that has ended in order";
+  const auto each_second = [](Guardian& guardian) {
+    for (int i = 0; i < 60'000 && !guardian.told(); ++i) {
+      EXPECT_FALSE(*guardian.Revive());
+      usleep(1'000);
+    }
+  };
+  EXPECT_EQ(run({}, each_second).size(), 0u);
+}
+
+TEST_F(GuardianTest, WaitsForNoneThatHasDied) {
+  auto guardian = *Guardian::Fork(Options());
+  kill(guardian->pid(), SIGKILL);
+  waitid(P_PID, static_cast<id_t>(guardian->pid()), nullptr, WEXITED | WNOWAIT);
+  guardian->SetArmed({{"e1", 0, "host/a"}});
+  guardian->Flush(std::chrono::hours(24));
+  EXPECT_FALSE(guardian->told());
+}
+
 TEST_F(GuardianTest, OutlivesSignalsMeantForTheAgentsGroup) {
   const auto [holder, guardian] = StartHolder();
   // Its own session is the last thing that it sees to before it waits.
