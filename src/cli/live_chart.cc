@@ -183,10 +183,8 @@ std::string LiveChart::LinesUntil(uint64_t now_ns) {
   std::string lines;
   for (; printed_ != 0 && printed_ < present; ++printed_) {
     for (auto& [name, series] : series_) {
-      if (series.columns.empty() || printed_ < series.first_second ||
-          printed_ >= series.first_second + series.columns.size()) {
-        continue;
-      }
+      if (printed_ < series.first_second) continue;
+      ColumnAt(series, printed_);
       lines += Summary(name, series.columns[printed_ - series.first_second]) + "\n";
     }
   }

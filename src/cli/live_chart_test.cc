@@ -118,6 +118,26 @@ TEST(LiveChart, SaysForHowLongNothingCameAndGoesOnWithoutIt) {
   EXPECT_THAT(chart.Picture(9 * kSecond), Not(HasSubstr("last update")));
 }
 
+TEST(LiveChart, ASecondInWhichNothingCameIsALineHoweverOftenItIsAskedFor) {
+  LiveChart chart({}, true);
+  chart.Add(Update("a/x", 1, 10), kSecond);
+  std::string lines;
+  for (uint64_t tenth = 10; tenth < 50; ++tenth) lines += chart.LinesUntil(tenth * kSecond / 10);
+  chart.Add(Update("a/x", 1, 20), 5 * kSecond);
+  chart.Add(Update("b/y", 1, 30), 5 * kSecond);
+  lines += chart.LinesUntil(7 * kSecond);
+  std::vector<std::string> told;
+  std::istringstream text(lines);
+  for (std::string line; std::getline(text, line);) {
+    told.push_back(line.substr(0, 3) + line.substr(line.find("  requests")));
+  }
+  EXPECT_THAT(told, testing::ElementsAre(
+                        "a/x  requests 10/s  dropped 0/s", "a/x  requests 0/s  dropped 0/s",
+                        "a/x  requests 0/s  dropped 0/s", "a/x  requests 0/s  dropped 0/s",
+                        "a/x  requests 20/s  dropped 0/s", "b/y  requests 30/s  dropped 0/s",
+                        "a/x  requests 0/s  dropped 0/s", "b/y  requests 0/s  dropped 0/s"));
+}
+
 TEST(LiveChart, WaitsForMeasurements) {
   LiveChart chart(kTerminal, false);
   EXPECT_EQ(chart.Picture(kSecond), "waiting for measurements...\n");
