@@ -123,7 +123,7 @@ TEST_P(DelaysTest, OfALinkAreTheTimeInItsQueue) {
   SetTarget(ServerTarget({kPort}));
   // A packet of 43 bytes takes 17.2 ms.
   ArmKind("NETWORK_BANDWIDTH",
-          {{"rate_bps", "20kbps"}, {"queue_bytes", "1MB"}, {"direction", "ingress"}});
+          {{"rate_bps", "20kbps"}, {"queue_bytes", "20000"}, {"direction", "ingress"}});
   Send(kPackets);
   const Histogram given = Settled();
   EXPECT_EQ(given.count(), static_cast<uint64_t>(kPackets));
