@@ -141,6 +141,15 @@ std::string EndText(const chaos::v1::MetricUpdate& update) {
                      end.phase(), end.reason().empty() ? "" : ": ", end.reason());
 }
 
+std::string EndText(const Experiment& experiment) {
+  chaos::v1::MetricUpdate update;
+  update.set_experiment_id(experiment.experiment_id());
+  update.mutable_end()->set_status(experiment.status());
+  update.mutable_end()->set_phase(experiment.phase());
+  update.mutable_end()->set_reason(experiment.reason());
+  return EndText(update);
+}
+
 std::string BrokenText(const Status& why, std::string_view next_address) {
   return fmt::format("the stream broke ({}); going on at {}", ToString(why.message()),
                      next_address);

@@ -45,8 +45,9 @@ std::string LabelsText(const google::protobuf::Map<std::string, std::string>& la
 std::string Counted(size_t count, std::string_view noun);
 
 // "exp-42 has ended: completed, stopped", with the reason where there is one; of an update that
-// tells an end.
+// tells an end, or an experiment that has ended.
 std::string EndText(const chaos::v1::MetricUpdate& update);
+std::string EndText(const chaos::v1::Experiment& experiment);
 
 // "the stream broke (why); going on at host:7400".
 std::string BrokenText(const Status& why, std::string_view next_address);

@@ -118,6 +118,16 @@ bool IsStreamsEnd(const Status& status) {
   return status.code() == StatusCode::kCancelled || status.code() == StatusCode::kOutOfRange;
 }
 
+void TellEnds(Session& session, client::Client& client, const std::set<std::string>& ids) {
+  for (const std::string& id : ids) {
+    chaos::v1::GetExperimentRequest request;
+    request.set_experiment_id(id);
+    const auto response = client.GetExperiment(request, session.call());
+    if (!response.ok() || !HasEnded(response->experiment())) continue;
+    session.out.Note(EndText(response->experiment()));
+  }
+}
+
 Status FollowMetrics(Session& session, client::Client& client,
                      const SubscribeToMetricsRequest& request, uint64_t count,
                      MetricsDisplay& display) {
@@ -131,6 +141,8 @@ Status FollowMetrics(Session& session, client::Client& client,
   };
   ReadAhead stream(client, request, session.interrupt);
   uint64_t left = count == 0 ? UINT64_MAX : count;
+  std::set<std::string> untold(request.experiment_ids().begin(), request.experiment_ids().end());
+  Status end;
   while (left > 0 && out.writable()) {
     const uint64_t now_ns = MonotonicNowNs();
     if (now_ns >= draw_ns) {
@@ -139,12 +151,14 @@ Status FollowMetrics(Session& session, client::Client& client,
     }
     const auto batch = stream.Next(std::min(left, kMostAtOnce), nanoseconds(draw_ns - now_ns));
     if (!batch) continue;
-    if (IsStreamsEnd(batch->status)) break;
-    FL_RETURN_IF_ERROR(batch->status);
+    end = batch->status;
+    if (IsStreamsEnd(end)) break;
+    FL_RETURN_IF_ERROR(end);
     if (batch->interruption)
       note(BrokenText(batch->interruption->why, batch->interruption->next_address));
     for (const auto& update : batch->messages) {
       if (update.has_end()) {
+        untold.erase(update.experiment_id());
         note(EndText(update));
       } else if (const std::string line = display.Add(update, MonotonicNowNs()); !line.empty()) {
         out.Text(display.Erase() + line);
@@ -154,6 +168,7 @@ Status FollowMetrics(Session& session, client::Client& client,
     left -= batch->messages.size();
   }
   draw();
+  if (end.code() == StatusCode::kOutOfRange) TellEnds(session, client, untold);
   return absl::OkStatus();
 }
 

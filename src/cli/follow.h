@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "cli/session.h"
@@ -33,6 +34,10 @@ std::unique_ptr<MetricsDisplay> MakeChart(const Terminal& terminal, bool per_tar
 Status FollowMetrics(Session& session, client::Client& client,
                      const chaos::v1::SubscribeToMetricsRequest& request, uint64_t count,
                      MetricsDisplay& display);
+
+// Notes how these experiments ended, whose stream has ended without telling: a node of the version
+// before tells no ends. Nothing of those that have not ended or cannot be asked for.
+void TellEnds(Session& session, client::Client& client, const std::set<std::string>& ids);
 
 // True when a stream has ended as it should: by itself, or by Ctrl-C.
 bool IsStreamsEnd(const Status& status);

@@ -6,6 +6,7 @@
 
 #include <sstream>
 
+#include "cli/app.h"
 #include "client/test_node.h"
 
 namespace faultline::cli {
@@ -34,12 +35,15 @@ class Kept final : public MetricsDisplay {
 
 class Follow : public testing::Test {
  protected:
-  Status Run(uint64_t count = 0) {
+  // Follows these experiments, or all.
+  Status Run(uint64_t count = 0, const std::vector<std::string>& ids = {}) {
     client::Options options;
     options.addresses = node.address();
     auto made = client::Client::Create(options);
     EXPECT_TRUE(made.ok()) << made.status();
-    return FollowMetrics(session, **made, {}, count, display);
+    chaos::v1::SubscribeToMetricsRequest request;
+    for (const std::string& id : ids) request.add_experiment_ids(id);
+    return FollowMetrics(session, **made, request, count, display);
   }
 
   client::FakeNode node;
@@ -59,6 +63,43 @@ TEST_F(Follow, AnEndIsANoteAndNoMeasurement) {
   EXPECT_EQ(err.str(), "note: exp-1 has ended: completed, stopped: enough\n");
   EXPECT_THAT(out.str(), HasSubstr("erased\nfirst\n"));
   EXPECT_THAT(out.str(), testing::EndsWith("picture\n"));
+}
+
+class FollowAnOlderNode : public Follow {
+ protected:
+  FollowAnOlderNode() {
+    node.ends_stream = true;
+    node.experiment.set_status(chaos::v1::EXPERIMENT_STATUS_COMPLETED);
+    node.experiment.set_phase("expired");
+  }
+};
+
+TEST_F(FollowAnOlderNode, EndsThatItDoesNotTellAreAskedFor) {
+  EXPECT_TRUE(Run(0, {"exp-1", "exp-2"}).ok());
+  EXPECT_EQ(
+      err.str(),
+      "note: exp-1 has ended: completed, expired\nnote: exp-2 has ended: completed, expired\n");
+}
+
+TEST_F(FollowAnOlderNode, ProgramsAreToldToo) {
+  EXPECT_EQ(cli::Run({"metrics", "exp-1", "--address", node.address()}, output, interrupt),
+            ExitCode::kOk);
+  EXPECT_EQ(err.str(), "note: exp-1 has ended: completed, expired\n");
+}
+
+TEST_F(FollowAnOlderNode, WhatIsToldIsToldOnce) {
+  node.end = client::EndOf("exp-1");
+  EXPECT_TRUE(Run(0, {"exp-1"}).ok());
+  EXPECT_EQ(cli::Run({"metrics", "exp-1", "--address", node.address()}, output, interrupt),
+            ExitCode::kOk);
+  const std::string told = "note: exp-1 has ended: completed, stopped: enough\n";
+  EXPECT_EQ(err.str(), told + told);
+}
+
+TEST_F(FollowAnOlderNode, WhatHasNotEndedIsNotSaidToHave) {
+  node.experiment.set_status(chaos::v1::EXPERIMENT_STATUS_RUNNING);
+  EXPECT_TRUE(Run(0, {"exp-1"}).ok());
+  EXPECT_EQ(err.str(), "");
 }
 
 TEST_F(Follow, IsDrawnWhileNothingComesUntilCtrlC) {

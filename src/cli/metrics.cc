@@ -36,13 +36,17 @@ Status CheckTarget(Session& session, client::Client& client, const std::string& 
 // measurement that a program could take for one.
 Status PrintMetrics(Session& session, client::Client& client, const MetricsArguments& arguments) {
   const auto stream = client.SubscribeToMetrics(MakeRequest(arguments), session.stream());
+  std::set<std::string> untold(arguments.ids.begin(), arguments.ids.end());
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count; ++seen) {
     if (!session.out.writable()) break;
     const auto update = stream->Next();
+    if (update.status().code() == StatusCode::kOutOfRange) TellEnds(session, client, untold);
     if (IsStreamsEnd(update.status())) break;
     if (!update.ok()) return update.status();
     session.out.JsonLine(*update, update->has_end() ? JsonFields::kSet : JsonFields::kAll);
-    if (update->has_end()) session.out.Note(EndText(*update));
+    if (!update->has_end()) continue;
+    untold.erase(update->experiment_id());
+    session.out.Note(EndText(*update));
   }
   return absl::OkStatus();
 }

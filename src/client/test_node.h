@@ -61,6 +61,12 @@ class FakeNode : public chaos::v1::ChaosController::Service {
     response->set_revision(7);
     return list_status;
   }
+  grpc::Status GetExperiment(grpc::ServerContext*, const chaos::v1::GetExperimentRequest* request,
+                             chaos::v1::GetExperimentResponse* response) override {
+    *response->mutable_experiment() = experiment;
+    response->mutable_experiment()->set_experiment_id(request->experiment_id());
+    return grpc::Status::OK;
+  }
   grpc::Status SubscribeToMetrics(grpc::ServerContext* context,
                                   const chaos::v1::SubscribeToMetricsRequest* request,
                                   grpc::ServerWriter<chaos::v1::MetricUpdate>* writer) override {
@@ -95,6 +101,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
 
   // Set before the first call.
   grpc::Status start_status, list_status;
+  chaos::v1::Experiment experiment;  // whatever id is asked for
   std::vector<std::string> request_ids;
   std::atomic<int> lists{0};
   std::atomic<uint64_t> last_sequence{0};
