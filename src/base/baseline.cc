@@ -71,6 +71,7 @@ void Baseline::NoteFaults(const TargetSample& sample, const BatchTime& when) {
   faults->erase(ended, faults->end());
   for (const auto& counters : sample.faults()) {
     const std::string& id = counters.experiment_id();
+    if (faults->size() == kMaxFaults) return;
     if (!id.empty() && Find(kept_, id) == nullptr) *faults->Add() = BeginOf(id, when);
   }
 }
@@ -95,6 +96,7 @@ void Baseline::Take(const TargetBaseline& given) {
   all.mutable_slots()->MergeFrom(given.slots());
   *all.mutable_faults() = kept_.faults();
   for (const FaultBegin& fault : given.faults()) {
+    if (all.faults_size() == kMaxFaults) break;
     if (Find(all, fault.experiment_id()) == nullptr) *all.add_faults() = fault;
   }
   kept_ = std::move(all);

@@ -29,6 +29,8 @@ class Baseline {
   // An experiment that is off for longer is not only interrupted.
   static constexpr uint64_t kForgetNs = 10'000'000'000;
   static constexpr int kMaxSlots = 128;
+  // Of further experiments it is not kept since when they are on.
+  static constexpr int kMaxFaults = 64;
 
   explicit Baseline(std::chrono::nanoseconds kept = kDefaultKept) { SetKept(kept); }
   // How much time without a fault is kept, at least.

@@ -78,6 +78,22 @@ TEST(Baseline, KnowsSinceWhenAnExperimentsFaultsAreOnAlthoughTheyWereInterrupted
   EXPECT_EQ(baseline.BeginOf("e1", {7, 171, 5, 6, 1}).sequence(), 171u);
 }
 
+TEST(Baseline, KeepsABoundedNumberOfFaultsHoweverItComesToThem) {
+  chaos::v1::TargetSample sample;
+  chaos::v1::TargetBaseline given;
+  for (int i = 0; i < 2 * Baseline::kMaxFaults; ++i) {
+    sample.add_faults()->set_experiment_id("e" + std::to_string(i));
+    given.add_faults()->set_experiment_id("g" + std::to_string(i));
+  }
+  Baseline measured, taken;
+  measured.Add(sample, {7, 1, 0, 1, 1});
+  taken.Take(given);
+  EXPECT_EQ(measured.kept().faults_size(), Baseline::kMaxFaults);
+  EXPECT_EQ(taken.kept().faults_size(), Baseline::kMaxFaults);
+  measured.Take(taken.kept());
+  EXPECT_EQ(measured.kept().faults_size(), Baseline::kMaxFaults);
+}
+
 TEST(Baseline, TakesOverWhatAnotherHasKeptAndCountsNothingTwice) {
   Baseline old, given;
   Measured target(&given);
