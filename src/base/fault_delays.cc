@@ -21,6 +21,7 @@ void MergeDelays(const FaultDelaysList& from, FaultDelaysList* into) {
   for (const FaultDelays& more : from) {
     const auto same = std::find_if(into->begin(), into->end(),
                                    [&](const FaultDelays& sum) { return IsSameFault(sum, more); });
+    if (same == into->end() && into->size() >= kMaxFaultDelays) continue;
     FaultDelays* sum = same == into->end() ? into->Add() : &*same;
     sum->set_experiment_id(more.experiment_id());
     sum->set_fault_index(more.fault_index());

@@ -10,8 +10,11 @@ using FaultDelaysList = google::protobuf::RepeatedPtrField<chaos::v1::FaultDelay
 // Whether both are of the same fault.
 bool IsSameFault(const chaos::v1::FaultDelays& a, const chaos::v1::FaultDelays& b);
 
+// Of more faults nothing is added up: a target has a few at a time.
+inline constexpr int kMaxFaultDelays = 256;
+
 // Adds `from`, in which a fault may stand several times, to `into`. A histogram that is not of our
-// scheme is left out. Percentiles are those of `from`.
+// scheme is left out, and so are faults beyond kMaxFaultDelays. Percentiles are those of `from`.
 void MergeDelays(const FaultDelaysList& from, FaultDelaysList* into);
 
 }  // namespace faultline

@@ -63,5 +63,17 @@ TEST(FaultDelays, WhatIsNoHistogramIsNotCounted) {
   EXPECT_EQ(CountOf(sum[0]), 10u);
 }
 
+TEST(FaultDelays, OfABoundedNumberOfFaultsAreKept) {
+  FaultDelaysList sum;
+  for (uint32_t fault = 0; fault < 2 * kMaxFaultDelays; ++fault) {
+    FaultDelaysList more;
+    Add("e1", 0, 20'000'000, &more);
+    Add("e2", fault, 20'000'000, &more);
+    MergeDelays(more, &sum);
+  }
+  EXPECT_EQ(sum.size(), kMaxFaultDelays);
+  EXPECT_EQ(CountOf(sum[0]), 20u * kMaxFaultDelays);
+}
+
 }  // namespace
 }  // namespace faultline

@@ -121,6 +121,7 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
   }
 
   Status TakeBaselines(const chaos::v1::AgentBaselines& given) {
+    FL_RETURN_IF_ERROR(baseline_limits_.Check(given));
     for (const auto& target : given.targets()) {
       FL_RETURN_IF_ERROR(CheckOwn("baselines.targets.target_id", target.target_id()));
     }
@@ -172,6 +173,7 @@ class Stream final : public grpc::ServerBidiReactor<ConnectRequest, ConnectRespo
   ConnectRequest request_;
   std::string agent_id_;
   uint64_t incarnation_ = 0;
+  BaselineLimits baseline_limits_;
   // Write side.
   std::mutex mutex_;
   std::array<std::optional<ConnectResponse>, 4> waiting_;  // newest of each kind

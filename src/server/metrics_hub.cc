@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "server/validation.h"
 
 namespace faultline::server {
 
@@ -148,11 +150,22 @@ MetricsHub::MetricsHub() = default;
 MetricsHub::~MetricsHub() = default;
 
 bool MetricsHub::Ingest(const MetricsBatch& batch, bool relayed) {
+  if (const Status status = Validate(batch); !status.ok()) return Refuse(batch, status);
   std::vector<OnReady> ready;
   const bool taken = Take(batch, relayed, &ready);
   (!taken ? meters_.ignored : relayed ? meters_.from_nodes : meters_.from_agents).Add();
   for (const OnReady& on_ready : ready) (*on_ready)();
   return taken;
+}
+
+bool MetricsHub::Refuse(const MetricsBatch& batch, const Status& why) {
+  meters_.refused.Add();
+  const uint64_t count = meters_.refused.value();
+  if ((count & (count - 1)) == 0) {
+    FL_LOG(warn, "refused measurements of agent '{}': {} ({} times)", batch.position().agent_id(),
+           ToString(why.message()), count);
+  }
+  return false;
 }
 
 // What came by another node may not have reached all the others before that one died.

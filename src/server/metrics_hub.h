@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/meter.h"
+#include "base/status.h"
 #include "chaos/v1/metrics.pb.h"
 #include "server/agent_set.h"
 #include "server/metric_demand.h"
@@ -57,6 +58,7 @@ class MetricsHub {
   struct Meters {
     Counter from_agents, from_nodes;  // batches taken
     Counter ignored;                  // batches that had come before
+    Counter refused;                  // batches with more than an agent can measure (validation.h)
     Counter updates;                  // taken by subscribers
     Counter merged;                   // batches merged into a slot that was waiting
     Counter missed;                   // batches that never came, by their sources' sequences
@@ -70,8 +72,8 @@ class MetricsHub {
   // What an agent connected to this node measured, or (`relayed`) what another node passes on.
   // A batch at or before its source's last sequence is ignored: agents send again after a
   // reconnect, and relays may overlap. Other nodes are still given it when it comes by its agent
-  // and came by another node before: that one may have died before it told them all. Result: false
-  // for one that was ignored.
+  // and came by another node before: that one may have died before it told them all. One that says
+  // more than an agent can measure is refused. Result: whether it was taken.
   bool Ingest(const chaos::v1::MetricsBatch& batch, bool relayed);
 
   // Updates kept for those who resume come first, then live ones. What lies between where they
@@ -101,6 +103,8 @@ class MetricsHub {
   class SubscriptionImpl;
   class RelayImpl;
 
+  // Result: false.
+  bool Refuse(const chaos::v1::MetricsBatch& batch, const Status& why);
   bool Take(const chaos::v1::MetricsBatch& batch, bool relayed, std::vector<OnReady>* ready);
   void PassOn(const std::shared_ptr<const chaos::v1::MetricsBatch>& batch, MetricSource* source,
               std::vector<OnReady>* ready);

@@ -88,6 +88,23 @@ TEST(MetricsHub, IgnoresWhatItHasAlready) {
   EXPECT_TRUE(hub.Ingest(Batch(6), false));
 }
 
+TEST(MetricsHub, RefusesWhatNoAgentCanMeasureWhicheverWayItComes) {
+  MetricsHub hub;
+  const auto subscription = hub.Subscribe(Of("exp-1"), [] {});
+  const auto relay = RelayOf(&hub);
+  for (const bool relayed : {false, true}) {
+    auto batch = Batch(1);
+    while (batch.samples(0).fault_delays_size() < 100'000) {
+      batch.mutable_samples(0)->add_fault_delays();
+    }
+    EXPECT_FALSE(hub.Ingest(batch, relayed));
+  }
+  EXPECT_EQ(hub.meters().refused.value(), 2u);
+  EXPECT_TRUE(Drain(*subscription).empty());
+  EXPECT_EQ(relay->Next(), nullptr);
+  EXPECT_TRUE(hub.Ingest(Batch(1), false));
+}
+
 TEST(MetricsHub, ResumesWithoutAHoleAndWithoutARepeat) {
   MetricsHub hub;
   for (uint64_t sequence = 1; sequence <= 8; ++sequence) hub.Ingest(Batch(sequence), false);

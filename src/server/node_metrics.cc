@@ -220,6 +220,8 @@ void NodeMetrics::AddStreams(Families& families) const {
                    {{"from", "node"}});
   families.Counter("faultline_metric_batches_ignored_total",
                    "Measurements that had come before by another way.", meters.ignored);
+  families.Counter("faultline_metric_batches_refused_total",
+                   "Measurements that say more than an agent can measure.", meters.refused);
   families.Counter("faultline_metric_updates_total", "Updates that subscribers took.",
                    meters.updates);
   families.Counter("faultline_metric_updates_merged_total",

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/baseline.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "control/selector.h"
@@ -32,10 +33,13 @@ Status CheckText(std::string_view field, const std::string& text) {
   return absl::OkStatus();
 }
 
+Status CheckCount(std::string_view field, int count, int most, std::string_view of) {
+  if (count <= most) return absl::OkStatus();
+  return FieldError(field, fmt::format("{} {}", count, of), fmt::format("at most {} {}", most, of));
+}
+
 Status CheckIdCount(int count) {
-  if (count <= kMaxExperimentIds) return absl::OkStatus();
-  return FieldError("experiment_ids", fmt::format("{} ids", count),
-                    fmt::format("at most {} ids", kMaxExperimentIds));
+  return CheckCount("experiment_ids", count, kMaxExperimentIds, "ids");
 }
 
 // Milliseconds; FieldError when the duration is not from `min_ms` to `max_ms`.
@@ -110,6 +114,18 @@ Status CheckContradictions(const control::v1::CreateExperiment& command) {
           fmt::format("faults[{}]", i), command.faults(i).fault().kind(),
           fmt::format("no fault that contradicts faults[{}]: both want {}", owner->second, name));
     }
+  }
+  return absl::OkStatus();
+}
+
+// Of FaultCounters or FaultDelays of one sample.
+template <typename OfFaults>
+Status CheckFaults(std::string_view field, const OfFaults& faults) {
+  FL_RETURN_IF_ERROR(CheckCount(field, faults.size(), kMaxSampleFaults, "faults"));
+  for (const auto& fault : faults) {
+    if (fault.fault_index() < kMaxFaults) continue;
+    return FieldError(fmt::format("{}.fault_index", field), fmt::to_string(fault.fault_index()),
+                      fmt::format("below {}", kMaxFaults));
   }
   return absl::OkStatus();
 }
@@ -226,10 +242,8 @@ Status Validate(const chaos::v1::AgentHello& hello) {
   if (agent.incarnation() == 0) {
     return FieldError("hello.agent.incarnation", "0", "a random number above 0");
   }
-  if (static_cast<size_t>(agent.targets_size()) > kMaxAgentTargets) {
-    return FieldError("hello.agent.targets", fmt::format("{} targets", agent.targets_size()),
-                      fmt::format("at most {} targets", kMaxAgentTargets));
-  }
+  FL_RETURN_IF_ERROR(
+      CheckCount("hello.agent.targets", agent.targets_size(), kMaxAgentTargets, "targets"));
   std::set<std::string> ids;
   for (const auto& target : agent.targets()) {
     const bool own = target.target_id().starts_with(agent.agent_id() + "/");
@@ -237,6 +251,34 @@ Status Validate(const chaos::v1::AgentHello& hello) {
       return FieldError("hello.agent.targets.target_id", target.target_id(),
                         fmt::format("'{}/<name>', each once", agent.agent_id()));
     }
+  }
+  return absl::OkStatus();
+}
+
+Status Validate(const chaos::v1::MetricsBatch& batch) {
+  FL_RETURN_IF_ERROR(
+      CheckCount("metrics.samples", batch.samples_size(), kMaxAgentTargets, "targets"));
+  for (const auto& sample : batch.samples()) {
+    FL_RETURN_IF_ERROR(CheckFaults("metrics.samples.faults", sample.faults()));
+    FL_RETURN_IF_ERROR(CheckFaults("metrics.samples.fault_delays", sample.fault_delays()));
+  }
+  return absl::OkStatus();
+}
+
+Status BaselineLimits::Check(const chaos::v1::AgentBaselines& given) {
+  bytes_ += given.ByteSizeLong();
+  if (bytes_ > kMaxBaselineBytes) {
+    return FieldError("baselines", fmt::format("{} bytes", bytes_),
+                      fmt::format("at most {} bytes in one stream", kMaxBaselineBytes));
+  }
+  for (const auto& target : given.targets()) {
+    if (!targets_.insert(target.target_id()).second) {
+      return FieldError("baselines.targets.target_id", target.target_id(), "each target once");
+    }
+    FL_RETURN_IF_ERROR(
+        CheckCount("baselines.targets.slots", target.slots_size(), Baseline::kMaxSlots, "slots"));
+    FL_RETURN_IF_ERROR(CheckCount("baselines.targets.faults", target.faults_size(),
+                                  Baseline::kMaxFaults, "faults"));
   }
   return absl::OkStatus();
 }

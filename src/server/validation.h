@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "chaos/v1/agent.pb.h"
 #include "chaos/v1/chaos.pb.h"
+#include "chaos/v1/metrics.pb.h"
 #include "control/state.h"
 
 namespace faultline::server {
@@ -16,7 +17,11 @@ namespace faultline::server {
 inline constexpr int kMaxFaults = 16;
 inline constexpr size_t kMaxTextBytes = 1'024;
 inline constexpr int kMaxExperimentIds = 1'000;
-inline constexpr size_t kMaxAgentTargets = 1'000;
+inline constexpr int kMaxAgentTargets = 1'000;
+// Of one target in one batch: those that are armed, and those that ended since the batch before.
+inline constexpr int kMaxSampleFaults = 64;
+// Of all baselines that an agent gives in one stream.
+inline constexpr size_t kMaxBaselineBytes = 2 << 20;
 
 // The command of a StartExperiment: parameters parsed by their kinds, defaults filled in.
 // created_by and lease are the caller's to fill in; so are request id and seed when the request has
@@ -33,6 +38,19 @@ Status Validate(const chaos::v1::WatchExperimentsRequest& request);
 Status Validate(const chaos::v1::SubscribeToMetricsRequest& request);
 // What an agent says of itself: ids, and targets whose ids begin with the agent's.
 Status Validate(const chaos::v1::AgentHello& hello);
+// As much as an agent can have measured; whether it is its own is the caller's to check.
+Status Validate(const chaos::v1::MetricsBatch& batch);
+
+// The baselines of one stream, message by message. Not thread-safe.
+class BaselineLimits {
+ public:
+  // OK when each target is in these messages once, and all of them have as much as is kept.
+  Status Check(const chaos::v1::AgentBaselines& given);
+
+ private:
+  std::set<std::string> targets_;
+  size_t bytes_ = 0;
+};
 
 // The ids named by `experiment_id` and `experiment_ids` together.
 template <typename Request>

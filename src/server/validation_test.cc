@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/baseline.h"
+
 namespace faultline::server {
 namespace {
 
@@ -170,6 +172,62 @@ TEST(AgentHello, NamesTheAgentAndOnlyItsOwnTargets) {
   EXPECT_FALSE(Validate(hello).ok()) << "twice";
   hello.mutable_agent()->mutable_targets(1)->set_target_id("b/x");
   EXPECT_FALSE(Validate(hello).ok()) << "another agent's";
+}
+
+TEST(MetricsBatch, HasNoMoreThanAnAgentCanMeasure) {
+  chaos::v1::MetricsBatch batch;
+  EXPECT_TRUE(Validate(batch).ok());
+  auto* sample = batch.add_samples();
+  for (int i = 0; i < kMaxSampleFaults; ++i) {
+    sample->add_faults()->set_fault_index(kMaxFaults - 1);
+    sample->add_fault_delays();
+  }
+  EXPECT_TRUE(Validate(batch).ok());
+  const auto error_of = [&](const auto& change) {
+    auto changed = batch;
+    change(&changed);
+    return ToString(Validate(changed).message());
+  };
+  EXPECT_EQ(error_of([](auto* b) { b->mutable_samples(0)->add_faults(); }),
+            "metrics.samples.faults: '65 faults' is not allowed: at most 64 faults");
+  EXPECT_EQ(error_of([](auto* b) { b->mutable_samples(0)->add_fault_delays(); }),
+            "metrics.samples.fault_delays: '65 faults' is not allowed: at most 64 faults");
+  EXPECT_EQ(error_of([](auto* b) {
+              b->mutable_samples(0)->mutable_fault_delays(0)->set_fault_index(kMaxFaults);
+            }),
+            "metrics.samples.fault_delays.fault_index: '16' is not allowed: below 16");
+  EXPECT_EQ(error_of([](auto* b) {
+              while (b->samples_size() <= kMaxAgentTargets) b->add_samples();
+            }),
+            "metrics.samples: '1001 targets' is not allowed: at most 1000 targets");
+}
+
+TEST(AgentBaselines, HaveEachTargetOnceAndAsMuchAsIsKept) {
+  const auto error_of = [](BaselineLimits limits, const auto& change) {
+    chaos::v1::AgentBaselines given;
+    change(given.add_targets());
+    return ToString(limits.Check(given).message());
+  };
+  BaselineLimits limits;
+  EXPECT_EQ(error_of(limits,
+                     [](auto* target) {
+                       while (target->slots_size() <= Baseline::kMaxSlots) target->add_slots();
+                     }),
+            "baselines.targets.slots: '129 slots' is not allowed: at most 128 slots");
+  EXPECT_EQ(error_of(limits,
+                     [](auto* target) {
+                       while (target->faults_size() <= Baseline::kMaxFaults) target->add_faults();
+                     }),
+            "baselines.targets.faults: '65 faults' is not allowed: at most 64 faults");
+  chaos::v1::AgentBaselines large;
+  large.add_targets()->set_target_id("a/x");
+  large.mutable_targets(0)->add_faults()->set_experiment_id(
+      std::string(kMaxBaselineBytes / 2, 'x'));
+  EXPECT_TRUE(limits.Check(large).ok());
+  EXPECT_EQ(error_of(limits, [](auto* target) { target->set_target_id("a/x"); }),
+            "baselines.targets.target_id: 'a/x' is not allowed: each target once");
+  large.mutable_targets(0)->set_target_id("a/y");
+  EXPECT_FALSE(limits.Check(large).ok()) << "too much in all";
 }
 
 }  // namespace
