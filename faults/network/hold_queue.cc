@@ -9,12 +9,13 @@ HoldQueue::~HoldQueue() { TakeAll(); }
 void HoldQueue::Push(std::unique_ptr<Frame> frame, uint64_t release_ns) {
   auto& entry = *flows_.try_emplace(frame->flow).first;
   held_bytes_ += frame->TakenBytes();
+  const bool cut_short = frame->cut_short;
   Frame* raw = frame.release();
   raw->next = nullptr;
   Flow& flow = entry.second;
   (flow.newest == nullptr ? flow.oldest : flow.newest->next) = raw;
   flow.newest = raw;
-  releases_.push({release_ns, sequence_++, &entry});
+  releases_.push({release_ns, sequence_++, cut_short, &entry});
 }
 
 uint64_t HoldQueue::NextReleaseNs() const {
@@ -26,9 +27,11 @@ size_t HoldQueue::NextBytes() const {
 }
 
 std::unique_ptr<Frame> HoldQueue::Pop() {
-  auto& [key, flow] = *releases_.top().flow;
+  const Release release = releases_.top();
+  auto& [key, flow] = *release.flow;
   releases_.pop();
   std::unique_ptr<Frame> frame(flow.oldest);
+  frame->cut_short = release.cut_short;
   flow.oldest = frame->next;
   if (flow.oldest == nullptr) flows_.erase(FlowKey(key));
   held_bytes_ -= frame->TakenBytes();

@@ -29,6 +29,20 @@ TEST(HoldQueueTest, AReleaseFreesTheOldestFrameOfItsFlow) {
   EXPECT_EQ(queue.NextReleaseNs(), std::numeric_limits<uint64_t>::max());
 }
 
+TEST(HoldQueueTest, WhoeverAReleaseThatIsCutShortFreesIsCutShort) {
+  HoldQueue queue;
+  auto first = MakeFrame(1, 10);
+  first->cut_short = true;
+  queue.Push(std::move(first), 300);
+  queue.Push(MakeFrame(1, 11), 100);
+  auto freed = queue.Pop();
+  EXPECT_EQ(freed->t0_ns, 10u);
+  EXPECT_FALSE(freed->cut_short);
+  freed = queue.Pop();
+  EXPECT_EQ(freed->t0_ns, 11u);
+  EXPECT_TRUE(freed->cut_short);
+}
+
 TEST(HoldQueueTest, TheNextFrameIsTheOldestOfTheFlowWhoseReleaseIsFirst) {
   HoldQueue queue;
   EXPECT_EQ(queue.NextBytes(), 0u);

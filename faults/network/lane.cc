@@ -122,6 +122,7 @@ void Lane::ClearRule(unsigned rule) {
   // What still waits in the devices was matched before: it goes out with the rest.
   const auto devices = devices_;
   for (const auto& [device, fd] : devices) ReadFrames(device, kDrainFrames);
+  const uint64_t now_ns = BoottimeNowNs();
   for (auto& [frame, release_ns] : queue_.TakeAll()) {
     const auto begin = frame->rules.begin(), end = begin + frame->rule_count;
     const auto mine = std::find_if(begin, end, [&](const HeldRule& r) { return r.rule == rule; });
@@ -130,11 +131,11 @@ void Lane::ClearRule(unsigned rule) {
     } else if (frame->rule_count == 1) {
       WriteOut(std::move(frame), /*in_time=*/false);
     } else {
-      const uint64_t less_ns = mine->delay_ns;
+      frame->asked_ns -= mine->delay_ns;
       std::move(mine + 1, end, mine);
       --frame->rule_count;
-      frame->asked_ns -= less_ns;
-      queue_.Push(std::move(frame), release_ns - less_ns);
+      frame->cut_short = frame->t0_ns + frame->asked_ns < now_ns;
+      Hold(std::move(frame));
     }
   }
   lock.unlock();

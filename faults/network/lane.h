@@ -89,6 +89,8 @@ class Lane {
   // Asks the frame's rules one after another.
   Verdict Obey(Frame* frame);
   void Schedule(std::unique_ptr<Frame> frame, unsigned copies);
+  // Queues the frame until its rules have held it for as long as they say.
+  void Hold(std::unique_ptr<Frame> frame);
   void ReleaseDue();
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
   void CountSent(const HeldRule& held, uint64_t now_ns);

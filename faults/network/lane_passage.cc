@@ -102,13 +102,18 @@ Lane::Verdict Lane::Obey(Frame* frame) {
 }
 
 void Lane::Schedule(std::unique_ptr<Frame> frame, unsigned copies) {
-  for (; copies > 0; --copies) Schedule(CopyOf(*frame), 0);
+  for (; copies > 0; --copies) Hold(CopyOf(*frame));
+  Hold(std::move(frame));
+}
+
+void Lane::Hold(std::unique_ptr<Frame> frame) {
   uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
   for (unsigned i = 0; i < frame->rule_count; ++i) {
     deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
   }
-  const uint64_t release_ns = std::min(frame->t0_ns + frame->asked_ns, deadline_ns);
-  queue_.Push(std::move(frame), release_ns);
+  const uint64_t due_ns = frame->t0_ns + frame->asked_ns;
+  frame->cut_short |= deadline_ns < due_ns;
+  queue_.Push(std::move(frame), std::min(due_ns, deadline_ns));
 }
 
 void Lane::ReleaseDue() {
@@ -124,7 +129,7 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
     return;
   }
   input_.GiveBack(std::move(frame->what));
-  if (!in_time || frame->is_copy) return;
+  if (!in_time || frame->is_copy || frame->cut_short) return;
   // How much later than asked is the lane's doing, whichever rule asked.
   const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
   for (unsigned i = 0; i < frame->rule_count; ++i) {

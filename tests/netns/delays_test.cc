@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "base/clock.h"
 #include "base/histogram.h"
 #include "bpf/probe.h"
 #include "faults/network/delay_times.h"
@@ -161,6 +162,41 @@ TEST_P(DelaysTest, OfWhatComesOutAfterTheEndAreNotTold) {
 
 INSTANTIATE_TEST_SUITE_P(Lanes, DelaysTest, testing::Values("tap", "fq"),
                          [](const auto& lane) { return std::string(lane.param); });
+
+// Only there packets wait that several faults hold, and longer than anybody waits for the test.
+class TapDelaysTest : public DelaysTest {};
+INSTANTIATE_TEST_SUITE_P(Lane, TapDelaysTest, testing::Values("tap"));
+
+TEST_P(TapDelaysTest, OfWhatTheEndOfAnotherFaultLetsOutLaterAreNotTold) {
+  sink_ = std::make_unique<Sink>(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  Arm(Latency(10, pb::DIRECTION_INGRESS), 0);
+  Arm(Latency(60'000, pb::DIRECTION_INGRESS), 1);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  client.Send("x");
+  std::this_thread::sleep_for(20ms);
+  Disarm(1);
+  EXPECT_EQ(sink_->Take(1, 2s).size(), 1u);
+  EXPECT_EQ(Counters(0).delayed(), 1u);
+  EXPECT_EQ(Settled(0).count(), 0u);
+  Send(5);
+  EXPECT_EQ(Settled(0).count(), 5u);
+}
+
+TEST_P(TapDelaysTest, OfWhatADeadlineLetsOutAreNotTold) {
+  sink_ = std::make_unique<Sink>(*network_, kPort);
+  SetTarget(ServerTarget({kPort}));
+  faults::ArmRequest request;
+  request.key = Key();
+  request.config.PackFrom(Latency(60'000, pb::DIRECTION_INGRESS));
+  request.deadline_boottime_ns = BoottimeNowNs() + 1'000 * kMs;
+  ASSERT_TRUE(driver_->Arm(request).ok());
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  client.Send("x");
+  EXPECT_EQ(sink_->Take(1, 5s).size(), 1u);
+  EXPECT_EQ(Counters().delayed(), 1u);
+  EXPECT_EQ(Settled().count(), 0u);
+}
 
 // A store of two chunks.
 TEST(DelayTimes, CountWhatFindsNoRoomAndGiveBackWhatARuleHad) {
