@@ -12,7 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <memory>
 #include <thread>
+#include <utility>
 
 #include "bpf/fd.h"
 #include "bpf/netlink.h"
@@ -25,11 +27,19 @@ constexpr char kLsmPath[] = "/sys/kernel/security/lsm";
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
 constexpr int kLoopbackIndex = 1;
 
-// Empty when the feature is there; else the sentence.
+constexpr char kNoBtf[] =
+    "the kernel has no BTF (/sys/kernel/btf/vmlinux is missing); it needs CONFIG_DEBUG_INFO_BTF";
+
+struct FreeBtf {
+  void operator()(btf* types) const { btf__free(types); }
+};
+using Btf = std::unique_ptr<btf, FreeBtf>;
+
+// Empty when the feature is there; else the sentence. `types` are the kernel's, null when they
+// cannot be read.
 std::string AskBtf() {
   if (access(kBtfPath, R_OK) == 0) return {};
-  return "the kernel has no BTF (/sys/kernel/btf/vmlinux is missing); it needs "
-         "CONFIG_DEBUG_INFO_BTF";
+  return kNoBtf;
 }
 
 std::string AskTc() {
@@ -90,13 +100,12 @@ std::string AskLsm() {
 }
 
 // By attaching a program that does nothing.
-std::string AskDropReasons() {
+std::string AskDropReasons(const Btf& types) {
+  if (types == nullptr) return kNoBtf;
   const bpf_insn nothing[] = {
       {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
       {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-  btf* types = btf__load_vmlinux_btf();
-  const int reasons = btf__find_by_name_kind(types, "skb_drop_reason", BTF_KIND_ENUM);
-  btf__free(types);
+  const int reasons = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
   if (reasons < 0)
     return "the kernel gives no reasons for the packets that it drops (from 5.17 on)";
   const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "fl_probe", "GPL", nothing,
@@ -110,40 +119,39 @@ std::string AskDropReasons() {
 }
 
 // By the arguments of the tracepoint: data, packet, place, reason, socket.
-std::string AskDropSockets() {
+std::string AskDropSockets(const Btf& types) {
   constexpr int kWithSocket = 5;
-  btf* types = btf__load_vmlinux_btf();
+  if (types == nullptr) return kNoBtf;
   const btf_type* type = nullptr;
-  const int id = btf__find_by_name_kind(types, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
-  if (id >= 0) type = btf__type_by_id(types, static_cast<unsigned>(id));
+  const int id = btf__find_by_name_kind(types.get(), "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
+  if (id >= 0) type = btf__type_by_id(types.get(), static_cast<unsigned>(id));
   while (type != nullptr && (btf_is_typedef(type) || btf_is_ptr(type))) {
-    type = btf__type_by_id(types, type->type);
+    type = btf__type_by_id(types.get(), type->type);
   }
   const bool named = type != nullptr && btf_is_func_proto(type) && btf_vlen(type) >= kWithSocket;
-  btf__free(types);
   if (named) return {};
   return "the kernel does not name the socket that a dropped packet was for (from 6.11 on)";
 }
 
-Feature Ask(const char* name, std::string (*ask)()) {
-  Feature feature{name, false, ask()};
-  feature.available = feature.reason.empty();
-  return feature;
+Feature Tell(const char* name, std::string reason) {
+  const bool available = reason.empty();
+  return {name, available, std::move(reason)};
 }
 
 int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  return {Ask("btf", AskBtf),
-          Ask("tc", AskTc),
-          Ask("tcx", AskTcx),
-          Ask("tun", AskTun),
-          Ask("ringbuf", AskRingbuf),
-          Ask("fq", AskFq),
-          Ask("bpf_lsm", AskLsm),
-          Ask("drop_reasons", AskDropReasons),
-          Ask("drop_sockets", AskDropSockets)};
+  const Btf types(btf__load_vmlinux_btf());
+  return {Tell("btf", AskBtf()),
+          Tell("tc", AskTc()),
+          Tell("tcx", AskTcx()),
+          Tell("tun", AskTun()),
+          Tell("ringbuf", AskRingbuf()),
+          Tell("fq", AskFq()),
+          Tell("bpf_lsm", AskLsm()),
+          Tell("drop_reasons", AskDropReasons(types)),
+          Tell("drop_sockets", AskDropSockets(types))};
 }
 
 }  // namespace

@@ -6,10 +6,15 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "bpf/probe.h"
@@ -50,6 +55,26 @@ TEST(KernelTest, AFaultKindNeedsOnlyFeaturesThatTheProbeKnows) {
       RecordProperty("kind." + option.name(), refused);
     }
   }
+}
+
+// As on a kernel without BTF: nothing lies where it would. Ends the process.
+void ProbeWithoutBtf() {
+  const bool hidden = unshare(CLONE_NEWNS) == 0 &&
+                      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                      mount("none", "/sys/kernel/btf", "tmpfs", 0, nullptr) == 0;
+  if (!hidden) std::perror("hiding the kernel's BTF");
+  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+    std::fprintf(stderr, "%s: %s\n", feature.name.c_str(), feature.reason.c_str());
+  }
+  std::_Exit(hidden ? 0 : 1);
+}
+
+TEST(KernelDeathTest, AKernelWithoutBtfIsToldOfAndTheRestIsAskedAllTheSame) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can hide the kernel's BTF";
+  // In a process of its own, which has not asked yet.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(ProbeWithoutBtf(), testing::ExitedWithCode(0),
+              "btf: the kernel has no BTF(.|\n)*drop_reasons: (.|\n)*drop_sockets: ");
 }
 
 // Offloads that came with kernel 6.2: Debian 12's headers do not have them.
