@@ -19,6 +19,7 @@
 #include "server/reporter.h"
 #include "server/rpc_meters.h"
 #include "server/services.h"
+#include "server/validation.h"
 #include "server/webhook_sender.h"
 
 namespace faultline::server {
@@ -27,7 +28,6 @@ namespace {
 // For a leader that ends to hand over, and for a node that joins to find its cluster.
 constexpr std::chrono::milliseconds kHandOver{1'500};
 constexpr std::chrono::milliseconds kJoin{30'000};
-constexpr int kMaxMessageBytes = 16 << 20;
 
 class Node final : public Controller {
  public:

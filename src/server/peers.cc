@@ -18,12 +18,15 @@
 #include "rpc/credentials.h"
 #include "rpc/status.h"
 #include "server/v1/peer.grpc.pb.h"
+#include "server/validation.h"
 
 namespace faultline::server {
 namespace {
 
 constexpr int kFirstReconnectMs = 50;
 constexpr int kLongestReconnectMs = 500;
+// A batch as it came from its agent, in another message.
+constexpr int kMaxAnswerBytes = kMaxMessageBytes + 1'024;
 
 std::chrono::system_clock::time_point ToDeadline(uint64_t deadline_ns) {
   const uint64_t now_ns = MonotonicNowNs();
@@ -71,7 +74,7 @@ class RelayReader final
  public:
   RelayReader(std::shared_ptr<v1::PeerService::Stub> stub, uint64_t own_id, const AgentSet& agents,
               std::function<void(const chaos::v1::MetricsBatch&)> on_batch,
-              std::function<void()> on_end)
+              std::function<void(const grpc::Status&)> on_end)
       : stub_(std::move(stub)),
         own_id_(own_id),
         on_batch_(std::move(on_batch)),
@@ -112,9 +115,9 @@ class RelayReader final
     }
     RemoveHold();
   }
-  void OnDone(const grpc::Status&) override {
+  void OnDone(const grpc::Status& status) override {
     const std::lock_guard lock(mutex_);
-    if (!cancelled_) on_end_();
+    if (!cancelled_) on_end_(status);
     done_ = true;
     ended_.notify_all();
   }
@@ -131,7 +134,7 @@ class RelayReader final
   const std::shared_ptr<v1::PeerService::Stub> stub_;
   const uint64_t own_id_;
   const std::function<void(const chaos::v1::MetricsBatch&)> on_batch_;
-  const std::function<void()> on_end_;
+  const std::function<void(const grpc::Status&)> on_end_;
   grpc::ClientContext context_;
   v1::RelayMetricsRequest request_;
   v1::RelayMetricsResponse response_;
@@ -170,6 +173,7 @@ class GrpcPeers final : public Peers {
     grpc::ChannelArguments arguments;
     rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
     auto channel = grpc::CreateCustomChannel(member.address, credentials, arguments);
     peers_[member.id] = {member.address, channel, v1::PeerService::NewStub(channel)};
     return absl::OkStatus();
@@ -192,8 +196,12 @@ class GrpcPeers final : public Peers {
                                       std::function<void()> on_end) override {
     auto stub = StubOf(node_id);
     if (stub == nullptr) return nullptr;
+    auto tell_end = [this, node_id, on_end = std::move(on_end)](const grpc::Status& status) {
+      LogEnd(node_id, status);
+      on_end();
+    };
     return std::make_unique<RelayReader>(std::move(stub), own_id, agents, std::move(on_batch),
-                                         std::move(on_end));
+                                         std::move(tell_end));
   }
   void Shutdown() override { calls_.Close(); }
 
@@ -212,6 +220,15 @@ class GrpcPeers final : public Peers {
     if (peer == peers_.end()) return nullptr;
     rpc::KeepCallbackQueue(peer->second.channel);
     return peer->second.stub;
+  }
+
+  // It is opened again at once, and may end as often.
+  void LogEnd(uint64_t node_id, const grpc::Status& status) {
+    const std::lock_guard lock(mutex_);
+    const uint64_t count = ++relays_ended_[node_id];
+    if ((count & (count - 1)) != 0) return;
+    FL_LOG(info, "node {} gives no more measurements: {} ({} times)", node_id,
+           status.ok() ? "it is stopped" : status.error_message(), count);
   }
 
   template <typename Request, typename Response>
@@ -245,6 +262,7 @@ class GrpcPeers final : public Peers {
   const rpc::TlsFiles tls_;
   std::mutex mutex_;
   std::map<uint64_t, Peer> peers_;
+  std::map<uint64_t, uint64_t> relays_ended_;
   Calls calls_;
 };
 

@@ -13,6 +13,7 @@
 #include "server/metrics_testing.h"
 #include "server/services.h"
 #include "server/v1/peer.grpc.pb.h"
+#include "server/validation.h"
 
 namespace faultline::server {
 namespace {
@@ -239,6 +240,15 @@ TEST_F(Relaying, WhoComesFromAnotherNodeGetsWhatIsKept) {
   const auto resumed = here.Subscribe(filter, [] {});
   ExpectCame(40);
   EXPECT_EQ(Told(*resumed), Span(31, 40, 0));
+}
+
+TEST_F(Relaying, CarriesABatchAsLargeAsAnAgentMaySend) {
+  const std::string id = Start("a");
+  const auto subscription = here.Subscribe(Of(id), [] {});
+  auto batch = Batch(1, 640, 10, id);
+  batch.mutable_samples(0)->set_not_measurable_reason(std::string(kMaxMessageBytes - 1'024, 'x'));
+  there.Ingest(batch, /*relayed=*/false);
+  ExpectCame(1);
 }
 
 TEST_F(Relaying, FollowsAgentsWhoseTargetsComeToBeObserved) {

@@ -14,6 +14,7 @@
 namespace faultline::server {
 
 // Limits of requests, beside those stated in the .proto files.
+inline constexpr int kMaxMessageBytes = 16 << 20;
 inline constexpr int kMaxFaults = 16;
 inline constexpr size_t kMaxTextBytes = 1'024;
 inline constexpr int kMaxExperimentIds = 1'000;
