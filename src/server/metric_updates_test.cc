@@ -238,8 +238,12 @@ TEST(MetricUpdates, TellsWhatItsOwnFaultsPacketsWaitedOverTheLastSecond) {
     EXPECT_NEAR(delays.p99_ms(), 2 * static_cast<double>(std::min<uint64_t>(sequence, 18)), 0.5);
     EXPECT_EQ(delays.no_room(), sequence < 19 ? 1u : 0u);
   }
-  for (uint64_t sequence = 20; sequence <= 30; ++sequence) hub.Ingest(Batch(sequence), false);
-  EXPECT_EQ(Drain(*subscription)[0].fault_delays_size(), 0);
+  for (uint64_t sequence = 20; sequence <= 30; ++sequence) {
+    hub.Ingest(Batch(sequence), false);
+    const auto updates = Drain(*subscription);
+    ASSERT_EQ(updates.size(), 1u);
+    EXPECT_EQ(updates[0].fault_delays_size(), sequence < 29 ? 1 : 0) << sequence;
+  }
 }
 
 TEST(MetricUpdates, MergesWhatPacketsWaitedForWhoeverIsSlow) {
