@@ -86,7 +86,7 @@ TEST_F(AgentLocal, AWrongConfigurationIsRefusedWithItsLine) {
   for (const char* value : {"0", "51", "-1", "fast"}) {
     std::filesystem::copy_file(config_, wrong, std::filesystem::copy_options::overwrite_existing);
     std::ofstream(wrong, std::ios::app) << "metrics_rate_hz: " << value << "\n";
-    EXPECT_EQ(Shell(program() + " --config " + wrong + " run; echo $?"),
+    EXPECT_EQ(Shell(program() + " --config " + wrong + " run 2>&1; echo $?"),
               fmt::format("faultline-agent: {}:{}: metrics_rate_hz: '{}' is not allowed: a whole "
                           "number from 1 to 50\n2",
                           wrong, line, value));
