@@ -24,7 +24,7 @@ constexpr int kLaneNice = -10;
 // met, and waking up for each of its kind would take the CPU from its sender: while such come and
 // go, the lane looks for more only so often (Waiter::kNapNs).
 constexpr size_t kTrainBytes = size_t{16} << 10;
-constexpr uint32_t kStopDevice = 0;
+constexpr uint32_t kWakeDevice = 0;
 
 void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
 
@@ -34,12 +34,12 @@ StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, DelayTimes* d
                                             const fl_lane_prefix* parked, __u64* cuts) {
   std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, cuts));
   lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
-  lane->stop_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  lane->wake_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.u32 = kStopDevice;
-  if (!lane->epoll_.valid() || !lane->stop_event_.valid() ||
-      epoll_ctl(lane->epoll_.get(), EPOLL_CTL_ADD, lane->stop_event_.get(), &event) != 0) {
+  event.data.u32 = kWakeDevice;
+  if (!lane->epoll_.valid() || !lane->wake_event_.valid() ||
+      epoll_ctl(lane->epoll_.get(), EPOLL_CTL_ADD, lane->wake_event_.get(), &event) != 0) {
     return MakeError(StatusCode::kInternal, "starting the delay lane failed: {}", ErrnoText(errno));
   }
   lane->thread_ = std::thread([raw = lane.get()] { raw->Run(); });
@@ -50,7 +50,11 @@ Lane::~Lane() {
   for (unsigned rule = 0; rule < FL_MAX_RULES; ++rule) {
     if (rules_[rule].active) ClearRule(rule);
   }
-  eventfd_write(stop_event_.get(), 1);
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  eventfd_write(wake_event_.get(), 1);
   if (thread_.joinable()) thread_.join();
 }
 
@@ -118,6 +122,7 @@ void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
 
 void Lane::ClearRule(unsigned rule) {
   std::unique_lock lock(mutex_);
+  const uint64_t next_ns = queue_.NextReleaseNs();
   rules_[rule].active = false;
   // What still waits in the devices was matched before: it goes out with the rest.
   const auto devices = devices_;
@@ -138,6 +143,7 @@ void Lane::ClearRule(unsigned rule) {
       Hold(std::move(frame));
     }
   }
+  WakeFor(next_ns);
   lock.unlock();
   TellDevices();
 }
@@ -157,9 +163,11 @@ void Lane::CountLosses() {
     sent[i] = all > elsewhere ? all - elsewhere : 0;
   }
   const auto devices = devices_;
-  for (const auto& [device, fd] : devices) {
-    if (!ReadFrames(device, kDrainFrames)) return;
-  }
+  const uint64_t next_ns = queue_.NextReleaseNs();
+  bool drained = true;
+  for (const auto& [device, fd] : devices) drained = drained && ReadFrames(device, kDrainFrames);
+  WakeFor(next_ns);
+  if (!drained) return;
   for (unsigned i = 0; i < FL_MAX_RULES; ++i) {
     Rule& rule = rules_[i];
     if (!rule.active) continue;
@@ -171,6 +179,10 @@ void Lane::CountLosses() {
     Add(&counters_[i].lane_dropped, lost - rule.losses);
     rule.losses = lost;
   }
+}
+
+void Lane::WakeFor(uint64_t slept_until_ns) {
+  if (queue_.NextReleaseNs() < slept_until_ns) eventfd_write(wake_event_.get(), 1);
 }
 
 void Lane::Run() {
@@ -188,8 +200,13 @@ void Lane::Run() {
     {
       const std::lock_guard lock(mutex_);
       for (int i = 0; i < ready; ++i) {
-        if (events[i].data.u32 == kStopDevice) return;
-        drained &= ReadFrames(events[i].data.u32, kBatchFrames);
+        if (events[i].data.u32 == kWakeDevice) {
+          if (stopping_) return;
+          eventfd_t times = 0;
+          eventfd_read(wake_event_.get(), &times);
+        } else {
+          drained &= ReadFrames(events[i].data.u32, kBatchFrames);
+        }
       }
       ReleaseDue();
       next_ns = queue_.NextReleaseNs();

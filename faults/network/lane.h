@@ -92,6 +92,8 @@ class Lane {
   // Queues the frame until its rules have held it for as long as they say.
   void Hold(std::unique_ptr<Frame> frame);
   void ReleaseDue();
+  // To be called by other threads than the lane's, which may sleep until `slept_until_ns`.
+  void WakeFor(uint64_t slept_until_ns);
   void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
   void CountSent(const HeldRule& held, uint64_t now_ns);
   void CountDropped(const Frame& frame);
@@ -101,8 +103,9 @@ class Lane {
   const fl_lane_prefix* const parked_;
   __u64* const cuts_;
   bpf::UniqueFd epoll_;
-  bpf::UniqueFd stop_event_;
+  bpf::UniqueFd wake_event_;
   std::mutex mutex_;
+  bool stopping_ = false;
   std::map<unsigned, int> devices_;
   unsigned next_device_ = 1;
   std::array<Rule, FL_MAX_RULES> rules_{};
