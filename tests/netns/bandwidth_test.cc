@@ -19,7 +19,7 @@ double SecondsSince(uint64_t began_ns) {
 }
 
 TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
-  constexpr int kPackets = 100;
+  constexpr int kPackets = 300;
   constexpr double kRateBps = 1e6;
   Sink sink(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
@@ -29,14 +29,15 @@ TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
   const uint64_t began_ns = BoottimeNowNs();
   for (int i = 0; i < kPackets; ++i) client.Send(std::string(1000 - kHeaderBytes, 'x'));
   EXPECT_EQ(sink.Take(kPackets, kPatience).size(), size_t{kPackets});
-  // Of 100 packets of 1000 bytes each takes 8 ms.
+  // Of 300 packets of 1000 bytes each takes 8 ms.
   EXPECT_GE(SecondsSince(began_ns), kPackets * 8000 / kRateBps);
   const auto counters = SettledCounters();
   EXPECT_EQ(counters.queued(), static_cast<uint64_t>(kPackets));
   EXPECT_EQ(counters.dropped(), 0u);
-  // Each after the first waited for the one before it, so the rate is known; the first may have
-  // left late.
-  EXPECT_EQ(counters.link_bytes(), (kPackets - 1) * 1000u);
+  // Each after the first waited for the one before it, so the rate is known, but where the sender
+  // was too slow; the first may have left late.
+  EXPECT_LT(counters.link_bytes(), kPackets * 1000u);
+  EXPECT_GE(counters.link_bytes(), kPackets * 1000u * 9 / 10);
   EXPECT_NEAR(static_cast<double>(counters.link_bytes()) * 8e9 /
                   static_cast<double>(counters.link_busy_ns()),
               kRateBps, kRateBps / 5);
