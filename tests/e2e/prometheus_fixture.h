@@ -112,28 +112,30 @@ class PrometheusTest : public testing::Test {
   }
   std::string Logs() const { return Shell("tail -n 20 " + folder_.path() + "/*.log"); }
 
-  // A delay of 30 ms, more or less, on the service's egress, and the loss of every tenth packet.
+  // On the service's egress a delay of 30 ms, more or less, and, by an experiment of its own, which
+  // delays nothing, the loss of every tenth packet.
   void StartFaults() {
-    chaos::v1::StartExperimentRequest request;
-    request.set_target("target:e2e/checkout");
-    request.mutable_duration()->set_seconds(600);
-    const auto add = [&](const char* kind, const std::map<std::string, std::string>& parameters) {
-      auto* fault = request.add_faults();
-      fault->set_kind(kind);
-      fault->mutable_parameters()->insert(parameters.begin(), parameters.end());
-    };
-    add("NETWORK_LATENCY", {{"delay_ms", "30"}, {"jitter_ms", "10"}});
-    add("NETWORK_LOSS", {{"loss_percent", "10"}});
-    const auto accepts = [&] {
-      const auto started = cluster_->StartExperiment(0, request);
-      if (started.ok()) experiment_ = started->experiment_id();
-      return started.ok();
-    };
-    ASSERT_TRUE(cluster::Eventually(accepts)) << Logs();
+    experiment_ = Start("NETWORK_LATENCY", {{"delay_ms", "30"}, {"jitter_ms", "10"}});
+    Start("NETWORK_LOSS", {{"loss_percent", "10"}});
     ASSERT_TRUE(cluster::Eventually([&] {
       return Shell("curl -s http://" + agent_address_ + "/metrics")
                  .find("faultline_agent_armed_faults 2\n") != std::string::npos;
     })) << Logs();
+  }
+  // Its id.
+  std::string Start(const char* kind, const std::map<std::string, std::string>& parameters) {
+    chaos::v1::StartExperimentRequest request;
+    request.set_target("target:e2e/checkout");
+    request.set_fault_type(kind);
+    request.mutable_parameters()->insert(parameters.begin(), parameters.end());
+    request.mutable_duration()->set_seconds(600);
+    std::string id;
+    EXPECT_TRUE(cluster::Eventually([&] {
+      const auto started = cluster_->StartExperiment(0, request);
+      if (started.ok()) id = started->experiment_id();
+      return started.ok();
+    })) << Logs();
+    return id;
   }
   std::unique_ptr<Process> Traffic(const char* role, const std::string& netns, const char* own,
                                    const char* peer) const {
