@@ -28,7 +28,6 @@ namespace {
 using netns_test::Network, netns_test::Protocol;
 
 constexpr double kGoalPercent = 2;
-constexpr int kConnections = 8;  // that ask at the same time
 constexpr uint16_t kPort = 9'990;
 
 struct Way {
@@ -44,11 +43,12 @@ constexpr Way kWays[] = {{"udp_server", Protocol::kUdp, true},
 struct Delay {
   const char* name;
   double delay_ms, jitter_ms;  // of a round trip
-  int requests;                // on each connection
+  size_t connections;          // that ask at the same time
+  size_t requests;             // on each of them
 };
-constexpr Delay kNone = {"plain", 0, 0, 375};
+constexpr Delay kNone = {"plain", 0, 0, 4, 500};
 constexpr Delay kDelays[] = {
-    {"10ms", 10, 0, 125}, {"100ms", 100, 0, 25}, {"12ms_jitter_2ms", 12, 2, 250}};
+    {"10ms", 10, 0, 4, 200}, {"100ms", 100, 0, 16, 20}, {"12ms_jitter_2ms", 12, 2, 4, 300}};
 
 // When the kernel took the answer in, Unix nanoseconds; 0 when none came.
 int64_t ReceiveStamp(int fd) {
@@ -69,13 +69,13 @@ int64_t ReceiveStamp(int fd) {
 }
 
 // From before each request's system call to the time stamp of its answer.
-std::vector<double> AskMs(int fd, int requests) {
+std::vector<double> AskMs(int fd, size_t requests) {
   const int on = 1;
   const timeval patience{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   std::vector<double> times;
-  for (int i = 0; i < requests; ++i) {
+  for (size_t i = 0; i < requests; ++i) {
     const int64_t sent_ns = UnixNowNs();
     send(fd, "ask", 3, MSG_NOSIGNAL);
     const int64_t received_ns = ReceiveStamp(fd);
@@ -139,7 +139,7 @@ class Host : public DriverBench {
   // None, and the report says so of that case, when too few requests were answered or measured.
   std::optional<Times> Run(const Way& way, const Delay& delay, const std::string& of) {
     (void)Sample();  // what was before
-    std::vector<std::vector<double>> truths(kConnections);
+    std::vector<std::vector<double>> truths(delay.connections);
     std::vector<std::thread> threads;
     for (auto& truth : truths) {
       threads.emplace_back([&] {
@@ -153,11 +153,11 @@ class Host : public DriverBench {
     for (const auto& truth : truths) {
       times.truth_ms.insert(times.truth_ms.end(), truth.begin(), truth.end());
     }
-    const auto enough = static_cast<size_t>(delay.requests) * kConnections * 9 / 10;
+    const size_t asked = delay.connections * delay.requests;
+    const size_t enough = asked * 9 / 10;
     if (times.truth_ms.size() >= enough && times.measured.count() >= enough) return times;
-    report_.Fail(fmt::format("{}: of {} requests {} were answered and {} measured", of,
-                             delay.requests * kConnections, times.truth_ms.size(),
-                             times.measured.count()));
+    report_.Fail(fmt::format("{}: of {} requests {} were answered and {} measured", of, asked,
+                             times.truth_ms.size(), times.measured.count()));
     return std::nullopt;
   }
 };
