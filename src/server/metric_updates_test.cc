@@ -149,6 +149,7 @@ TEST(MetricUpdates, CountsThatNoTargetReachesHarmNothing) {
   for (const auto& [count, dropped] : kCountsAndDrops) {
     MetricsBatch batch = Batch(++sequence, 640, count);
     auto* sample = batch.mutable_samples(0);
+    sample->mutable_faults(0)->clear_experiment_id();  // of one sum only
     sample->mutable_faults(0)->set_dropped(dropped);
     sample->add_fault_delays()->set_experiment_id("exp-1");
     *sample->mutable_fault_delays(0)->mutable_given() = sample->latency();
