@@ -110,6 +110,7 @@ TEST_F(SessionTest, SendsNothingWithoutAWelcome) {
 }
 
 TEST_F(SessionTest, ARenewalOvertakesBaselinesAndMetricsThatWait) {
+  constexpr uint64_t kLast = 33;
   TestNode node(1);
   Connect({node.address()});
   EXPECT_EQ(Next(), "welcome 1");
@@ -121,12 +122,12 @@ TEST_F(SessionTest, ARenewalOvertakesBaselinesAndMetricsThatWait) {
       request.mutable_metrics()->add_samples()->set_target_id(std::string(bytes, 'x'));
       session_->Send(request);
     };
-    send_metrics(1, 1);
-    send_metrics(2, 1 << 20);  // more than is on its way to a node that does not read
+    // More than is on its way to a node that does not read.
+    for (uint64_t sequence = 1; sequence < kLast; ++sequence) send_metrics(sequence, 1 << 20);
     ConnectRequest request;
-    request.mutable_baselines()->set_metrics_sequence(2);
+    request.mutable_baselines()->set_metrics_sequence(kLast - 1);
     session_->Send(request);
-    send_metrics(3, 1);
+    send_metrics(kLast, 1);
     request.mutable_renewal()->set_sent_boottime_ns(42);
     session_->Send(request);
   });
@@ -134,7 +135,7 @@ TEST_F(SessionTest, ARenewalOvertakesBaselinesAndMetricsThatWait) {
   EXPECT_TRUE(node.Hear(not_metrics).has_hello());
   EXPECT_TRUE(node.Hear(not_metrics).has_renewal());
   EXPECT_TRUE(node.Hear(not_metrics).has_baselines());
-  EXPECT_EQ(node.Hear().metrics().position().sequence(), 3u);
+  EXPECT_EQ(node.Hear().metrics().position().sequence(), kLast);
   session_.reset();
 }
 
