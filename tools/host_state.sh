@@ -2,7 +2,9 @@
 # What Faultline could leave behind on a host, as lines of text: network namespaces, devices, queueing
 # disciplines, TC filters, BPF links, cgroups, mounts, processes.
 # usage: tools/host_state.sh                 prints the state
-#        tools/host_state.sh --compare FILE  shows the difference to FILE; exit code 1 when there is one
+#        tools/host_state.sh --compare FILE  shows the difference to FILE; exit code 1 when there is one.
+#                                            What tests made that were killed before FILE was written
+#                                            (fl-test-...) may be gone: later tests remove it
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -28,7 +30,9 @@ case "${1:-}" in
 --compare)
   # The kernel takes devices and links of ended processes away a moment later.
   for _ in 1 2 3 4 5 6 7 8 9 10; do
-    ! difference=$(diff -U0 "$2" <(state)) || exit 0
+    now=$(state)
+    ! difference=$(diff -U0 <(awk 'NR == FNR { now[$0]; next } $0 in now || !/fl-test-/' <(echo "$now") "$2") \
+      <(echo "$now")) || exit 0
     sleep 0.5
   done
   printf '%s\n' "$difference"
