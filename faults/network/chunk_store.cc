@@ -16,7 +16,7 @@ void ChunkStore::GiveBack(__u32 number) {
   bpf_map_update_elem(free_fd_, nullptr, &number, BPF_ANY);
 }
 
-bool ChunkStore::Add(std::span<__u32> numbers, unsigned counter, uint64_t count) {
+bool ChunkStore::Count(std::span<__u32> numbers, unsigned counter) {
   __u32* at = &numbers[counter / FL_CHUNK_COUNTERS];
   __u32 number = __atomic_load_n(at, __ATOMIC_ACQUIRE);
   if (number == 0) {
@@ -29,7 +29,7 @@ bool ChunkStore::Add(std::span<__u32> numbers, unsigned counter, uint64_t count)
       GiveBack(mine);
     }
   }
-  __atomic_fetch_add(&chunks_[number].count[counter % FL_CHUNK_COUNTERS], count, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&chunks_[number].count[counter % FL_CHUNK_COUNTERS], 1, __ATOMIC_RELAXED);
   return true;
 }
 

@@ -20,8 +20,8 @@ class ChunkStore {
   // Of the maps of chunks and of the numbers of free ones, which stay the caller's; all are free.
   static StatusOr<ChunkStore> Open(int chunks_fd, int free_fd);
 
-  // False when there is no room. A system call for the first of a chunk only.
-  bool Add(std::span<__u32> numbers, unsigned counter, uint64_t count);
+  // Adds one. False when there is no room. A system call for the first of a chunk only.
+  bool Count(std::span<__u32> numbers, unsigned counter);
 
   // Takes everything out: calls `taken` with place and count for each counter that is not 0.
   template <typename Taken>

@@ -22,7 +22,7 @@ void DelayTimes::Close(unsigned rule) {
 }
 
 void DelayTimes::Count(unsigned rule, uint64_t given_ns) {
-  if (store_.Add(NumbersOf(rule), fl_hist_bucket(given_ns), 1)) return;
+  if (store_.Count(NumbersOf(rule), fl_hist_bucket(given_ns))) return;
   __atomic_fetch_add(&delays_[rule].no_room, 1, __ATOMIC_RELAXED);
 }
 

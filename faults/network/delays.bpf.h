@@ -14,20 +14,7 @@ struct {
   __type(value, struct fl_delays);
 } fl_delays SEC(".maps");
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_CHUNKS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_chunk);
-} fl_delay_chunks SEC(".maps");
-
-/* Numbers of chunks that are nobody's, all 0. */
-struct {
-  __uint(type, BPF_MAP_TYPE_QUEUE);
-  __uint(max_entries, FL_CHUNKS);
-  __type(value, __u32);
-} fl_free_delay_chunks SEC(".maps");
+FL_CHUNK_STORE(fl_delay_chunks, fl_free_delay_chunks);
 
 /* Counts packets that have waited so long for the rule. Global: verified once, by itself. */
 __noinline int fl_note_delay(__u32 rule, __u64 given_ns, __u32 count) {

@@ -1,7 +1,6 @@
 #include "faults/network/drops.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 
@@ -10,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "bpf/kernel_types.h"
 #include "bpf/probe.h"
 #include "bpf/verifier_log.h"
 #include "drops.skel.h"
@@ -20,18 +20,13 @@ namespace {
 struct CloseSkeleton {
   void operator()(drops* skeleton) const { drops__destroy(skeleton); }
 };
-struct FreeBtf {
-  void operator()(btf* types) const { btf__free(types); }
-};
 
 constexpr std::string_view kPrefix = "SKB_DROP_REASON_";
 // Reasons that are beyond our table: of wireless and of Open vSwitch, and those of later kernels.
 constexpr char kOther[] = "OTHER";
 
-using Btf = std::unique_ptr<btf, FreeBtf>;
-
 // By number, as this kernel has them. What has another prefix is no drop (SKB_CONSUMED).
-std::vector<std::string> ReasonNames(const Btf& types) {
+std::vector<std::string> ReasonNames(const bpf::Btf& types) {
   std::vector<std::string> names(FL_DROP_REASONS);
   names[FL_DROP_REASONS - 1] = kOther;
   const int id = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
@@ -73,7 +68,7 @@ Status DropWatch::Attach() {
     return MakeError(StatusCode::kInternal, "opening the program on drops failed: {}",
                      ErrnoText(errno));
   }
-  const Btf types(btf__load_vmlinux_btf());
+  const bpf::Btf types = bpf::LoadKernelBtf();
   if (!types) {
     return MakeError(StatusCode::kFailedPrecondition, "reading the kernel's types failed: {}",
                      ErrnoText(errno));

@@ -42,8 +42,8 @@ struct Frame {
   uint64_t t0_ns = 0;     // CLOCK_BOOTTIME, when the kernel matched it
   uint64_t asked_ns = 0;  // sum of its rules' delays
   bool is_copy = false;   // of a frame that is accounted for already
-  // The end of a rule lets it out: how long it waited is no rule's delay. Goes with the release
-  // time.
+  // The end of a rule or of its device lets it out: how long it waited is no rule's delay. Goes
+  // with the release time.
   bool cut_short = false;
   uint8_t rule_count = 0;
   std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;

@@ -77,7 +77,8 @@ void Lane::RemoveDevice(unsigned device) {
   ReadFrames(device, kDrainFrames);
   for (auto& [frame, release_ns] : queue_.TakeAll()) {
     if (frame->lane == device) {
-      WriteOut(std::move(frame), /*in_time=*/false);
+      frame->cut_short = true;
+      WriteOut(std::move(frame));
     } else {
       queue_.Push(std::move(frame), release_ns);
     }
@@ -134,7 +135,8 @@ void Lane::ClearRule(unsigned rule) {
     if (mine == end) {
       queue_.Push(std::move(frame), release_ns);
     } else if (frame->rule_count == 1) {
-      WriteOut(std::move(frame), /*in_time=*/false);
+      frame->cut_short = true;
+      WriteOut(std::move(frame));
     } else {
       frame->asked_ns -= mine->delay_ns;
       std::move(mine + 1, end, mine);

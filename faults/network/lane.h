@@ -94,7 +94,7 @@ class Lane {
   void ReleaseDue();
   // To be called by other threads than the lane's, which may sleep until `slept_until_ns`.
   void WakeFor(uint64_t slept_until_ns);
-  void WriteOut(std::unique_ptr<Frame> frame, bool in_time);
+  void WriteOut(std::unique_ptr<Frame> frame);
   void CountSent(const HeldRule& held, uint64_t now_ns);
   void CountDropped(const Frame& frame);
 

@@ -117,10 +117,10 @@ void Lane::Hold(std::unique_ptr<Frame> frame) {
 }
 
 void Lane::ReleaseDue() {
-  while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop(), /*in_time=*/true);
+  while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop());
 }
 
-void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
+void Lane::WriteOut(std::unique_ptr<Frame> frame) {
   const auto device = devices_.find(frame->lane);
   const uint64_t now_ns = BoottimeNowNs();
   if (device == devices_.end() ||
@@ -129,7 +129,7 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame, bool in_time) {
     return;
   }
   input_.GiveBack(std::move(frame->what));
-  if (!in_time || frame->is_copy || frame->cut_short) return;
+  if (frame->is_copy || frame->cut_short) return;
   // How much later than asked is the lane's doing, whichever rule asked.
   const auto late_ns = static_cast<int64_t>(now_ns - frame->t0_ns - frame->asked_ns);
   for (unsigned i = 0; i < frame->rule_count; ++i) {

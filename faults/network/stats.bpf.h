@@ -46,20 +46,22 @@ struct {
   __type(value, struct fl_chunks_of);
 } fl_chunks_of SEC(".maps");
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, FL_CHUNKS);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_chunk);
-} fl_chunks SEC(".maps");
+/* A store of counters: its chunks, and the numbers of those that are nobody's, all 0. */
+#define FL_CHUNK_STORE(chunks, free_chunks) \
+  struct {                                  \
+    __uint(type, BPF_MAP_TYPE_ARRAY);       \
+    __uint(max_entries, FL_CHUNKS);         \
+    __uint(map_flags, BPF_F_MMAPABLE);      \
+    __type(key, __u32);                     \
+    __type(value, struct fl_chunk);         \
+  } chunks SEC(".maps");                    \
+  struct {                                  \
+    __uint(type, BPF_MAP_TYPE_QUEUE);       \
+    __uint(max_entries, FL_CHUNKS);         \
+    __type(value, __u32);                   \
+  } free_chunks SEC(".maps")
 
-/* Numbers of chunks that are nobody's, all 0. */
-struct {
-  __uint(type, BPF_MAP_TYPE_QUEUE);
-  __uint(max_entries, FL_CHUNKS);
-  __type(value, __u32);
-} fl_free_chunks SEC(".maps");
+FL_CHUNK_STORE(fl_chunks, fl_free_chunks);
 
 /* Adds to a counter in a chunk, whose number stands `at`; the maps are those of its store. -1 when
  * there is no room for it. */

@@ -8,9 +8,13 @@ namespace faultline {
 
 using chaos::v1::FaultDelays;
 
+namespace {
+
 bool IsSameFault(const FaultDelays& a, const FaultDelays& b) {
   return a.fault_index() == b.fault_index() && a.experiment_id() == b.experiment_id();
 }
+
+}  // namespace
 
 void MergeDelays(const FaultDelaysList& from, FaultDelaysList* into) {
   for (FaultDelays& sum : *into) {

@@ -7,9 +7,6 @@ namespace faultline {
 
 using FaultDelaysList = google::protobuf::RepeatedPtrField<chaos::v1::FaultDelays>;
 
-// Whether both are of the same fault.
-bool IsSameFault(const chaos::v1::FaultDelays& a, const chaos::v1::FaultDelays& b);
-
 // Of more faults nothing is added up: a target has a few at a time.
 inline constexpr int kMaxFaultDelays = 256;
 

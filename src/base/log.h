@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <bit>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -25,6 +27,10 @@ namespace faultline {
 // JSON lines have time (RFC 3339, UTC), level, program, thread, message, and a member for each
 // field of the LogFields in force.
 Status InitLog(std::string_view program, std::string_view level, std::string_view format = "text");
+
+// Of what may come again and again: whether its time number `count`, from 1, is worth a line. The
+// 1st, 2nd, 4th, 8th ... are.
+inline bool IsWorthALine(uint64_t count) { return std::has_single_bit(count); }
 
 // What this thread's lines are about while the object lives, as LogFields{{"experiment_id", id}}.
 // Text lines show it behind the message. Fields of an outer object stay in force, but for those

@@ -29,6 +29,15 @@ void AddMeasurements(const Measurements& from, Measurements* into) {
   if (from.has_traffic()) MergeTraffic(from.traffic(), into->mutable_traffic());
 }
 
+void AddSums(const chaos::v1::FaultEffect& from, chaos::v1::FaultEffect* into) {
+  into->set_batches(into->batches() + from.batches());
+  into->set_sum_delayed_squared(into->sum_delayed_squared() + from.sum_delayed_squared());
+  into->set_sum_given_squared(into->sum_given_squared() + from.sum_given_squared());
+  into->set_sum_delayed_given(into->sum_delayed_given() + from.sum_delayed_given());
+  if (from.has_given()) MergeSparse(from.given(), into->mutable_given()).IgnoreError();
+  into->set_given_no_room(into->given_no_room() + from.given_no_room());
+}
+
 Measurements ToMeasurements(const chaos::v1::TargetSample& sample, uint64_t interval_ns) {
   Measurements measured;
   measured.set_duration_ns(interval_ns);

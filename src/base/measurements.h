@@ -12,6 +12,10 @@ namespace faultline {
 // counted.
 void AddMeasurements(const chaos::v1::Measurements& from, chaos::v1::Measurements* into);
 
+// Adds what is summed up of a fault's effect, beside its counters: those are totals since it was
+// armed, and what they come to together is the caller's to know.
+void AddSums(const chaos::v1::FaultEffect& from, chaos::v1::FaultEffect* into);
+
 // What a sample of so long an interval says, but for its faults.
 chaos::v1::Measurements ToMeasurements(const chaos::v1::TargetSample& sample, uint64_t interval_ns);
 

@@ -1,7 +1,6 @@
 #include "bpf/probe.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -12,11 +11,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
-#include <memory>
 #include <thread>
 #include <utility>
 
 #include "bpf/fd.h"
+#include "bpf/kernel_types.h"
 #include "bpf/netlink.h"
 
 namespace faultline::bpf {
@@ -29,11 +28,6 @@ constexpr int kLoopbackIndex = 1;
 
 constexpr char kNoBtf[] =
     "the kernel has no BTF (/sys/kernel/btf/vmlinux is missing); it needs CONFIG_DEBUG_INFO_BTF";
-
-struct FreeBtf {
-  void operator()(btf* types) const { btf__free(types); }
-};
-using Btf = std::unique_ptr<btf, FreeBtf>;
 
 // Empty when the feature is there; else the sentence. `types` are the kernel's, null when they
 // cannot be read.
@@ -142,7 +136,7 @@ int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
 
 std::vector<Feature> AskAll() {
   libbpf_set_print(Quiet);
-  const Btf types(btf__load_vmlinux_btf());
+  const Btf types = LoadKernelBtf();
   return {Tell("btf", AskBtf()),
           Tell("tc", AskTc()),
           Tell("tcx", AskTcx()),

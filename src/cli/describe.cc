@@ -13,22 +13,14 @@ using chaos::v1::Experiment;
 using chaos::v1::ExperimentStatus;
 using chaos::v1::TargetPhase;
 
-std::string LowerAfter(const std::string& name, std::string_view prefix) {
-  std::string word = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
-  std::transform(word.begin(), word.end(), word.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return word;
+// Of an Experiment, or of an ExperimentEnd.
+template <typename Ended>
+std::string EndTextOf(const std::string& id, const Ended& ended) {
+  return fmt::format("{} has ended: {}, {}{}{}", id, StatusWord(ended.status()), ended.phase(),
+                     ended.reason().empty() ? "" : ": ", ended.reason());
 }
 
 }  // namespace
-
-std::string StatusWord(ExperimentStatus status) {
-  return LowerAfter(chaos::v1::ExperimentStatus_Name(status), "EXPERIMENT_STATUS_");
-}
-
-std::string PhaseWord(TargetPhase phase) {
-  return LowerAfter(chaos::v1::TargetPhase_Name(phase), "TARGET_PHASE_");
-}
 
 Style StyleOf(ExperimentStatus status) {
   switch (status) {
@@ -136,18 +128,11 @@ std::string Counted(size_t count, std::string_view noun) {
 }
 
 std::string EndText(const chaos::v1::MetricUpdate& update) {
-  const auto& end = update.end();
-  return fmt::format("{} has ended: {}, {}{}{}", update.experiment_id(), StatusWord(end.status()),
-                     end.phase(), end.reason().empty() ? "" : ": ", end.reason());
+  return EndTextOf(update.experiment_id(), update.end());
 }
 
 std::string EndText(const Experiment& experiment) {
-  chaos::v1::MetricUpdate update;
-  update.set_experiment_id(experiment.experiment_id());
-  update.mutable_end()->set_status(experiment.status());
-  update.mutable_end()->set_phase(experiment.phase());
-  update.mutable_end()->set_reason(experiment.reason());
-  return EndText(update);
+  return EndTextOf(experiment.experiment_id(), experiment);
 }
 
 std::string BrokenText(const Status& why, std::string_view next_address) {

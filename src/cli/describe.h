@@ -4,14 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "base/phase_words.h"
 #include "chaos/v1/chaos.pb.h"
 #include "cli/output.h"
 
 namespace faultline::cli {
 
-// "running", from EXPERIMENT_STATUS_RUNNING; "active", from TARGET_PHASE_ACTIVE.
-std::string StatusWord(chaos::v1::ExperimentStatus status);
-std::string PhaseWord(chaos::v1::TargetPhase phase);
 Style StyleOf(chaos::v1::ExperimentStatus status);
 Style StyleOf(chaos::v1::TargetPhase phase);
 

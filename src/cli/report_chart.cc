@@ -110,9 +110,8 @@ std::string Gaps(const TargetReport& target, const Axes& axes) {
     const uint64_t end_ms = target.points(i).offset_ms();
     const double left = axes.X(static_cast<double>(end_ms - gap_ms));
     svg += fmt::format(
-        "<rect class=\"gap\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\"><title>nothing "
-        "is "
-        "known of {}</title></rect>",
+        "<rect class=\"gap\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\">"
+        "<title>nothing is known of {}</title></rect>",
         left, kTop, axes.X(static_cast<double>(end_ms)) - left, kDropBottom - kTop,
         FormatDuration(static_cast<int64_t>(gap_ms) * 1'000'000));
   }

@@ -104,8 +104,7 @@ void AddOfAge(const Report& report, Warnings* warnings) {
   if (old.empty()) return;
   warnings->push_back(
       fmt::format("\"before\" of {} is up to {} older than the fault: other faults were on since "
-                  "then, or nothing "
-                  "was measured",
+                  "then, or nothing was measured",
                   NamesText(old), FormatDuration(static_cast<int64_t>(oldest_ms) * 1'000'000)));
 }
 

@@ -144,10 +144,9 @@ typedef struct fl_end {
 
 /* As chaos.v1.MetricUpdate, without its histograms. No batch is lost without a word: from one
  * update of a series (experiment, target and source) to the next the sequence grows by 1 +
- * merged_batches
- * + missed_batches, over a break too. With `end` it is no measurement but the last update of an
- * experiment that the request names, and comes once, over a break too: only experiment_id and
- * timestamp_ns are set besides, the rest is 0 or empty. */
+ * merged_batches + missed_batches, over a break too. With `end` it is no measurement but the last
+ * update of an experiment that the request names, and comes once, over a break too: only
+ * experiment_id and timestamp_ns are set besides, the rest is 0 or empty. */
 typedef struct fl_update {
   const char* experiment_id;
   const char* target_id;

@@ -51,15 +51,6 @@ void MergePoints(const TargetReport& from, const TargetReport& of_before, Target
   into->mutable_points()->Assign(points.begin(), points.end());
 }
 
-// Batches missing from the ranges.
-uint64_t Holes(const TargetReport& target) {
-  uint64_t holes = 0;
-  for (const BatchRange& range : target.ranges()) {
-    holes += Less(Less(range.last(), range.first()) + 1, range.came());
-  }
-  return holes;
-}
-
 void MergeRange(const BatchRange& from, TargetReport* into) {
   for (BatchRange& range : *into->mutable_ranges()) {
     if (range.incarnation() != from.incarnation()) continue;
@@ -73,11 +64,11 @@ void MergeRange(const BatchRange& from, TargetReport* into) {
 
 void MergeBatches(const TargetReport& from, TargetReport* into) {
   // Of starts of the agent that the ranges do not tell of.
-  const uint64_t others =
-      Less(from.missing_batches(), Holes(from)) + Less(into->missing_batches(), Holes(*into));
+  const uint64_t others = Less(from.missing_batches(), MissingOfRanges(from)) +
+                          Less(into->missing_batches(), MissingOfRanges(*into));
   for (const BatchRange& range : from.ranges()) MergeRange(range, into);
   into->set_batches(into->batches() + from.batches());
-  into->set_missing_batches(others + Holes(*into));
+  into->set_missing_batches(others + MissingOfRanges(*into));
 }
 
 // Whose "before" is the report's.
@@ -103,6 +94,14 @@ void MergeCourse(const TargetReport& from, TargetReport* into) {
   }
   into->set_fault_unix_ns(std::min(into->fault_unix_ns(), from.fault_unix_ns()));
   MergeBatches(from, into);
+}
+
+uint64_t MissingOfRanges(const TargetReport& target) {
+  uint64_t holes = 0;
+  for (const BatchRange& range : target.ranges()) {
+    holes += Less(Less(range.last(), range.first()) + 1, range.came());
+  }
+  return holes;
 }
 
 uint64_t FaultOffsetMs(const TargetReport& target) {

@@ -15,6 +15,9 @@ bool ShareAClock(const chaos::v1::TargetReport& a, const chaos::v1::TargetReport
 // fault, or there is more of it.
 void MergeCourse(const chaos::v1::TargetReport& from, chaos::v1::TargetReport* into);
 
+// Batches that its ranges tell of and that are not in it.
+uint64_t MissingOfRanges(const chaos::v1::TargetReport& target);
+
 // Where the fault began, on the axis of the points.
 uint64_t FaultOffsetMs(const chaos::v1::TargetReport& target);
 

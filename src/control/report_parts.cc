@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "base/histogram.h"
 #include "base/measurements.h"
 #include "base/traffic.h"
 #include "control/report_course.h"
@@ -29,12 +28,7 @@ void AddEffect(const FaultEffect& from, TargetReport* target) {
   for (FaultEffect& into : *target->mutable_faults()) {
     if (into.fault_index() != from.fault_index()) continue;
     AddCounters(from.counters(), into.mutable_counters());
-    into.set_batches(into.batches() + from.batches());
-    into.set_sum_delayed_squared(into.sum_delayed_squared() + from.sum_delayed_squared());
-    into.set_sum_given_squared(into.sum_given_squared() + from.sum_given_squared());
-    into.set_sum_delayed_given(into.sum_delayed_given() + from.sum_delayed_given());
-    if (from.has_given()) MergeSparse(from.given(), into.mutable_given()).IgnoreError();
-    into.set_given_no_room(into.given_no_room() + from.given_no_room());
+    AddSums(from, &into);
     return;
   }
   *target->add_faults() = from;

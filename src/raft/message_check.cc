@@ -62,7 +62,7 @@ Status MessageCheck::Check(uint64_t from_id, const ::raft::v1::ExchangeRequest& 
   const std::lock_guard lock(mutex_);
   const uint64_t count = ++refused_[DetailOf(status)->reason()];
   // It may come again and again.
-  if ((count & (count - 1)) == 0) {
+  if (IsWorthALine(count)) {
     FL_LOG(warn, "refused a node's messages: {} ({} times)", ToString(status.message()), count);
   }
   return status;

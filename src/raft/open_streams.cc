@@ -31,7 +31,7 @@ StatusOr<std::unique_ptr<OpenStreams::Stream>> OpenStreams::Enter(const Hello& h
         hello.node_id);
     const uint64_t count = ++refused_;
     // It will try again and again.
-    if ((count & (count - 1)) == 0) FL_LOG(warn, "refused a node: {} ({} times)", sentence, count);
+    if (IsWorthALine(count)) FL_LOG(warn, "refused a node: {} ({} times)", sentence, count);
     return MakeDetailedError(StatusCode::kFailedPrecondition, "DUPLICATE_ID", sentence);
   }
   open_.push_back(stream.get());

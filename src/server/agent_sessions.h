@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/baseline.h"
 #include "chaos/v1/agent.pb.h"
 #include "server/authority.h"
 #include "server/leader_client.h"
@@ -40,7 +41,7 @@ class AgentSessions {
     uint64_t node_id = 0;
     std::chrono::milliseconds lease{10'000};
     // What agents are told to keep.
-    std::chrono::milliseconds baseline{10'000};
+    std::chrono::milliseconds baseline = Baseline::kDefaultKept;
   };
 
   // All outlive the object's last call on the strand.

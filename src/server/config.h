@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/baseline.h"
 #include "base/status.h"
 #include "control/version.h"
 #include "raft/node.h"
@@ -37,7 +38,7 @@ struct Config {
   std::string peer_name;
   std::chrono::milliseconds lease{10'000};
   // How much of a target's time before a fault is in its report.
-  std::chrono::milliseconds baseline{10'000};
+  std::chrono::milliseconds baseline = Baseline::kDefaultKept;
   std::string log_level = "info";
   std::string log_format = "text";  // or "json": base/log.h
   std::vector<WebhookConfig> webhooks;

@@ -1,23 +1,15 @@
 #include "server/experiment_log.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/log.h"
+#include "base/phase_words.h"
 #include "base/text.h"
 
 namespace faultline::server {
 namespace {
 
 namespace level = spdlog::level;
-
-// EXPERIMENT_STATUS_COMPLETED: "completed".
-std::string StatusWord(chaos::v1::ExperimentStatus status) {
-  constexpr std::string_view kPrefix = "EXPERIMENT_STATUS_";
-  std::string word = chaos::v1::ExperimentStatus_Name(status).substr(kPrefix.size());
-  for (char& c : word) c = static_cast<char>(std::tolower(c));
-  return word;
-}
 
 // What is new of targets in that phase, in one line however many they are.
 void LogTargets(const chaos::v1::Experiment& experiment, chaos::v1::TargetPhase phase,

@@ -161,7 +161,7 @@ bool MetricsHub::Ingest(const MetricsBatch& batch, bool relayed) {
 bool MetricsHub::Refuse(const MetricsBatch& batch, const Status& why) {
   meters_.refused.Add();
   const uint64_t count = meters_.refused.value();
-  if ((count & (count - 1)) == 0) {
+  if (IsWorthALine(count)) {
     FL_LOG(warn, "refused measurements of agent '{}': {} ({} times)", batch.position().agent_id(),
            ToString(why.message()), count);
   }

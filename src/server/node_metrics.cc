@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/phase_words.h"
 #include "base/text.h"
 
 namespace faultline::server {
@@ -12,25 +13,6 @@ using http::Families;
 
 double Seconds(std::chrono::nanoseconds duration) {
   return static_cast<double>(duration.count()) / 1e9;
-}
-
-// EXPERIMENT_STATUS_RUNNING: "running".
-template <typename Enum>
-std::string Word(Enum value, std::string (*name)(Enum), std::string_view prefix) {
-  std::string word = name(value).substr(prefix.size());
-  std::transform(word.begin(), word.end(), word.begin(), [](char c) { return std::tolower(c); });
-  return word;
-}
-
-std::string StatusWord(chaos::v1::ExperimentStatus status) {
-  return Word<chaos::v1::ExperimentStatus>(
-      status, [](auto value) { return chaos::v1::ExperimentStatus_Name(value); },
-      "EXPERIMENT_STATUS_");
-}
-
-std::string PhaseWord(chaos::v1::TargetPhase phase) {
-  return Word<chaos::v1::TargetPhase>(
-      phase, [](auto value) { return chaos::v1::TargetPhase_Name(value); }, "TARGET_PHASE_");
 }
 
 void AddExperiments(Families& families, const control::StateData& state) {

@@ -88,7 +88,7 @@ Status PeerGate::Admit(const raft::Hello& hello) {
   if (status.ok()) return status;
   const uint64_t count = ++refused_[DetailOf(status)->reason()];
   // It will try again and again.
-  if ((count & (count - 1)) == 0) {
+  if (IsWorthALine(count)) {
     FL_LOG(warn, "refused a node: {} ({} times)", ToString(status.message()), count);
   }
   return status;

@@ -226,7 +226,7 @@ class GrpcPeers final : public Peers {
   void LogEnd(uint64_t node_id, const grpc::Status& status) {
     const std::lock_guard lock(mutex_);
     const uint64_t count = ++relays_ended_[node_id];
-    if ((count & (count - 1)) != 0) return;
+    if (!IsWorthALine(count)) return;
     FL_LOG(info, "node {} gives no more measurements: {} ({} times)", node_id,
            status.ok() ? "it is stopped" : status.error_message(), count);
   }

@@ -1,8 +1,8 @@
 #include "server/recorder.h"
 
 #include <algorithm>
-#include <cctype>
 
+#include "base/phase_words.h"
 #include "control/report_fit.h"
 
 namespace faultline::server {
@@ -16,13 +16,6 @@ namespace {
 // An experiment that ended longer ago when it is first seen comes from the log's past.
 constexpr int64_t kPastMs = 60'000;
 constexpr size_t kMaxSources = 10'000;
-
-std::string PhaseWord(chaos::v1::TargetPhase phase) {
-  constexpr std::string_view kPrefix = "TARGET_PHASE_";
-  std::string word = chaos::v1::TargetPhase_Name(phase).substr(kPrefix.size());
-  for (char& c : word) c = static_cast<char>(std::tolower(c));
-  return word;
-}
 
 ReportEvent MakeEvent(const google::protobuf::Timestamp& time, const std::string& what,
                       const std::string& detail) {

@@ -11,6 +11,7 @@
 
 #include "server/grpc_port.h"
 #include "server/metrics_testing.h"
+#include "server/plane_testing.h"
 #include "server/services.h"
 #include "server/v1/peer.grpc.pb.h"
 #include "server/validation.h"
@@ -35,7 +36,7 @@ bool Eventually(const std::function<bool()>& condition) {
 }
 
 // Subscribers come to the node `here`; the agents are on the node `there`.
-class Relaying : public ::testing::Test {
+class Relaying : public PlaneTest {
  protected:
   void SetUp() override {
     Serve();
@@ -66,31 +67,8 @@ class Relaying : public ::testing::Test {
     ASSERT_NE(server, nullptr);
     address = fmt::format("127.0.0.1:{}", port);
   }
-  void Apply(control::v1::Command command) {
-    command.set_time_unix_ms(1'000);
-    plane.Apply(++index, 1, command.SerializeAsString(), /*wanted=*/false);
-  }
-  // An agent with a target "<id>/x" labelled service:<id> and any:yes.
-  void Register(const std::string& id) {
-    control::v1::Command command;
-    auto* agent = command.mutable_register_agent()->mutable_agent();
-    agent->set_agent_id(id);
-    agent->set_incarnation(1);
-    auto* target = agent->add_targets();
-    target->set_target_id(id + "/x");
-    (*target->mutable_labels())["service"] = id;
-    (*target->mutable_labels())["any"] = "yes";
-    Apply(command);
-  }
   // An experiment on the agent's target; its id.
-  std::string Start(const std::string& agent) {
-    control::v1::Command command;
-    command.mutable_create_experiment()->set_target("service:" + agent);
-    command.mutable_create_experiment()->set_duration_ms(1'000);
-    command.mutable_create_experiment()->add_faults();
-    Apply(command);
-    return fmt::format("exp-{}", index);
-  }
+  std::string Start(const std::string& agent) { return StartOn("service:" + agent); }
 
   // The agent measures, for that experiment, while it is connected to the other node.
   void Measure(const std::string& agent, uint64_t from, uint64_t to,
@@ -123,10 +101,7 @@ class Relaying : public ::testing::Test {
   }
 
   static constexpr uint64_t kHere = 1, kThere = 2;
-  Strand timers{"timers"};
   Strand strand{"relays"};
-  ControlPlane plane{&timers};
-  uint64_t index = 0;
   MetricsHub here, there;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Server> server;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/histogram.h"
+#include "base/measurements.h"
 #include "faults/registry.h"
 
 namespace faultline::server {
@@ -175,12 +175,7 @@ void AddUp(const FaultEffect& from, FaultEffect* into) {
                           reflection->GetUInt64(into->counters(), field) +
                               reflection->GetUInt64(from.counters(), field));
   }
-  into->set_batches(into->batches() + from.batches());
-  into->set_sum_delayed_squared(into->sum_delayed_squared() + from.sum_delayed_squared());
-  into->set_sum_given_squared(into->sum_given_squared() + from.sum_given_squared());
-  into->set_sum_delayed_given(into->sum_delayed_given() + from.sum_delayed_given());
-  if (from.has_given()) MergeSparse(from.given(), into->mutable_given()).IgnoreError();
-  into->set_given_no_room(into->given_no_room() + from.given_no_room());
+  AddSums(from, into);
 }
 
 void AddParameters(Report* report) {

@@ -4,6 +4,7 @@
 
 #include "base/histogram.h"
 #include "base/measurements.h"
+#include "control/report_course.h"
 
 namespace faultline::server {
 
@@ -192,12 +193,8 @@ chaos::v1::TargetReport TargetCourse::ToReport(size_t max_points) const {
   report.set_fault_unix_ns(begin_.unix_ns());
   report.set_before_age_ms(before_age_ns_ / 1'000'000);
   report.set_batches(batches_);
-  for (const Range& range : ranges_) {
-    *report.add_ranges() = range.batches;
-    const uint64_t all = range.batches.last() - range.batches.first() + 1;
-    report.set_missing_batches(report.missing_batches() + all -
-                               std::min(all, range.batches.came()));
-  }
+  for (const Range& range : ranges_) *report.add_ranges() = range.batches;
+  report.set_missing_batches(control::MissingOfRanges(report));
   for (const auto& [index, effect] : effects_) {
     *report.add_faults() = effect.sum;
     report.mutable_faults()->rbegin()->set_fault_index(index);

@@ -4,38 +4,19 @@
 
 #include <atomic>
 
+#include "server/plane_testing.h"
+
 namespace faultline::server {
 namespace {
 
-class Watching : public ::testing::Test {
+class Watching : public PlaneTest {
  protected:
   void SetUp() override {
     plane.Observe([this](const Change& change) { hub.OnChange(change); });
     Register("a");
   }
-  void Apply(control::v1::Command command) {
-    command.set_time_unix_ms(1'000);
-    plane.Apply(++index, 1, command.SerializeAsString(), /*wanted=*/false);
-  }
-  void Register(const std::string& id) {
-    control::v1::Command command;
-    auto* agent = command.mutable_register_agent()->mutable_agent();
-    agent->set_agent_id(id);
-    agent->set_incarnation(1);
-    auto* target = agent->add_targets();
-    target->set_target_id(id + "/x");
-    (*target->mutable_labels())["service"] = "x";
-    Apply(command);
-  }
-  // Starts and stops one; its id.
-  std::string Start() {
-    control::v1::Command command;
-    command.mutable_create_experiment()->set_target("service:x");
-    command.mutable_create_experiment()->set_duration_ms(1'000);
-    command.mutable_create_experiment()->add_faults();
-    Apply(command);
-    return fmt::format("exp-{}", index);
-  }
+  // Its id.
+  std::string Start() { return StartOn("any:yes"); }
   void Stop(const std::string& id) {
     control::v1::Command command;
     command.mutable_stop_experiments()->add_experiment_ids(id);
@@ -68,10 +49,7 @@ class Watching : public ::testing::Test {
     restored.revision = index;
     hub.OnChange(restored);
   }
-  Strand timers{"timers"};
-  ControlPlane plane{&timers};
   WatchHub hub{&plane, &timers};
-  uint64_t index = 0;
   std::atomic<int> woken = 0;
 };
 

@@ -142,27 +142,31 @@ std::unique_ptr<chaos::v1::ChaosController::Stub> Cluster::Stub(int node) const 
       grpc::CreateCustomChannel(api_address(node), *credentials, arguments));
 }
 
-StatusOr<chaos::v1::Experiment> Cluster::StartExperiment(
-    int node, const chaos::v1::StartExperimentRequest& request) {
+template <typename Request, typename Response>
+StatusOr<Response> Cluster::Call(int node,
+                                 grpc::Status (Stubs::*method)(grpc::ClientContext*, const Request&,
+                                                               Response*),
+                                 const Request& request) {
   grpc::ClientContext context;
   Prepare(&context);
-  chaos::v1::StartExperimentResponse response;
+  Response response;
   const auto status =
-      nodes_[static_cast<size_t>(node)].stub->StartExperiment(&context, request, &response);
+      (nodes_[static_cast<size_t>(node)].stub.get()->*method)(&context, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
+  return response;
+}
+
+StatusOr<chaos::v1::Experiment> Cluster::StartExperiment(
+    int node, const chaos::v1::StartExperimentRequest& request) {
+  FL_ASSIGN_OR_RETURN(const auto response, Call(node, &Stubs::StartExperiment, request));
   return response.experiment();
 }
 
 StatusOr<chaos::v1::Experiment> Cluster::Get(int node, const std::string& id, bool stale) {
-  grpc::ClientContext context;
-  Prepare(&context);
   chaos::v1::GetExperimentRequest request;
   request.set_experiment_id(id);
   request.set_stale(stale);
-  chaos::v1::GetExperimentResponse response;
-  const auto status =
-      nodes_[static_cast<size_t>(node)].stub->GetExperiment(&context, request, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
+  FL_ASSIGN_OR_RETURN(const auto response, Call(node, &Stubs::GetExperiment, request));
   return response.experiment();
 }
 
@@ -180,34 +184,18 @@ StatusOr<chaos::v1::Experiment> Cluster::Stop(int node, const std::string& id, i
 }
 
 StatusOr<chaos::v1::ListExperimentsResponse> Cluster::List(int node) {
-  grpc::ClientContext context;
-  Prepare(&context);
-  chaos::v1::ListExperimentsResponse response;
-  const auto status =
-      nodes_[static_cast<size_t>(node)].stub->ListExperiments(&context, {}, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
-  return response;
+  return Call(node, &Stubs::ListExperiments, chaos::v1::ListExperimentsRequest());
 }
 
 StatusOr<chaos::v1::ListAgentsResponse> Cluster::Agents(int node) {
-  grpc::ClientContext context;
-  Prepare(&context);
-  chaos::v1::ListAgentsResponse response;
-  const auto status = nodes_[static_cast<size_t>(node)].stub->ListAgents(&context, {}, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
-  return response;
+  return Call(node, &Stubs::ListAgents, chaos::v1::ListAgentsRequest());
 }
 
 StatusOr<chaos::v1::Report> Cluster::GetReport(int node, const std::string& id) {
-  grpc::ClientContext context;
-  Prepare(&context);
   chaos::v1::GetReportRequest request;
   request.set_experiment_id(id);
   request.set_include_histograms(true);
-  chaos::v1::GetReportResponse response;
-  const auto status =
-      nodes_[static_cast<size_t>(node)].stub->GetReport(&context, request, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
+  FL_ASSIGN_OR_RETURN(const auto response, Call(node, &Stubs::GetReport, request));
   return response.report();
 }
 

@@ -78,6 +78,13 @@ class Cluster {
     std::unique_ptr<chaos::v1::ChaosController::Stub> stub;
   };
   std::string Members() const;
+  using Stubs = chaos::v1::ChaosController::Stub;
+  // Waits until the node is there, and for no longer than a call may take.
+  template <typename Request, typename Response>
+  StatusOr<Response> Call(int node,
+                          grpc::Status (Stubs::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
+                          const Request& request);
 
   Options options_;
   TempDir directory_;
