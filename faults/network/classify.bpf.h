@@ -5,12 +5,20 @@
 
 #include "faults/network/receiver.bpf.h"
 
-/* Keeps the words of which that vector, or what it is of no concern to, has something. */
-static __always_inline void fl_keep(struct fl_search* search, struct fl_bits* any,
-                                    struct fl_bits* set) {
-  search->rules &= any->rules | set->rules;
-  search->targets &= any->targets | set->targets;
+/* Keeps the words of which that vector, or what it is of no concern to, has something. Result: 0
+ * when there is no such vector. */
+static __always_inline int fl_keep(struct fl_search* search, struct fl_bits* any, __u32 number) {
+  __u64 rules = any->rules, targets = any->targets;
+  if (number) {
+    struct fl_bits* set = fl_set(number);
+    if (!set) return 0;
+    rules |= set->rules;
+    targets |= set->targets;
+  }
+  search->rules &= rules;
+  search->targets &= targets;
   barrier(); /* else the compiler looks ahead, and keeps what it saw on the stack */
+  return 1;
 }
 
 /* Whether one of the words that are left has something of these. */
@@ -18,21 +26,12 @@ static __always_inline int fl_has(struct fl_search* search, struct fl_bits* some
   return (search->rules & some->rules) || (search->targets & some->targets);
 }
 
-/* Takes the vector of that number; 0 is the empty one's. */
-static __always_inline int fl_take(__u32 number, struct fl_bits** set) {
-  struct fl_bits* found;
-  if (!number) return 1;
-  found = fl_set(number);
-  if (!found) return 0;
-  *set = found;
-  return 1;
-}
-
-static __always_inline int fl_search_port(struct fl_tables* t, __u8 side, __u32 number,
+static __always_inline int fl_search_port(struct fl_tables* t, __u8 side, struct fl_packet* p,
                                           struct fl_search* search) {
-  if (!fl_take(number, &search->port[side])) return 0;
-  fl_keep(search, &t->any_port[side], search->port[side]);
-  return 1;
+  __u32 number = 0;
+  if (p->has_ports) number = t->port_set[side][side == FL_LOCAL ? p->local_port : p->peer_port];
+  search->port[side] = number;
+  return fl_keep(search, &t->any_port[side], number);
 }
 
 static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, __u8 side,
@@ -51,21 +50,26 @@ static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_pa
                                                struct fl_search* search) {
   struct fl_prefix_key key;
   struct fl_covering* covering;
-  __u32 asks = *(volatile __u32*)&search->at->asks;
+  __u32 asks = *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
   if (!(asks & (FL_ASKS_LOCAL_NET | FL_ASKS_PEER_NET | FL_ASKS_EXCLUDED))) return 1;
   if (asks & FL_ASKS_LOCAL_NET && fl_has(search, &t->by_address[FL_LOCAL])) {
     covering = fl_covering_of(p, FL_LOCAL, &key);
-    if (covering && !fl_take(covering->in, &search->address[FL_LOCAL])) return 0;
+    if (covering) search->address[FL_LOCAL] = covering->in;
   }
-  if (asks & FL_ASKS_LOCAL_NET)
-    fl_keep(search, &t->any_address[FL_LOCAL], search->address[FL_LOCAL]);
+  if (asks & FL_ASKS_LOCAL_NET &&
+      !fl_keep(search, &t->any_address[FL_LOCAL], search->address[FL_LOCAL]))
+    return 0;
   if ((asks & FL_ASKS_PEER_NET && fl_has(search, &t->by_address[FL_PEER])) ||
       (asks & FL_ASKS_EXCLUDED && fl_has(search, &t->excluding))) {
     covering = fl_covering_of(p, FL_PEER, &key);
-    if (covering && !fl_take(covering->in, &search->address[FL_PEER])) return 0;
-    if (covering && !fl_take(covering->out, &search->excluded)) return 0;
+    if (covering) {
+      search->address[FL_PEER] = covering->in;
+      search->excluded = covering->out;
+    }
   }
-  if (asks & FL_ASKS_PEER_NET) fl_keep(search, &t->any_address[FL_PEER], search->address[FL_PEER]);
+  if (asks & FL_ASKS_PEER_NET &&
+      !fl_keep(search, &t->any_address[FL_PEER], search->address[FL_PEER]))
+    return 0;
   return search->rules || search->targets;
 }
 
@@ -98,14 +102,14 @@ __noinline int fl_ask_sole(struct fl_packet* p, struct fl_found* found, __u32 in
  * when addresses have to be looked up. */
 static __always_inline int fl_search_sole(struct fl_tables* t, struct fl_packet* p,
                                           struct fl_search* search, struct fl_found* found) {
-  __u32 index, asks;
+  __u32 index, asks = *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
   __u64 word;
-  if (!(*(volatile __u32*)&search->at->asks & FL_ASKS_PEER_NET)) return 0;
+  if (!(asks & FL_ASKS_PEER_NET)) return 0;
   if (!search->rules || search->rules & (search->rules - 1)) return 0;
   if (search->targets & (t->by_address[FL_LOCAL].targets | t->by_address[FL_PEER].targets))
     return 0;
   index = fl_lowest_bit(search->rules);
-  word = fl_left_by_ports(t, search, FL_TARGET_WORDS + index, &asks);
+  word = fl_left_by_ports(t, p, search, FL_TARGET_WORDS + index, &asks);
   if (word & (word - 1) || asks & FL_ASKS_CGROUP) return 0;
   if (word && !fl_ask_sole(p, found, index, word)) return 0;
   search->rules = 0;
@@ -116,28 +120,22 @@ static __always_inline int fl_search_sole(struct fl_tables* t, struct fl_packet*
  * nothing to find. */
 static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p,
                                            __u32 direction, struct fl_search* search) {
-  struct fl_bits* none = fl_set(0);
+  struct fl_hook* at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+  struct fl_bits* hook = &at->bits[direction & 1];
   __u32 asks;
-  if (!none) return 0;
-  search->at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
-  search->hook = &search->at->bits[direction & 1];
-  search->protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
-  search->port[FL_LOCAL] = search->port[FL_PEER] = none;
-  search->address[FL_LOCAL] = search->address[FL_PEER] = search->excluded = none;
-  search->rules = search->hook->rules;
-  search->targets = search->hook->targets;
-  asks = *(volatile __u32*)&search->at->asks;
+  __builtin_memset(search, 0, sizeof(*search));
+  search->direction = direction & 1;
+  search->rules = hook->rules;
+  search->targets = hook->targets;
+  asks = *(volatile __u32*)&at->asks;
   barrier();
   if (asks & FL_ASKS_PROTOCOL) {
-    search->rules &= search->protocol->rules;
-    search->targets &= search->protocol->targets;
+    struct fl_bits* protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
+    search->rules &= protocol->rules;
+    search->targets &= protocol->targets;
   }
-  if (asks & FL_ASKS_LOCAL_PORT &&
-      !fl_search_port(t, FL_LOCAL, p->has_ports ? t->port_set[FL_LOCAL][p->local_port] : 0, search))
-    return 0;
-  if (asks & FL_ASKS_PEER_PORT &&
-      !fl_search_port(t, FL_PEER, p->has_ports ? t->port_set[FL_PEER][p->peer_port] : 0, search))
-    return 0;
+  if (asks & FL_ASKS_LOCAL_PORT && !fl_search_port(t, FL_LOCAL, p, search)) return 0;
+  if (asks & FL_ASKS_PEER_PORT && !fl_search_port(t, FL_PEER, p, search)) return 0;
   return search->rules || search->targets;
 }
 
@@ -153,23 +151,46 @@ __noinline int fl_find_senders(struct __sk_buff* skb, struct fl_inside* inside) 
   return 0;
 }
 
-/* Fills `found`, whose cgroups alone may be there, of a packet. Result: not 0 when
- * nothing was filled, because its cgroups must be known, and `knows_cgroups` is 0. */
+/* What is left to do once a packet was looked at: */
+#define FL_FIND_CGROUPS 1 /* find those that it is in, and look again */
+#define FL_COLLECT 2      /* fl_collect */
+
+/* Begins to fill `found`, whose cgroups alone may be there, of a packet. Result: what is left to
+ * do, or 0. Global, as the next: verified once, by itself. */
 __noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 direction,
                            int knows_cgroups) {
   __u32 zero = 0;
   struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_search place, *search = &place;
-  int sole;
+  struct fl_search* search;
+  if (!t || !p || !found) return 0;
+  search = &found->search;
+  if (fl_begin_search(t, p, direction, search)) {
+    if (fl_search_sole(t, p, search, found)) return search->targets ? FL_COLLECT : 0;
+    if (fl_search_addresses(t, p, search)) {
+      if (!knows_cgroups &&
+          *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks & FL_ASKS_CGROUP &&
+          fl_has(search, &t->by_cgroup))
+        return FL_FIND_CGROUPS;
+      return FL_COLLECT;
+    }
+  }
+  found->targets = (struct fl_targets){};
+  return 0;
+}
+
+/* Adds what the words that are left say. Apart from the search, and that by numbers: newer
+ * verifiers (7.3) tell one looked-up vector from another, and would walk the loops in here once for
+ * each way in which a search can come to its vectors, over a million instructions. */
+__noinline int fl_collect(struct fl_packet* p, struct fl_found* found) {
+  __u32 zero = 0;
+  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  struct fl_search here, *search = &here;
+  if (!t || !p || !found) return 0;
+  here = found->search;
   barrier_var(search); /* in memory: registers are few */
-  if (!t || !p || !found || !fl_begin_search(t, p, direction, search)) return 0;
-  sole = fl_search_sole(t, p, search, found);
-  if (!sole && !fl_search_addresses(t, p, search)) return 0;
-  if (!sole && !knows_cgroups && search->at->asks & FL_ASKS_CGROUP && fl_has(search, &t->by_cgroup))
-    return 1;
-  fl_collect_rules(t, search, found);
-  found->ruled = found->loses || found->prefix.rule_count;
-  found->serves = fl_collect_targets(t, search, &found->inside, &found->targets);
+  found->targets = (struct fl_targets){};
+  fl_collect_rules(t, p, search, found);
+  found->serves = fl_collect_targets(t, p, search, &found->inside, &found->targets);
   return 0;
 }
 

@@ -118,12 +118,16 @@ __noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_
  * reinjected one has lost its socket, and belongs to nothing that names a cgroup. */
 static __always_inline void fl_find(struct __sk_buff* skb, struct fl_packet* p,
                                     struct fl_found* found, __u32 way) {
-  if (!fl_classify(p, found, way & 1, way & FL_AGAIN)) return;
-  if (way & 1)
-    fl_find_receivers(skb, p, &found->inside);
-  else
-    fl_find_senders(skb, &found->inside);
-  fl_classify(p, found, way & 1, 1);
+  int left = fl_classify(p, found, way & 1, way & FL_AGAIN);
+  if (left == FL_FIND_CGROUPS) {
+    if (way & 1)
+      fl_find_receivers(skb, p, &found->inside);
+    else
+      fl_find_senders(skb, &found->inside);
+    left = fl_classify(p, found, way & 1, 1);
+  }
+  if (left == FL_COLLECT) fl_collect(p, found);
+  found->ruled = found->loses || found->prefix.rule_count;
 }
 
 /* Of both directions: to the verifier each program more is as long as this one. */

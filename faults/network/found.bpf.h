@@ -14,9 +14,24 @@ struct fl_inside {
   __u8 of_rules : 1; /* targets are not told by them */
 };
 
+/* A packet that is being classified: numbers of the vectors of its properties, as far as filters at
+ * the hook ask for them, else 0, the empty one's; and the words in which all have something. No
+ * pointers: it is handed to functions that are verified by themselves. */
+struct fl_search {
+  __u64 targets;
+  __u64 rules;
+  __u16 port[2];    /* by side, */
+  __u16 address[2]; /* as well */
+  __u16 excluded;
+  __u16 direction;
+};
+
 /* What a packet belongs to. Of rules no more than a packet obeys, those of the lowest numbers. */
 struct fl_found {
-  struct fl_targets targets;
+  union {
+    struct fl_search search; /* until fl_collect: all of these live on one small stack */
+    struct fl_targets targets;
+  };
   struct fl_lane_prefix prefix; /* its rules are those of the lane */
   __u16 lose[FL_MAX_RULES_PER_PACKET];
   __u8 loses : 5;          /* how many these are */
@@ -24,19 +39,6 @@ struct fl_found {
   __u8 ruled : 1;          /* there are rules, whatever they say when they are asked */
   struct fl_inside inside; /* the caller's, as the next */
   __u32 generation;        /* of the tables, before they were looked at */
-};
-
-/* A packet that is being classified: the vectors of its properties, as far as filters at the hook
- * ask for them, and the words in which all of them have something. */
-struct fl_search {
-  struct fl_hook* at;
-  struct fl_bits* hook; /* of its direction */
-  struct fl_bits* protocol;
-  struct fl_bits* port[2];    /* by side, */
-  struct fl_bits* address[2]; /* the empty one where no filter names it */
-  struct fl_bits* excluded;
-  __u64 rules;
-  __u64 targets;
 };
 
 static __always_inline void fl_add_rule(struct fl_tables* t, struct fl_found* found, __u32 id) {
@@ -89,53 +91,60 @@ __noinline __u64 fl_word_inside(struct fl_inside* inside, __u32 index) {
   return word;
 }
 
+/* One word of the vector of that number. */
+static __always_inline __u64 fl_word_of(__u32 number, __u32 index) {
+  struct fl_bits* set = fl_set(number);
+  return set ? set->word[index] : 0;
+}
+
 /* What is left of one word when the vectors of protocols and ports have been asked, and what the
  * bits in it ask for. */
-static __always_inline __u64 fl_left_by_ports(struct fl_tables* t, struct fl_search* search,
-                                              __u32 index, __u32* asks_of) {
-  __u64 word = *(volatile __u64*)&search->hook->word[index];
+static __always_inline __u64 fl_left_by_ports(struct fl_tables* t, struct fl_packet* p,
+                                              struct fl_search* search, __u32 index,
+                                              __u32* asks_of) {
+  struct fl_hook* at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+  __u64 word = *(volatile __u64*)&at->bits[search->direction & 1].word[index];
   __u32 asks;
   __u64 none = word;
   /* Only now: what a bit asks for is said before the bit is set. Processors whose loads overtake
    * one another need the address to depend on the word. */
   asm volatile("%0 &= 0" : "+r"(none));
-  asks = *(volatile __u32*)((void*)&search->at->asks + none);
+  asks = *(volatile __u32*)((void*)&at->asks + none);
   /* Hidden from the compiler, which would keep the place of each vector on the stack. */
   barrier_var(t);
-  if (asks & FL_ASKS_PROTOCOL) word &= search->protocol->word[index];
-  if (asks & FL_ASKS_LOCAL_PORT)
-    word &= t->any_port[FL_LOCAL].word[index] | search->port[FL_LOCAL]->word[index];
-  if (asks & FL_ASKS_PEER_PORT)
-    word &= t->any_port[FL_PEER].word[index] | search->port[FL_PEER]->word[index];
+  if (asks & FL_ASKS_PROTOCOL) word &= t->protocol[p->protocol & (FL_PROTOS - 1)].word[index];
+  for (int side = 0; side < 2; side++)
+    if (asks & (side == FL_LOCAL ? FL_ASKS_LOCAL_PORT : FL_ASKS_PEER_PORT))
+      word &= t->any_port[side].word[index] | fl_word_of(search->port[side], index);
   *asks_of = asks;
   return word;
 }
 
 /* The same when all vectors have been asked. */
-static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_search* search,
-                                        struct fl_inside* inside, __u32 index) {
+static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_packet* p,
+                                        struct fl_search* search, struct fl_inside* inside,
+                                        __u32 index) {
   __u32 asks;
-  __u64 word = fl_left_by_ports(t, search, index, &asks), elsewhere;
+  __u64 word = fl_left_by_ports(t, p, search, index, &asks), elsewhere;
   barrier_var(t); /* as there */
-  if (asks & FL_ASKS_LOCAL_NET)
-    word &= t->any_address[FL_LOCAL].word[index] | search->address[FL_LOCAL]->word[index];
-  if (asks & FL_ASKS_PEER_NET)
-    word &= t->any_address[FL_PEER].word[index] | search->address[FL_PEER]->word[index];
-  if (asks & FL_ASKS_EXCLUDED) word &= ~search->excluded->word[index];
+  for (int side = 0; side < 2; side++)
+    if (asks & (side == FL_LOCAL ? FL_ASKS_LOCAL_NET : FL_ASKS_PEER_NET))
+      word &= t->any_address[side].word[index] | fl_word_of(search->address[side], index);
+  if (asks & FL_ASKS_EXCLUDED) word &= ~fl_word_of(search->excluded, index);
   if (!(asks & FL_ASKS_CGROUP)) return word;
   elsewhere = word & ~t->any_cgroup.word[index];
   return elsewhere ? word & (~elsewhere | fl_word_inside(inside, index)) : word;
 }
 
 /* Looks at the words of rules that all vectors name. */
-static __always_inline void fl_collect_rules(struct fl_tables* t, struct fl_search* search,
-                                             struct fl_found* found) {
+static __always_inline void fl_collect_rules(struct fl_tables* t, struct fl_packet* p,
+                                             struct fl_search* search, struct fl_found* found) {
   __u64 rules = search->rules;
   for (int i = 0; i < FL_RULE_WORDS && rules; i++, rules &= rules - 1) {
     __u32 index = fl_lowest_bit(rules);
     __u64 word;
     barrier_var(found);
-    word = fl_left_of(t, search, &found->inside, FL_TARGET_WORDS + index);
+    word = fl_left_of(t, p, search, &found->inside, FL_TARGET_WORDS + index);
     if (word & (word - 1))
       fl_add_rules(found, index, word);
     else if (word)
@@ -144,14 +153,14 @@ static __always_inline void fl_collect_rules(struct fl_tables* t, struct fl_sear
 }
 
 /* The same for targets. Result: not 0 when the local port is one that a target serves on. */
-static __always_inline int fl_collect_targets(struct fl_tables* t, struct fl_search* search,
-                                              struct fl_inside* inside,
+static __always_inline int fl_collect_targets(struct fl_tables* t, struct fl_packet* p,
+                                              struct fl_search* search, struct fl_inside* inside,
                                               struct fl_targets* targets) {
   __u64 rest = search->targets;
   int serves = 0;
   for (int i = 0; i < FL_TARGET_WORDS && rest; i++, rest &= rest - 1) {
     __u32 index = fl_lowest_bit(rest) & (FL_TARGET_WORDS - 1);
-    __u64 word = fl_left_of(t, search, inside, index);
+    __u64 word = fl_left_of(t, p, search, inside, index);
     if (!word) continue;
     targets->words |= 1ull << index;
     targets->word[index] = word;

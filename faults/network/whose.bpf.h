@@ -100,7 +100,7 @@ __noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __
   barrier_var(search);
   if (!t || !p || !inside || !targets || !fl_begin_search(t, p, direction, search)) return 0;
   if (!fl_search_addresses(t, p, search)) return 0;
-  return fl_collect_targets(t, search, inside, targets);
+  return fl_collect_targets(t, p, search, inside, targets);
 }
 
 /* As its packets are; 0 for what is neither IPv4 nor IPv6. Its port as it was asked for: the other

@@ -1,6 +1,7 @@
 // What this kernel can do, and by which way. What a test finds out it also leaves as a property of
 // its report ("feature.tcx", "kind.NETWORK_LATENCY", "way.udp_segments"): empty means natively, a
 // sentence says what is done instead or why it is refused. docs/kernels.md is made of these.
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -16,6 +17,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <string>
+#include <string_view>
 
 #include "bpf/probe.h"
 #include "chaos/v1/options.pb.h"
@@ -117,6 +121,31 @@ TEST_F(SegmentsTest, ADatagramTrainForTheNetworkCardToCutArrivesWholeAndLate) {
                      ? ""
                      : "TAP devices have no USO (it came with 6.2): the train is cut "
                        "before the lane holds it");
+}
+
+class VerifierTest : public DriverTest {};
+
+// It walks a million instructions of a program and its functions, then refuses it. Kernels differ
+// by factors in how many they walk of the same program.
+TEST_F(VerifierTest, WalksLessThanHalfOfWhatItMayOfEachProgram) {
+  constexpr uint32_t kMost = 500'000;
+  SetTarget(ServerTarget());
+  std::set<std::string> seen;
+  for (uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
+    const bpf::UniqueFd program(bpf_prog_get_fd_by_id(id));
+    bpf_prog_info info{};
+    uint32_t size = sizeof(info);
+    if (!program.valid() || bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) continue;
+    if (!std::string_view(info.name).starts_with("fl_")) continue;  // not ours
+    seen.insert(info.name);
+    EXPECT_LT(info.verified_insns, kMost) << info.name;
+    EXPECT_GT(info.verified_insns, 0u) << info.name;
+    std::printf("%s: %u instructions walked\n", info.name, info.verified_insns);
+  }
+  EXPECT_THAT(seen, testing::IsSupersetOf({"fl_handle", "fl_lane"}));
+  if (bpf::HasFeature("drop_reasons")) {
+    EXPECT_THAT(seen, testing::IsSupersetOf({"fl_drop", "fl_failed"}));
+  }
 }
 
 }  // namespace
