@@ -41,6 +41,12 @@ struct fl_found {
   __u32 generation;        /* of the tables, before they were looked at */
 };
 
+_Static_assert(FL_MAX_SETS <= 1 << 16, "numbers of vectors in fl_search");
+_Static_assert(__builtin_offsetof(struct fl_search, targets) ==
+                   __builtin_offsetof(struct fl_targets, words),
+               "a search without targets is a packet of no target");
+_Static_assert(sizeof(struct fl_search) <= sizeof(struct fl_targets), "fl_found does not grow");
+
 static __always_inline void fl_add_rule(struct fl_tables* t, struct fl_found* found, __u32 id) {
   __u32 place;
   /* Hidden from the compiler: it would drop the mask, which older verifiers need, and keep places

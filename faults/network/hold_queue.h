@@ -48,10 +48,15 @@ struct Frame {
   uint8_t rule_count = 0;
   std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;
   ReturnFrame what;
+  std::vector<ReturnFrame> behind;  // goes out with it, right behind it
 
   Frame* next = nullptr;  // HoldQueue's own
 
-  size_t TakenBytes() const { return sizeof(Frame) + std::max(what.size_bytes, what.room_bytes); }
+  size_t TakenBytes() const {
+    size_t bytes = sizeof(Frame) + std::max(what.size_bytes, what.room_bytes);
+    for (const ReturnFrame& frame : behind) bytes += frame.size_bytes;
+    return bytes;
+  }
 };
 
 // A frame's release time frees the *oldest* held frame of its flow: with jitter the times keep

@@ -88,7 +88,6 @@ class Lane {
   };
   // Asks the frame's rules one after another.
   Verdict Obey(Frame* frame);
-  void Schedule(std::unique_ptr<Frame> frame, unsigned copies);
   // Queues the frame until its rules have held it for as long as they say.
   void Hold(std::unique_ptr<Frame> frame);
   void ReleaseDue();

@@ -15,30 +15,37 @@ namespace {
 
 void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED); }
 
-// A frame that is held as long as this one, and is not accounted for.
-std::unique_ptr<Frame> BesideOf(const Frame& frame) {
-  auto other = std::make_unique<Frame>();
-  other->flow = frame.flow;
-  other->lane = frame.lane;
-  other->t0_ns = frame.t0_ns;
-  other->asked_ns = frame.asked_ns;
-  other->is_copy = true;
-  other->rule_count = frame.rule_count;
-  other->rules = frame.rules;
-  return other;
-}
-
-std::unique_ptr<Frame> CopyOf(const Frame& frame) {
-  auto copy = BesideOf(frame);
-  copy->what.bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.what.size_bytes);
-  copy->what.size_bytes = frame.what.size_bytes;
-  std::memcpy(copy->what.bytes.get(), frame.what.bytes.get(), frame.what.size_bytes);
+ReturnFrame CopyOf(const ReturnFrame& frame) {
+  ReturnFrame copy;
+  copy.bytes = std::make_unique_for_overwrite<uint8_t[]>(frame.size_bytes);
+  copy.size_bytes = frame.size_bytes;
+  std::memcpy(copy.bytes.get(), frame.bytes.get(), frame.size_bytes);
   return copy;
 }
 
-void Fill(Frame* frame, Answer answer) {
-  frame->what = std::move(answer.frame);
-  frame->flow.direction = static_cast<uint8_t>(answer.direction);
+// One that is held as long as this one, and is not accounted for.
+std::unique_ptr<Frame> CopyOf(const Frame& frame) {
+  auto copy = std::make_unique<Frame>();
+  copy->flow = frame.flow;
+  copy->lane = frame.lane;
+  copy->t0_ns = frame.t0_ns;
+  copy->asked_ns = frame.asked_ns;
+  copy->is_copy = true;
+  copy->rule_count = frame.rule_count;
+  copy->rules = frame.rules;
+  copy->what = CopyOf(frame.what);
+  for (const ReturnFrame& behind : frame.behind) copy->behind.push_back(CopyOf(behind));
+  return copy;
+}
+
+// The answers go out instead of the frame, all at once and in their order: what ends a connection
+// must not get ahead of what is said in it. They keep the frame's place among those of its flow,
+// also where they go back: of the other direction's nothing was asked to wait for them.
+void Replace(Frame* frame, std::vector<Answer> answers) {
+  frame->what = std::move(answers.front().frame);
+  for (size_t i = 1; i < answers.size(); ++i) {
+    frame->behind.push_back(std::move(answers[i].frame));
+  }
 }
 
 }  // namespace
@@ -63,13 +70,9 @@ void Lane::Admit(unsigned device) {
   frame->what = input_.Take(prefix);
   Verdict verdict = Obey(frame.get());
   if (verdict.drop) return;
-  for (size_t i = 1; i < verdict.answers.size(); ++i) {
-    auto other = BesideOf(*frame);
-    Fill(other.get(), std::move(verdict.answers[i]));
-    Schedule(std::move(other), verdict.copies);
-  }
-  if (!verdict.answers.empty()) Fill(frame.get(), std::move(verdict.answers[0]));
-  Schedule(std::move(frame), verdict.copies);
+  if (!verdict.answers.empty()) Replace(frame.get(), std::move(verdict.answers));
+  for (; verdict.copies > 0; --verdict.copies) Hold(CopyOf(*frame));
+  Hold(std::move(frame));
 }
 
 Lane::Verdict Lane::Obey(Frame* frame) {
@@ -101,11 +104,6 @@ Lane::Verdict Lane::Obey(Frame* frame) {
   return verdict;
 }
 
-void Lane::Schedule(std::unique_ptr<Frame> frame, unsigned copies) {
-  for (; copies > 0; --copies) Hold(CopyOf(*frame));
-  Hold(std::move(frame));
-}
-
 void Lane::Hold(std::unique_ptr<Frame> frame) {
   uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
   for (unsigned i = 0; i < frame->rule_count; ++i) {
@@ -127,6 +125,9 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame) {
       write(device->second, frame->what.bytes.get(), frame->what.size_bytes) < 0) {
     CountDropped(*frame);
     return;
+  }
+  for (const ReturnFrame& behind : frame->behind) {
+    if (write(device->second, behind.bytes.get(), behind.size_bytes) < 0) break;
   }
   input_.GiveBack(std::move(frame->what));
   if (frame->is_copy || frame->cut_short) return;
