@@ -91,6 +91,7 @@ if wanted checks; then
   check "buf lint" tools/check_proto.sh
   check "the matrix of kernels counts what goes wrong, and its table tells it" \
     python3 -m unittest discover -s tests/vm -p '*_test.py'
+  check "docs/kernels.md has the rows of tests/vm/table.py, all of them run" python3 tests/vm/vm.py table --check
   check "cmake --install installs what deploy/installed.txt lists" tools/check_install.sh build/dev
 fi
 if wanted unit; then run_suite unit 180 build/dev/tests/unit; fi

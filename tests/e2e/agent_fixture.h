@@ -52,7 +52,7 @@ class AgentFixture : public testing::Test {
   }
   // Wants the experiments' delay on the service's egress, from now for `seconds`.
   void Desire(uint64_t revision, const std::vector<std::string>& experiments,
-              int64_t seconds = 60) {
+              int64_t seconds = 600) {
     chaos::v1::ConnectResponse response;
     auto* version = response.mutable_desired()->mutable_version();
     version->set_cluster_id("e2e");

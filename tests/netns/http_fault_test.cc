@@ -124,8 +124,9 @@ TEST_F(HttpTest, AResetEndsTheConnectionAndADelayHoldsTheRequest) {
     EXPECT_GE(Milliseconds(std::chrono::steady_clock::now() - began).count(), 300) << path;
   }
   EXPECT_EQ(Curl({"/"}), "200 GET / 0");
-  // Of the request that was meant, and of none that passed beside it.
-  EXPECT_EQ(SettledCounters(1).delays_measured(), 1u);
+  // Of the request that was meant, and of none that passed beside it. Where a machine is slow its
+  // sender has sent it again meanwhile.
+  EXPECT_THAT(SettledCounters(1).delays_measured(), testing::AnyOf(1u, 2u));
   EXPECT_GE(SettledCounters(1).delay_given_ns(), 300'000'000u);
 }
 
