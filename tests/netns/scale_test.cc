@@ -92,8 +92,8 @@ TEST_F(ScaleTest, ARuleThatChangesLeavesNoMomentWithoutOne) {
   }
   ends = true;
   traffic.join();
-  // A packet whose processor stands still while it is looked at may meet neither (decision 0046): an
-  // emulated processor does so once in a while.
+  // A packet whose processor stands still while it is looked at may meet neither (decision 0046):
+  // an emulated processor does so once in a while.
   EXPECT_LE(sink.Take(3).size(), 2u);
   Disarm();
   client.Send("y");
