@@ -101,8 +101,10 @@ TEST(OneNode, KeepsItsStateThroughAKillAndAnOrderlyEnd) {
 
   cluster.process(0).Kill();
   cluster.Start(0);
-  const auto kept = cluster.Get(0, started->experiment_id());
-  ASSERT_TRUE(kept.ok()) << kept.status();
+  // A call may still go out on the connection of the process that was killed.
+  StatusOr<chaos::v1::Experiment> kept = absl::UnavailableError("not asked yet");
+  ASSERT_TRUE(Eventually([&] { return (kept = cluster.Get(0, started->experiment_id())).ok(); }))
+      << kept.status();
   EXPECT_EQ(kept->status(), chaos::v1::EXPERIMENT_STATUS_RUNNING);
   EXPECT_EQ(cluster.StartExperiment(0, LatencyOn(kSelector, "r"))->experiment_id(),
             started->experiment_id());
