@@ -2,6 +2,7 @@
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -70,6 +71,22 @@ class JsonMembers : public spdlog::custom_flag_formatter {
   }
 };
 
+spdlog::level::level_enum SpdlogLevel(LogLevel level) {
+  switch (level) {
+    case LogLevel::trace:
+      return spdlog::level::trace;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warn:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
 std::unique_ptr<spdlog::formatter> MakeFormatter(bool json) {
   if (json) {
     auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
@@ -83,6 +100,14 @@ std::unique_ptr<spdlog::formatter> MakeFormatter(bool json) {
 }
 
 }  // namespace
+
+bool IsLogged(LogLevel level) { return spdlog::should_log(SpdlogLevel(level)); }
+
+void WriteLine(LogLevel level, std::string_view line) {
+  spdlog::log(SpdlogLevel(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+void SilenceLog() { spdlog::set_level(spdlog::level::off); }
 
 Status InitLog(std::string_view program, std::string_view level, std::string_view format) {
   const auto parsed = spdlog::level::from_str(std::string(level));

@@ -69,9 +69,9 @@ TEST(Log, AFieldThatIsGivenAgainIsThereOnceAndComesBackAfterwards) {
 
 TEST(Log, TellsAtALevelThatIsOnlyKnownWhereItRuns) {
   const auto work = [] {
-    for (const auto level : {spdlog::level::trace, spdlog::level::debug, spdlog::level::warn}) {
+    for (const auto level : {LogLevel::trace, LogLevel::debug, LogLevel::warn}) {
       const LogFields about{{"target_id", "a/x"}};
-      FL_LOG_AT(level, "number {}", static_cast<int>(level));
+      Log(level, "number {}", static_cast<int>(level));
     }
   };
   EXPECT_EQ(LoggedLines(work),

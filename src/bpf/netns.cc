@@ -101,7 +101,7 @@ Status InNetns(const UniqueFd& netns_fd, const std::function<Status()>& work) {
   }
   Status status = work();
   if (setns(own.get(), CLONE_NEWNET) != 0) {
-    FL_LOG(critical, "cannot leave a network namespace: {}", ErrnoText(errno));
+    FL_LOG(error, "cannot leave a network namespace: {}", ErrnoText(errno));
     std::abort();
   }
   return status;

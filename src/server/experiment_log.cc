@@ -9,18 +9,16 @@
 namespace faultline::server {
 namespace {
 
-namespace level = spdlog::level;
-
 // What is new of targets in that phase, in one line however many they are.
 void LogTargets(const chaos::v1::Experiment& experiment, chaos::v1::TargetPhase phase,
-                const char* word, int fresh, level::level_enum at) {
+                const char* word, int fresh, LogLevel at) {
   if (fresh <= 0) return;
   const auto& pairs = experiment.targets();
   const auto one = std::find_if(pairs.rbegin(), pairs.rend(),
                                 [phase](const auto& pair) { return pair.phase() == phase; });
   const LogFields about{{"target_id", fresh == 1 ? one->target_id() : ""}};
-  FL_LOG_AT(at, "experiment {}: {} of {} faults on targets {}: {}", experiment.experiment_id(),
-            fresh, pairs.size(), word, Shown(one->reason()));
+  Log(at, "experiment {}: {} of {} faults on targets {}: {}", experiment.experiment_id(), fresh,
+      pairs.size(), word, Shown(one->reason()));
 }
 
 }  // namespace
@@ -43,17 +41,17 @@ void ExperimentLog::OnChange(const chaos::v1::Experiment& experiment, bool loud)
   Told& told = told_[id];
   const Told before = std::exchange(told, Happened(experiment, told));
   const LogFields about{{"experiment_id", id}, {"request_id", experiment.request_id()}};
-  const auto info = loud ? level::info : level::debug;
-  const auto warn = loud ? level::warn : level::debug;
-  if (told.active && !before.active) FL_LOG_AT(info, "experiment {} is active", id);
+  const auto info = loud ? LogLevel::info : LogLevel::debug;
+  const auto warn = loud ? LogLevel::warn : LogLevel::debug;
+  if (told.active && !before.active) Log(info, "experiment {} is active", id);
   LogTargets(experiment, chaos::v1::TARGET_PHASE_REFUSED, "refused", told.refused - before.refused,
              warn);
   LogTargets(experiment, chaos::v1::TARGET_PHASE_LOST, "lost", told.lost - before.lost, warn);
-  if (told.expiring && !before.expiring) FL_LOG_AT(info, "experiment {}: its time is up", id);
+  if (told.expiring && !before.expiring) Log(info, "experiment {}: its time is up", id);
   if (!control::IsFinished(experiment)) return;
   const bool failed = experiment.status() == chaos::v1::EXPERIMENT_STATUS_FAILED;
-  FL_LOG_AT(failed ? warn : info, "experiment {} has ended: {} ({}): {}", id,
-            StatusWord(experiment.status()), experiment.phase(), Shown(experiment.reason()));
+  Log(failed ? warn : info, "experiment {} has ended: {} ({}): {}", id,
+      StatusWord(experiment.status()), experiment.phase(), Shown(experiment.reason()));
   told_.erase(id);
 }
 

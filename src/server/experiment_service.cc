@@ -33,9 +33,9 @@ std::string WithoutValues(const Status& status) {
 }
 
 // Those who ask for too much would fill the log, too.
-spdlog::level::level_enum LevelOf(const Status& refusal) {
+LogLevel LevelOf(const Status& refusal) {
   const bool overload = refusal.code() == StatusCode::kResourceExhausted;
-  return overload ? spdlog::level::debug : spdlog::level::info;
+  return overload ? LogLevel::debug : LogLevel::info;
 }
 
 void LogAccepted(const chaos::v1::Experiment& experiment) {
@@ -65,8 +65,8 @@ void ExperimentService::Start(const CallContext& context,
   const auto refuse = [request_id = request.request_id(), target = request.target(),
                        caller = context.caller.name, done](const Status& status) {
     const LogFields about{{"request_id", request_id}};
-    FL_LOG_AT(LevelOf(status), "a start on {} by {} is refused: {}", Shown(target), Shown(caller),
-              WithoutValues(status));
+    Log(LevelOf(status), "a start on {} by {} is refused: {}", Shown(target), Shown(caller),
+        WithoutValues(status));
     done(status);
   };
   auto create = ToCommand(request);
@@ -96,7 +96,7 @@ void ExperimentService::Stop(const CallContext& context,
   const auto refuse = [id = request.experiment_id(), caller = context.caller.name,
                        done](const Status& status) {
     const LogFields about{{"experiment_id", id}};
-    FL_LOG_AT(LevelOf(status), "a stop by {} is refused: {}", Shown(caller), WithoutValues(status));
+    Log(LevelOf(status), "a stop by {} is refused: {}", Shown(caller), WithoutValues(status));
     done(status);
   };
   auto stop = ToCommand(request);

@@ -40,23 +40,22 @@ void Reporter::Record(control::v1::RecordReport part) {
   under_way_.insert(id);
   control::v1::Command command;
   *command.mutable_record_report() = std::move(part);
-  leader_->Propose({{}, MonotonicNowNs() + kProposeNs}, command,
-                   [this, id, with_events](const StatusOr<control::v1::Result>& result) {
-                     strand_->Post([this, id, with_events, status = result.status()] {
-                       under_way_.erase(id);
-                       const LogFields about{{"experiment_id", id}};
-                       // What is repeated is left out by the state machine.
-                       if (!status.ok()) {
-                         FL_LOG(debug, "the report of {} waits: {}", id,
-                                ToString(status.message()));
-                         return;
-                       }
-                       // Each node that measured has a part; the leader's has what happened.
-                       FL_LOG_AT(with_events ? spdlog::level::info : spdlog::level::debug,
-                                 "the report of {} is recorded", id);
-                       recorder_->Done(id, with_events);
-                     });
-                   });
+  leader_->Propose(
+      {{}, MonotonicNowNs() + kProposeNs}, command,
+      [this, id, with_events](const StatusOr<control::v1::Result>& result) {
+        strand_->Post([this, id, with_events, status = result.status()] {
+          under_way_.erase(id);
+          const LogFields about{{"experiment_id", id}};
+          // What is repeated is left out by the state machine.
+          if (!status.ok()) {
+            FL_LOG(debug, "the report of {} waits: {}", id, ToString(status.message()));
+            return;
+          }
+          // Each node that measured has a part; the leader's has what happened.
+          Log(with_events ? LogLevel::info : LogLevel::debug, "the report of {} is recorded", id);
+          recorder_->Done(id, with_events);
+        });
+      });
 }
 
 }  // namespace faultline::server

@@ -2,7 +2,6 @@
 // and that the same runs are fine when it is on. Every run is a process of its own: a corrupted
 // library may crash.
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "base/log.h"
 #include "raft/sim_cluster.h"
 #include "raft/test_group.h"
 #include "sim/straight_votes.h"
@@ -51,7 +51,7 @@ Found FirstBad(const std::function<Outcome(uint64_t)>& run, const FilterSwitches
   if (pipe(ends) != 0) return {};
   const pid_t child = fork();
   if (child == 0) {
-    spdlog::set_level(spdlog::level::off);
+    SilenceLog();
     Filters() = switches;
     fl_set_straight_votes(!switches.e);
     for (uint64_t seed = 1; seed <= count; ++seed) {

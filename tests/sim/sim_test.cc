@@ -1,10 +1,10 @@
 // Whole systems under faults. FAULTLINE_SIM_SEEDS=n runs so many seeds, from FAULTLINE_SIM_SEED
 // (default 1) on: scripts/sim.sh.
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 
+#include "base/log.h"
 #include "sim/cluster.h"
 
 namespace faultline::sim {
@@ -40,7 +40,7 @@ bool RunSeed(uint64_t seed, Totals* totals) {
 }
 
 TEST(SimulatedSystem, KeepsItsPromisesUnderFaults) {
-  if (std::getenv("FAULTLINE_SIM_LOG") == nullptr) spdlog::set_level(spdlog::level::off);
+  if (std::getenv("FAULTLINE_SIM_LOG") == nullptr) SilenceLog();
   const uint64_t first = FromEnvironment("FAULTLINE_SIM_SEED", 1);
   const uint64_t count = FromEnvironment("FAULTLINE_SIM_SEEDS", kDefaultSeeds);
   Totals totals;
@@ -64,7 +64,7 @@ TEST(SimulatedSystem, KeepsItsPromisesUnderFaults) {
 }
 
 TEST(SimulatedSystem, RepeatsARunExactlyFromItsSeed) {
-  spdlog::set_level(spdlog::level::off);
+  SilenceLog();
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     uint64_t digest[2];
     for (uint64_t& each : digest) {
