@@ -1,8 +1,12 @@
 #include "server/report_parameters.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 
+#include "base/log_linear.h"
 #include "base/measurements.h"
 #include "faults/registry.h"
 
@@ -20,6 +24,8 @@ constexpr double kZ = 1.959964;
 // busy; all other effects are shares of the packets matched.
 constexpr std::string_view kMeanDelay = "delay_given_ns";
 constexpr std::string_view kLinkRate = "link_bytes";
+// Not a counter: the histogram of delays.
+constexpr std::string_view kSpread = "given";
 
 uint64_t CounterNamed(const FaultCounters& counters, const std::string& name) {
   const auto* field = FaultCounters::descriptor()->FindFieldByName(name);
@@ -51,6 +57,65 @@ void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   result->set_low(mean - kZ * deviation);
   result->set_high(mean + kZ * deviation);
   result->set_samples(counters.delays_measured());
+}
+
+// The deviation of a histogram's values, those of a bucket being spread over it evenly.
+struct Deviation {
+  double packets = 0;
+  double ms = 0;
+  double error_ms = 0;   // one standard error of `ms`
+  double bucket_ms = 0;  // by how much buckets of this height alone would deviate
+};
+
+Deviation DeviationOf(const chaos::v1::SparseHistogram& given) {
+  Deviation all;
+  // Bucket by bucket: how many, their middle, the bucket's own variance.
+  std::vector<std::array<double, 3>> buckets;
+  double sum = 0;
+  for (int i = 0; i < given.index_size(); ++i) {
+    const uint32_t bucket = given.index(i);
+    const double lower_ms = static_cast<double>(fl_hist_lower_ns(bucket)) / 1e6;
+    const double width_ms = static_cast<double>(fl_hist_upper_ns(bucket)) / 1e6 - lower_ms;
+    const auto count = static_cast<double>(given.count(i));
+    buckets.push_back({count, lower_ms + width_ms / 2, width_ms * width_ms / 12});
+    all.packets += count;
+    sum += count * (lower_ms + width_ms / 2);
+  }
+  if (all.packets == 0) return all;
+  double second = 0, fourth = 0, own = 0;
+  for (const auto& [count, middle_ms, variance] : buckets) {
+    const double squared = std::pow(middle_ms - sum / all.packets, 2);
+    second += count * squared / all.packets;
+    fourth += count * squared * squared / all.packets;
+    own += count * variance / all.packets;
+  }
+  // Sheppard's correction: middles deviate by their buckets' width more than the values did.
+  const double variance = std::max(0.0, second - own);
+  all.ms = std::sqrt(variance);
+  all.bucket_ms = std::sqrt(own);
+  if (variance > 0) {
+    all.error_ms = std::sqrt(std::max(0.0, fourth - second * second) / all.packets) / (2 * all.ms);
+  }
+  return all;
+}
+
+// A uniform jitter is asked for by its half width, which is sqrt(3) deviations; all others by their
+// deviation.
+void SetSpread(const FaultEffect& effect, bool uniform, ParameterResult* result) {
+  const Deviation deviation = DeviationOf(effect.given());
+  if (deviation.packets < 2) return NotMeasured("fewer than two packets were delayed", result);
+  if (deviation.ms < deviation.bucket_ms) {
+    return NotMeasured(
+        fmt::format("it is less than the histogram of delays tells apart ({:.2g} ms)",
+                    deviation.bucket_ms),
+        result);
+  }
+  const double scale = uniform ? std::sqrt(3) : 1;
+  result->set_measured(true);
+  result->set_value(scale * deviation.ms);
+  result->set_low(scale * std::max(0.0, deviation.ms - kZ * deviation.error_ms));
+  result->set_high(scale * (deviation.ms + kZ * deviation.error_ms));
+  result->set_samples(static_cast<uint64_t>(deviation.packets));
 }
 
 // A busy link's rate is known to one packet more or less.
@@ -85,14 +150,21 @@ void SetShare(const FaultCounters& counters, const std::string& name, ParameterR
   result->set_hits(hits);
 }
 
-void SetResult(const FaultEffect& effect, const std::string& measured_by, ParameterResult* result) {
-  if (measured_by == kMeanDelay) return SetMeanDelay(effect, result);
-  if (measured_by == kLinkRate) return SetLinkRate(effect.counters(), result);
-  SetShare(effect.counters(), measured_by, result);
+// How one parameter or effect is measured.
+struct Measure {
+  std::string by;
+  bool uniform = false;  // the fault's `distribution`
+};
+
+void SetResult(const FaultEffect& effect, const Measure& measure, ParameterResult* result) {
+  if (measure.by == kMeanDelay) return SetMeanDelay(effect, result);
+  if (measure.by == kSpread) return SetSpread(effect, measure.uniform, result);
+  if (measure.by == kLinkRate) return SetLinkRate(effect.counters(), result);
+  SetShare(effect.counters(), measure.by, result);
 }
 
 // Of one parameter or effect, as `result` names it: over all targets first, then each.
-void AddMeasured(ParameterResult result, const std::string& measured_by, Report* report) {
+void AddMeasured(ParameterResult result, const Measure& measure, Report* report) {
   FaultEffect all;
   std::vector<ParameterResult> of_targets;
   for (const auto& target : report->targets()) {
@@ -101,10 +173,10 @@ void AddMeasured(ParameterResult result, const std::string& measured_by, Report*
       AddUp(effect, &all);
       of_targets.push_back(result);
       of_targets.back().set_target_id(target.target_id());
-      SetResult(effect, measured_by, &of_targets.back());
+      SetResult(effect, measure, &of_targets.back());
     }
   }
-  SetResult(all, measured_by, &result);
+  SetResult(all, measure, &result);
   *report->add_parameters() = std::move(result);
   if (of_targets.size() < 2) return;
   for (auto& of_target : of_targets) *report->add_parameters() = std::move(of_target);
@@ -147,9 +219,12 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
   const auto* kind = faults::FindKind(fault.kind());
   if (kind == nullptr) return AddUnknown(fault_index, fault, report);
   if (const auto* effect = faults::CountedEffectOf(*kind)) {
-    AddMeasured(RowOf(fault_index, effect->name(), effect->asked(), "%"), effect->measured_by(),
+    AddMeasured(RowOf(fault_index, effect->name(), effect->asked(), "%"), {effect->measured_by()},
                 report);
   }
+  const auto distribution = fault.parameters().find("distribution");
+  const bool uniform =
+      distribution != fault.parameters().end() && distribution->second == "uniform";
   const chaos::v1::FaultKindInfo described = faults::Describe(*kind);
   for (const auto& info : described.parameters()) {
     const auto asked = fault.parameters().find(info.name());
@@ -158,7 +233,7 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
     if (info.measured_by().empty()) {
       AddUnmeasured(std::move(row), faults::WhyNotMeasured(*kind, info.name()), report);
     } else {
-      AddMeasured(std::move(row), info.measured_by(), report);
+      AddMeasured(std::move(row), {info.measured_by(), uniform}, report);
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "server/report_parameters.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,6 +20,13 @@ Report WithFault(const std::string& kind, const std::string& parameter, const st
   fault->set_kind(kind);
   (*fault->mutable_parameters())[parameter] = asked;
   return report;
+}
+
+const chaos::v1::ParameterResult* Row(const Report& report, const std::string& name) {
+  for (const auto& row : report.parameters()) {
+    if (row.name() == name) return &row;
+  }
+  return nullptr;
 }
 
 TEST(ReportParameters, ComparesALossWithWhatWasAsked) {
@@ -90,6 +98,51 @@ TEST(ReportParameters, ComparesADelayWithWhatWasAsked) {
   EXPECT_NEAR(result.high() - result.low(), 2 * half, half * 0.4) << "seed " << seed;
 }
 
+// A latency of 100 ms whose packets waited as `delay_ms` says.
+template <typename Distribution>
+Report WithJitter(const std::string& shape, Distribution delay_ms, int packets, uint64_t seed) {
+  Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
+  auto& asked = *report.mutable_experiment()->mutable_faults(0)->mutable_parameters();
+  asked["jitter_ms"] = "5";
+  asked["distribution"] = shape;
+  std::mt19937_64 random(seed);
+  Histogram given;
+  for (int i = 0; i < packets; ++i) given.Record(static_cast<uint64_t>(delay_ms(random) * 1e6));
+  *report.add_targets()->add_faults()->mutable_given() = given.ToSparse();
+  AddParameters(&report);
+  return report;
+}
+
+TEST(ReportParameters, ComparesAJitterWithWhatWasAsked) {
+  // The interval of a deviation: 1.96 * sqrt(kurtosis - 1) / (2 * sqrt(n)), of 1.8 and 3.
+  const double per_root = 1.96 * 5 / 2 / std::sqrt(20'000);
+  const uint64_t seed = 5;
+  const Report even =
+      WithJitter("uniform", std::uniform_real_distribution<double>(95, 105), 20'000, seed);
+  const auto* half_width = Row(even, "jitter_ms");
+  ASSERT_NE(half_width, nullptr);
+  ASSERT_TRUE(half_width->measured()) << half_width->reason();
+  EXPECT_NEAR(half_width->value(), 5, 0.06) << "seed " << seed;
+  EXPECT_NEAR(half_width->high() - half_width->low(), 2 * per_root * std::sqrt(0.8), 0.01);
+  EXPECT_EQ(half_width->samples(), 20'000u);
+  const Report bell = WithJitter("normal", std::normal_distribution<double>(100, 5), 20'000, seed);
+  const auto* deviation = Row(bell, "jitter_ms");
+  ASSERT_TRUE(deviation->measured()) << deviation->reason();
+  EXPECT_NEAR(deviation->value(), 5, 0.1) << "seed " << seed;
+  EXPECT_NEAR(deviation->high() - deviation->low(), 2 * per_root * std::sqrt(2), 0.02);
+}
+
+TEST(ReportParameters, OfAJitterThatTheHistogramCannotShowSayNoFigure) {
+  // A bucket at 100 ms is 1.05 ms wide.
+  const Report narrow =
+      WithJitter("uniform", std::uniform_real_distribution<double>(100.1, 100.2), 1'000, 1);
+  EXPECT_FALSE(Row(narrow, "jitter_ms")->measured());
+  EXPECT_THAT(Row(narrow, "jitter_ms")->reason(),
+              testing::HasSubstr("less than the histogram of delays tells apart (0.3 ms)"));
+  const Report one = WithJitter("uniform", std::uniform_real_distribution<double>(95, 105), 1, 1);
+  EXPECT_EQ(Row(one, "jitter_ms")->reason(), "fewer than two packets were delayed");
+}
+
 // A packet every 300 ms, held for 100 ms, so that most are let go in another batch than they came
 // in: each was held for nearly the same time, and the interval is as narrow.
 TEST(ReportParameters, AMeanDelayIsAsExactWithFewPacketsThatAreHeldOverABatchesEnd) {
@@ -149,13 +202,6 @@ TEST(TargetCourse, WhatPacketsWaitedIsAddedUpOverBatches) {
   EXPECT_EQ(report.faults(0).given_no_room(), 20u);
 }
 
-const chaos::v1::ParameterResult* Row(const Report& report, const std::string& name) {
-  for (const auto& row : report.parameters()) {
-    if (row.name() == name) return &row;
-  }
-  return nullptr;
-}
-
 TEST(ReportParameters, OfWhichNothingCameSaySo) {
   Report report = WithFault("NETWORK_LOSS", "loss_percent", "10");
   AddParameters(&report);
@@ -166,15 +212,15 @@ TEST(ReportParameters, OfWhichNothingCameSaySo) {
 TEST(ReportParameters, ThatNothingMeasuresHaveARowThatSaysWhy) {
   Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
   auto& given = *report.mutable_experiment()->mutable_faults(0)->mutable_parameters();
-  given["jitter_ms"] = "5";
+  given["correlation_percent"] = "25";
   given["peer_port"] = "80,443";
   given["distribution"] = "uniform";  // as when nobody asks
   AddParameters(&report);
   ASSERT_EQ(report.parameters_size(), 3);
-  ASSERT_NE(Row(report, "jitter_ms"), nullptr);
-  EXPECT_EQ(Row(report, "jitter_ms")->asked(), "5 ms");
-  EXPECT_FALSE(Row(report, "jitter_ms")->measured());
-  EXPECT_EQ(Row(report, "jitter_ms")->reason(), "only the mean delay is counted");
+  ASSERT_NE(Row(report, "correlation_percent"), nullptr);
+  EXPECT_EQ(Row(report, "correlation_percent")->asked(), "25 %");
+  EXPECT_FALSE(Row(report, "correlation_percent")->measured());
+  EXPECT_EQ(Row(report, "correlation_percent")->reason(), "delays are counted without their order");
   ASSERT_NE(Row(report, "peer_port"), nullptr);
   EXPECT_EQ(Row(report, "peer_port")->reason(), "says which packets match");
   EXPECT_EQ(Row(report, "distribution"), nullptr);
