@@ -124,7 +124,7 @@ std::string KindField(std::string_view parameters_prefix) {
 Status RefuseUnknown(const Descriptor* descriptor, const std::vector<Parameter>& known,
                      const std::map<std::string, std::string>& given, std::string_view prefix) {
   for (const auto& [name, text] : given) {
-    const auto is_name = [&name = name](const Parameter& p) { return p.name() == name; };
+    const auto is_name = [&name](const Parameter& p) { return p.name() == name; };
     if (std::any_of(known.begin(), known.end(), is_name)) continue;
     std::vector<std::string> names;
     for (const auto& parameter : known) names.push_back(parameter.name());

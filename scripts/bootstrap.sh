@@ -14,7 +14,7 @@ esac
 # What each package is for stands in docs/dependencies.md.
 packages=(
   build-essential cmake ninja-build pkg-config ccache git ca-certificates curl python3
-  clang-19 clang-format-19 lld-19 llvm-19 bpftool linux-libc-dev
+  clang-19 clang-format-19 libclang-rt-19-dev lld-19 llvm-19 bpftool linux-libc-dev
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   librocksdb-dev libzstd-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
   libboost-dev libjemalloc-dev libssl-dev libelf-dev zlib1g-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev

@@ -82,8 +82,8 @@ struct SimCluster::Member final : StateMachine, Driver::Host {
       cluster->CrashSoon(id, cluster->Between(0, delay), cluster->Between(0, 5) * kNanosPerMilli);
     }
     writing = std::make_shared<LogWrite>(std::move(write));
-    cluster->At(cluster->now_ns_ + delay, [this, written = writing, life = life] {
-      if (life != this->life || driver == nullptr) return;
+    cluster->At(cluster->now_ns_ + delay, [this, written = writing, begun_in = life] {
+      if (begun_in != life || driver == nullptr) return;
       disk.Apply(*written);
       writing = nullptr;
       driver->WriteDone(absl::OkStatus());
@@ -110,8 +110,8 @@ struct SimCluster::Member final : StateMachine, Driver::Host {
   }
   // In this life of the member.
   void Later(uint64_t delay_ns, std::function<void()> run) {
-    cluster->At(cluster->now_ns_ + delay_ns, [this, run = std::move(run), life = life] {
-      if (life != this->life || driver == nullptr) return;
+    cluster->At(cluster->now_ns_ + delay_ns, [this, run = std::move(run), begun_in = life] {
+      if (begun_in != life || driver == nullptr) return;
       run();
       cluster->AfterStep(*this);
     });

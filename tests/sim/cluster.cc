@@ -36,7 +36,7 @@ Cluster::Cluster(const Options& options)
     voters.insert(node);
     const HostId host = world_.AddHost(fmt::format("n{}", node));
     directory_.nodes[node].host = host;
-    auto disk = std::make_unique<Disk>(&world_, host, DataDir(node));
+    auto disk = std::make_unique<Disk>(&world_, DataDir(node));
     disk->faults = faults_.disk;
     disk->on_write = [this, node](const raft::LogWrite& write) { referee_.OnWrite(node, write); };
     disk->on_power_loss = [this, node](uint64_t after_ns) {
@@ -78,7 +78,7 @@ Cluster::Cluster(const Options& options)
 Cluster::~Cluster() {
   for (auto& [id, place] : agents_) {
     world_.EndLife(place.host);
-    world_.On(place.host, [&place = place] { place.agent.reset(); });
+    world_.On(place.host, [&place] { place.agent.reset(); });
   }
   for (auto& [node, place] : directory_.nodes) {
     if (place.controller) EndNode(node, false);

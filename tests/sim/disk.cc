@@ -14,8 +14,7 @@ std::map<std::string, Disk*>& Disks() {
 
 }  // namespace
 
-Disk::Disk(World* world, HostId host, std::string dir)
-    : world_(world), host_(host), dir_(std::move(dir)) {
+Disk::Disk(World* world, std::string dir) : world_(world), dir_(std::move(dir)) {
   Disks()[dir_] = this;
 }
 

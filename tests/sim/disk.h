@@ -25,7 +25,7 @@ struct DiskFaults {
 class Disk {
  public:
   // A file system's directory for the store at `dir`: LogStore::Open finds it by that name.
-  Disk(World* world, HostId host, std::string dir);
+  Disk(World* world, std::string dir);
   ~Disk();
   Disk(const Disk&) = delete;
   Disk& operator=(const Disk&) = delete;
@@ -59,7 +59,6 @@ class Disk {
   void Settle();
 
   World* const world_;
-  const HostId host_;
   const std::string dir_;
   raft::HardState hard_state_;
   raft::SnapshotPtr snapshot_;
