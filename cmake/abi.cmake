@@ -1,5 +1,5 @@
-# Debian's packages are built by its gcc. From clang 18 on, clang mangles templates with constraints as gcc 14 does,
-# so against abseil as gcc 12 built it (Debian 12) one constructor would not be found: then as clang 17 did.
+# Debian's packages are built by its gcc. From version 18 on clang mangles some constrained templates otherwise than
+# gcc 12 and 14 do, and one constructor of abseil would not be found: then as clang 17 did.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   include(CheckCXXSourceCompiles)
   set(CMAKE_REQUIRED_LIBRARIES absl::cord)

@@ -6,7 +6,7 @@
 SWIFT_CHROOT=${FAULTLINE_SWIFT_CHROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/faultline/swift-debian13}
 SWIFT_CHROOT_GB=6 # with the builds in it
 SWIFT_CHROOT_PACKAGES=(
-  swiftlang g++ cmake ninja-build ccache pkg-config ca-certificates
+  swiftlang g++ clang-19 cmake ninja-build ccache pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev libssl-dev
   libfmt-dev libspdlog-dev libyaml-cpp-dev libboost-dev zlib1g-dev
 )

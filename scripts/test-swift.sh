@@ -7,6 +7,7 @@
 # usage: scripts/test-swift.sh [--report FILE] [OPTION...]   (FILE: JUnit's XML; OPTION: of Swift
 #                                     Testing, such as --filter NAME)
 #        scripts/test-swift.sh --check-views     type-checks the SwiftUI views against a stand-in
+#        scripts/test-swift.sh --system          makes the system, and builds nothing
 #        scripts/test-swift.sh --make            makes the system and builds, and runs nothing
 #        scripts/test-swift.sh --run PROGRAM...  a program of the package, built with optimisation
 #        scripts/test-swift.sh --why-not         why none of this is possible here; nothing when it is
@@ -37,7 +38,7 @@ take_chroot() {
   echo "$ROOT" >"$checkout"
 }
 
-make_ready() {
+make_system() {
   local why
   why=$(swift_why_not)
   [ -z "$why" ] || die "Swift cannot be run here: $why"
@@ -48,9 +49,14 @@ make_ready() {
     swift_make_chroot >"$logs/swift-chroot.log" 2>&1 ||
       { tail -n 20 "$logs/swift-chroot.log" >&2; die "making it failed; see build/logs/swift-chroot.log"; }
   fi
+}
+
+make_ready() {
+  make_system
   step "building the C++ client library in it (log: build/logs/swift-client.log)"
   in_chroot_logged swift-client.log sh -ec '
-    cmake -S /src -B /build/client -G Ninja -DFAULTLINE_CLIENT_ONLY=ON -DCMAKE_BUILD_TYPE=Release
+    cmake -S /src -B /build/client -G Ninja -DFAULTLINE_CLIENT_ONLY=ON -DCMAKE_BUILD_TYPE=Release \
+      -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19
     cmake --build /build/client --target faultline_client'
 }
 
@@ -85,6 +91,7 @@ run_tests() {
 case "${1:-}" in
 -h | --help) usage ;;
 --why-not) swift_why_not ;;
+--system) make_system ;;
 --make)
   make_ready
   build_kit
