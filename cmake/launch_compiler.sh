@@ -8,7 +8,10 @@ export CCACHE_BASEDIR=$1 CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1 CCACHE_SLOPPINES
 shift
 case " $* " in
 *" -emit-pch "*) ;;
-*) exec ccache "$@" ;;
+*)
+  # ccache makes paths relative, but not that of "-Xclang -include -Xclang PATH".
+  exec ccache "${@/#"$PWD"\//}"
+  ;;
 esac
 "$@"
 while [ $# -gt 1 ]; do
