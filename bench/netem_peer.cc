@@ -194,10 +194,14 @@ class Host : public DriverBench {
       End(means);
     }
     report_.Beside("lost_percent_of_10", lost_percent[1], "%", "netem", lost_percent[2]);
-    if (!IsNumber("lost_percent_of_10", lost_percent[1])) return;
     const double deviation = std::sqrt(kLossPercent * (100 - kLossPercent) / kLossPackets);
-    report_.AtMost("lost_percent_deviations_off",
-                   std::abs(lost_percent[1] - kLossPercent) / deviation, "", kLossDeviations);
+    // netem's too: a comparison with a peer that loses nothing would be none.
+    for (const auto& [whose, percent] :
+         {std::pair{"", lost_percent[1]}, {"netem_", lost_percent[2]}}) {
+      const std::string metric = fmt::format("{}lost_percent_deviations_off", whose);
+      if (!IsNumber(metric, percent)) continue;
+      report_.AtMost(metric, std::abs(percent - kLossPercent) / deviation, "", kLossDeviations);
+    }
   }
 
   // What comes through a slower link that is always busy, its queue never full.

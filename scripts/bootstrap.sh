@@ -40,8 +40,7 @@ if [ ${#missing[@]} -gt 0 ] || [ ${#need_backports[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] || die "packages are missing and installing them needs root: ${missing[*]} ${need_backports[*]}"
   step "installing packages: ${missing[*]} ${need_backports[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # On Debian 12 for packages below; on both for the newest kernel that tests/vm boots.
-  if ! grep -rqs "$VERSION_CODENAME-backports" /etc/apt/sources.list /etc/apt/sources.list.d; then
+  if [ "$VERSION_ID" = 12 ] && ! grep -rqs "$VERSION_CODENAME-backports" /etc/apt/sources.list /etc/apt/sources.list.d; then
     # The mirror that the machine already uses for its release serves its backports too.
     apt-get update >/dev/null 2>&1 || true
     mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $VERSION_CODENAME" 'Identifier: Packages' | head -n 1)

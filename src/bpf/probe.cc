@@ -81,29 +81,44 @@ std::string AskFq() {
   return sentence;
 }
 
-std::string AskLsm() {
+// A program that does nothing.
+constexpr bpf_insn kNothing[] = {
+    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+    {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+
+// By its list of modules, and by attaching a program that does nothing: lockdown refuses those.
+std::string AskLsm(const Btf& types) {
   std::ifstream file(kLsmPath);
   std::string active;
   if (!std::getline(file, active)) {
     return "BPF LSM is needed, and the list of active security modules "
            "(/sys/kernel/security/lsm) cannot be read";
   }
-  if (("," + active + ",").find(",bpf,") != std::string::npos) return {};
-  return "BPF LSM is needed, and 'bpf' is not in the kernel's list of active security modules "
-         "(boot option lsm=)";
+  if (("," + active + ",").find(",bpf,") == std::string::npos) {
+    return "BPF LSM is needed, and 'bpf' is not in the kernel's list of active security modules "
+           "(boot option lsm=)";
+  }
+  if (types == nullptr) return kNoBtf;
+  const int hook = btf__find_by_name_kind(types.get(), "bpf_lsm_file_open", BTF_KIND_FUNC);
+  if (hook < 0) return "BPF LSM is needed, and the kernel has no hook for opened files";
+  LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_LSM_MAC);
+  options.attach_btf_id = static_cast<__u32>(hook);
+  const UniqueFd program(
+      bpf_prog_load(BPF_PROG_TYPE_LSM, "fl_probe", "GPL", kNothing, std::size(kNothing), &options));
+  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
+  if (link.valid()) return {};
+  return fmt::format("BPF LSM is needed, and the kernel refuses a program of that type: {}",
+                     ErrnoText(errno));
 }
 
 // By attaching a program that does nothing.
 std::string AskDropReasons(const Btf& types) {
   if (types == nullptr) return kNoBtf;
-  const bpf_insn nothing[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
   const int reasons = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
   if (reasons < 0)
     return "the kernel gives no reasons for the packets that it drops (from 5.17 on)";
-  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "fl_probe", "GPL", nothing,
-                                       std::size(nothing), nullptr));
+  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "fl_probe", "GPL", kNothing,
+                                       std::size(kNothing), nullptr));
   const UniqueFd link(bpf_raw_tracepoint_open("kfree_skb", program.get()));
   if (link.valid()) return {};
   return fmt::format(
@@ -143,7 +158,7 @@ std::vector<Feature> AskAll() {
           Tell("tun", AskTun()),
           Tell("ringbuf", AskRingbuf()),
           Tell("fq", AskFq()),
-          Tell("bpf_lsm", AskLsm()),
+          Tell("bpf_lsm", AskLsm(types)),
           Tell("drop_reasons", AskDropReasons(types)),
           Tell("drop_sockets", AskDropSockets(types))};
 }

@@ -20,14 +20,7 @@ constexpr uint64_t kMs = 1'000'000;
 
 class DelaysTest : public DriverTest, public testing::WithParamInterface<const char*> {
  protected:
-  void SetUp() override {
-    const std::string lane = GetParam();
-    if (const Status has = bpf::RequireFeature("fq"); lane == "fq" && !has.ok() && !WhyNot()) {
-      GTEST_SKIP() << ToString(has.message());
-    }
-    DriverTest::SetUp();
-    if (driver_) MakeDriver({.lane = lane});
-  }
+  void SetUp() override { SetUpWithLane(GetParam()); }
 
   // Sends so many datagrams to the server, one after another, and waits until all have come.
   void Send(int packets) {

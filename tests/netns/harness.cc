@@ -138,6 +138,13 @@ void DriverTest::SetUp() {
   MakeDriver();
 }
 
+void DriverTest::SetUpWithLane(const std::string& lane) {
+  const Status has = lane == "fq" ? bpf::RequireFeature("fq") : absl::OkStatus();
+  if (!has.ok() && !WhyNot()) GTEST_SKIP() << ToString(has.message());
+  DriverTest::SetUp();
+  if (driver_) MakeDriver({.lane = lane});
+}
+
 void DriverTest::MakeDriver(const network::DriverOptions& options) {
   driver_.reset();
   faults::DriverContext context;
@@ -280,9 +287,8 @@ chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {
 }
 
 chaos::v1::TrafficDetail DriverTest::SettledTraffic() {
-  constexpr int kAttempts = 40;
   chaos::v1::TrafficDetail sum;
-  for (int i = 0; i < kAttempts; ++i) {
+  for (int attempt = 0; attempt < 40; ++attempt) {
     const auto sample = Sample();
     MergeTraffic(sample.traffic(), &sum);
     if (!sample.has_traffic() && !IsEmpty(sum)) break;

@@ -96,6 +96,9 @@ class DriverTest : public testing::Test {
   static constexpr uint16_t kOwnPort = 7400;
 
   void SetUp() override;
+  // Instead of SetUp: delays wait in that lane, "tap" or "fq". Skips where the kernel has none
+  // such.
+  void SetUpWithLane(const std::string& lane);
 
   // (Re)makes the driver; the lease page then holds for an hour.
   void MakeDriver(const network::DriverOptions& options = {});

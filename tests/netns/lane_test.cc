@@ -20,6 +20,13 @@ constexpr uint16_t kPort = 7001;
 
 class LaneTest : public DriverTest {};
 
+class EveryLaneTest : public DriverTest, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override { SetUpWithLane(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Lanes, EveryLaneTest, testing::Values("tap", "fq"),
+                         [](const auto& lane) { return std::string(lane.param); });
+
 // Bytes that no shift or swap of blocks leaves the same.
 std::string Pattern(size_t bytes) {
   std::string text(bytes, '\0');
@@ -28,7 +35,7 @@ std::string Pattern(size_t bytes) {
   return text;
 }
 
-TEST_F(LaneTest, BulkTcpWithSegmentationOffloadArrivesIntact) {
+TEST_P(EveryLaneTest, BulkTcpWithSegmentationOffloadArrivesIntact) {
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   const std::string data = Pattern(size_t{8} << 20);
@@ -158,7 +165,7 @@ TEST_F(LaneTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
   EXPECT_EQ(Counters(1).lane_dropped(), 0u);
 }
 
-TEST_F(LaneTest, VlanTaggedPacketsKeepTheirTag) {
+TEST_P(EveryLaneTest, VlanTaggedPacketsKeepTheirTag) {
   for (const auto& [netns, address] : {std::pair{network_->server_netns(), "10.210.0.2/24"},
                                        std::pair{network_->client_netns(), "10.210.0.1/24"}}) {
     int exit_code = 0;

@@ -24,17 +24,15 @@ class LatencyTest : public DriverTest {
   }
 };
 
-struct Way {
-  Protocol protocol;
-  bool ipv6;
-  pb::Direction direction;
+using Way = std::tuple<const char*, Protocol, bool, pb::Direction>;
+
+class EveryWay : public LatencyTest, public testing::WithParamInterface<Way> {
+ protected:
+  void SetUp() override { SetUpWithLane(std::get<0>(GetParam())); }
 };
 
-class EveryWay : public LatencyTest,
-                 public testing::WithParamInterface<std::tuple<Protocol, bool, pb::Direction>> {};
-
 TEST_P(EveryWay, TheDelayAskedIsAddedAndGoesWithTheFault) {
-  const auto [protocol, ipv6, direction] = GetParam();
+  const auto [lane, protocol, ipv6, direction] = GetParam();
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget());
   Client client(*network_, protocol, ipv6 ? Network::kServer6 : Network::kServer4, kPort);
@@ -56,7 +54,8 @@ TEST_P(EveryWay, TheDelayAskedIsAddedAndGoesWithTheFault) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, EveryWay,
-    testing::Combine(testing::Values(Protocol::kTcp, Protocol::kUdp, Protocol::kIcmp),
+    testing::Combine(testing::Values("tap", "fq"),
+                     testing::Values(Protocol::kTcp, Protocol::kUdp, Protocol::kIcmp),
                      testing::Bool(),
                      testing::Values(pb::DIRECTION_EGRESS, pb::DIRECTION_INGRESS,
                                      pb::DIRECTION_BOTH)));

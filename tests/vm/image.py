@@ -14,9 +14,8 @@ ROOT = HERE.parent.parent
 # Tools that tests and the guest's own start call, found in the host's PATH. Whatever else a shell
 # needs is busybox's; but not the shell itself, which would prefer busybox's `ip` to the real one.
 TOOLS = ("sh", "bash", "ip", "tc", "modprobe", "nstat", "ping", "ethtool", "iperf3", "redis-server", "redis-cli",
-         "redis-benchmark", "curl", "dig", "dnsmasq", "openssl", "bpftool", "nft", "ss", "sysctl", "env", "timeout", "setarch",
-         "dmsetup", "ps", "pgrep", "grep")
-OPTIONAL_TOOLS = ("nft", "dmsetup", "setarch", "ss")
+         "redis-benchmark", "curl", "dig", "dnsmasq", "openssl", "bpftool", "nft", "ss", "sysctl", "env",
+         "timeout", "setarch", "ps", "pgrep", "grep")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # On Debian these are links into /usr; the guest has them too.
 MERGED = ("bin", "sbin", "lib", "lib64")
@@ -165,7 +164,7 @@ def add_tools(image):
         found = find_tool(name)
         if found:
             image.file(os.path.realpath(found), in_guest(found))
-        elif name not in OPTIONAL_TOOLS:
+        else:
             raise ImageError(f"{name} is missing on this host; scripts/bootstrap.sh installs it")
     add_python(image)
     for path in FILES:

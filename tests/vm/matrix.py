@@ -102,6 +102,18 @@ def bad_skips(results, short):
     return bad
 
 
+def never_run(results, names):
+    """What was skipped under each of the kernels; or ''. What a run shows of one that it skips, another must run."""
+    skipped_by = {}
+    for name in names:
+        for path in results.glob(f"vm-{name}.*.json"):
+            result = json.loads(path.read_text())
+            for test in result["tests"]:
+                skipped_by.setdefault((result["name"], test["name"]), []).append(test["outcome"] == "skipped")
+    return "\n".join(f"no kernel ran {program} {test}" for (program, test), skips in sorted(skipped_by.items())
+                     if all(skips))
+
+
 class Run:
     """What became of one kernel's tests."""
 

@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from unittest import mock
 
+import benches
 import kernels
 import machine
 import matrix
@@ -100,6 +101,26 @@ def cases(kernel, scratch):
     )
 
 
+def complaint_about_a_benchmark(name, kernel, scratch, deadline):
+    """What is wrong with how a benchmark's machine ends that panics, or ''."""
+    program = scratch / "bench" / "panics"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '{\"a\": \"figure\"}'\necho complains >&2\necho c >/proc/sysrq-trigger\n")
+    program.chmod(0o755)
+    figures, complaints = io.StringIO(), io.StringIO()
+    try:
+        with mock.patch.object(kernels, "fetch", lambda *_: kernel), mock.patch.object(benches, "log", lambda _: None), \
+                contextlib.redirect_stdout(figures), contextlib.redirect_stderr(complaints):
+            benches.run(name, scratch, ["panics"], deadline)
+    except machine.MachineError as error:
+        lacking = [words for words, text in (("panicked: ", str(error)), (f"kernel {name}", str(error)),
+                                             ("\n  | ", str(error)), ("bench panics", complaints.getvalue()),
+                                             ("complains", complaints.getvalue()), ("figure", figures.getvalue()))
+                   if words not in text]
+        return f"'{lacking[0]}' is not in: {error}\n{complaints.getvalue()}{figures.getvalue()}" if lacking else ""
+    return "nothing was raised"
+
+
 def run(build, deadline):
     """One test for each case, in the form of tools/test_summary.py."""
     name = kernels.read_list()[1]
@@ -120,6 +141,15 @@ def run(build, deadline):
                 complaint = traceback.format_exc()
             if complaint and not deadline.left():
                 complaint += f"\n({seconds:.0f} s were left for it when it began)"
-            tests.append({"name": f"{sentence} is a failure that says so",
-                          "outcome": "failed" if complaint else "passed", "text": complaint})
+            tests.append(judged(sentence, complaint))
+        try:
+            complaint = complaint_about_a_benchmark(name, kernel, pathlib.Path(scratch), deadline.part(deadline.left()))
+        except Exception:  # pylint: disable=broad-except
+            complaint = traceback.format_exc()
+        tests.append(judged("a benchmark whose machine panics", complaint))
     return tests
+
+
+def judged(sentence, complaint):
+    return {"name": f"{sentence} is a failure that says so", "outcome": "failed" if complaint else "passed",
+            "text": complaint}

@@ -14,6 +14,7 @@ BEGIN, END = "<!-- table: tests/vm/vm.py table -->", "<!-- end of table -->"
 # A row of the table: what stands in the first column, and the property or the tests that tell what to
 # write in the others. A test's property is empty when the kernel does it natively, else a sentence.
 FEATURE_ROWS = (
+    ("BPF programs on packets", "feature.tc"),
     ("programs on packets without a qdisc (TCX)", "feature.tcx"),
     ("types of the running kernel (BTF)", "feature.btf"),
     ("BPF ring buffer", "feature.ringbuf"),
@@ -175,6 +176,24 @@ def column(results, name):
     return Column(f"{name} ({version})" if version else name, {row: cells[row] for row in rows(kinds)})
 
 
+def unknown_features(results, name):
+    """What the kernel was asked for and no row tells."""
+    suite = f"vm-{name}"
+    known = {source for _, source in FEATURE_ROWS}
+    return sorted(key for key in properties_of(results, suite, results_of(results, suite))
+                  if key.startswith(("feature.", "way.")) and key not in known)
+
+
+def differs_from_document(results, name):
+    """What the document says of a kernel's features and its last run found otherwise; or ''."""
+    columns, _, _, _ = read_document()
+    if name not in columns:
+        return f"kernel {name} has no column in docs/kernels.md"
+    found, told = column(results, name).cells, columns[name].cells
+    return "\n".join(f"{row}: the document says '{told.get(row)}', the kernel '{found[row]}'"
+                     for row, _ in FEATURE_ROWS if found[row] != told.get(row))
+
+
 def read_document():
     """({kernel: Column}, its rows, text before the table, text after it)."""
     before, rest = DOCUMENT.read_text().split(BEGIN)
@@ -205,6 +224,7 @@ def why_unfit(results, name, found):
     failed = [f"{program} {test['name']}" for program, tests in results_of(results, f"vm-{name}").items()
               for test in tests if test["outcome"] == "failed"]
     unfit = [f"{row}: {cell}" for row, cell in found.cells.items() if is_unfit(cell)]
+    unfit += [f"tests/vm/table.py has no row of {key}" for key in unknown_features(results, name)]
     if failed:
         return f"failed: {'; '.join(failed)}"
     return "; ".join(unfit)

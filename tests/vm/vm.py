@@ -17,11 +17,10 @@ Called by scripts/test.sh and scripts/bench.sh.
                                       failures that name the kernel and show the console
 """
 import argparse
-import pathlib
-import shlex
 import signal
 import sys
 
+import benches
 import image
 import kernels
 import machine
@@ -40,6 +39,12 @@ PLAIN_LIMIT_S = 360
 SHORT_LIMIT_S = PLAIN_LIMIT_S - prove.LIMIT_S
 
 
+def keep_one(suite, name, sentence, complaint):
+    """One counted test, failed when there is something to complain of."""
+    test_summary.keep(suite, name, [{"name": sentence, "outcome": "failed" if complaint else "passed",
+                                     "text": complaint}], 0.0)
+
+
 def command_test(arguments):
     """Whatever goes wrong is a counted failure."""
     began = Deadline(PLAIN_LIMIT_S)
@@ -56,42 +61,26 @@ def command_test(arguments):
         matrix.test_kernel(name, ROOT / arguments.build, arguments.short,
                            began.part(SHORT_LIMIT_S) if arguments.short else Deadline(FULL_LIMIT_S),
                            arguments.only)
+        if arguments.short:
+            complaint = table.differs_from_document(test_summary.RESULTS, name)
+            keep_one(f"vm-{name}", "(features)", "has the features that docs/kernels.md says", complaint)
+    if not arguments.short and not arguments.only and set(names) == set(listed):
+        keep_one("vm", "(all kernels)", "every test runs under one of them",
+                 matrix.never_run(test_summary.RESULTS, names))
     if arguments.prove:
         before_s = began.passed()
         tests = prove.run(ROOT / arguments.build, began)
         test_summary.keep("vm", "prove", tests, began.passed() - before_s)
+        keep_one("vm", "(time)", f"all of it is done within {PLAIN_LIMIT_S} s",
+                 f"it took {began.passed():.0f} s" if began.passed() > PLAIN_LIMIT_S else "")
         test_summary.say(f"virtual machines: {began.passed():.0f} s of the {PLAIN_LIMIT_S} s "
                          "that they may take")
     return 0
 
 
 def command_bench(arguments):
-    build = ROOT / arguments.build
-    programs = [build / "bench" / name for name in arguments.names]
-    for program in programs:
-        if not program.exists():
-            raise image.ImageError(f"there is no benchmark {program}")
-    deadline = Deadline(BENCH_LIMIT_S)
-    kernel = kernels.fetch(arguments.kernel, log, deadline)
-    log(f"kernel {arguments.kernel}: booting {kernel.version}; software emulation: "
-        "only ratios mean something")
-    # These kernels have netem: a benchmark that compares with it has no excuse. Figures and the rest must
-    # not mix on the console.
-    job = "export FAULTLINE_BENCH_NEEDS_NETEM=1\n" + "".join(
-        f"echo 'bench {program.name}'\n{shlex.quote(str(program))} "
-        f">>/share/figures 2>/share/complaints || echo {program.name} >>/share/failed\n"
-        "cat /share/complaints\n" for program in programs)
-    with matrix.shared_folder() as share:
-        try:
-            matrix.boot(kernel, programs + matrix.our_programs(build), job, deadline,
-                        lambda line: matrix.tell(line, sys.stderr), share)
-        finally:
-            if (share / "figures").exists():
-                print((share / "figures").read_text(), end="", flush=True)
-        if (share / "failed").exists():
-            log("failed: " + " ".join((share / "failed").read_text().split()))
-            return 1
-    return 0
+    holds = benches.run(arguments.kernel, ROOT / arguments.build, arguments.names, Deadline(BENCH_LIMIT_S))
+    return 0 if holds else 1
 
 
 def command_prove(arguments):
