@@ -42,12 +42,22 @@ restore_netns_mount() {
   ! mountpoint -q /run/netns || umount /run/netns
 }
 
+# configure_preset PRESET: CMake forgets what a preset says when the compiler of a folder that is there changes.
+configure_preset() {
+  local fresh=()
+  if [ -e "$ROOT/build/$1/CMakeCache.txt" ] &&
+    ! grep -q '^CMAKE_CXX_COMPILER:[A-Z]*=.*clang++-19$' "$ROOT/build/$1/CMakeCache.txt"; then
+    fresh=(--fresh)
+  fi
+  cmake -S "$ROOT" --preset "$1" "${fresh[@]}"
+}
+
 # build_preset PRESET [TARGET...]: configures and builds build/PRESET (everything when no target is
 # named); the logs are in build/logs.
 build_preset() {
   local preset=$1
   shift
   step "building preset $preset (log: build/logs/$preset.log)"
-  (cd "$ROOT" && run_logged "build/logs/$preset-configure.log" cmake --preset "$preset") || exit 2
+  (cd "$ROOT" && run_logged "build/logs/$preset-configure.log" configure_preset "$preset") || exit 2
   (cd "$ROOT" && run_logged "build/logs/$preset.log" cmake --build "build/$preset" ${*:+--target "$@"}) || exit 2
 }

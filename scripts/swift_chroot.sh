@@ -60,7 +60,7 @@ swift_make_chroot() {
   [ -d "$SWIFT_CHROOT" ] || swift_debootstrap || return 1
   cp /etc/resolv.conf "$SWIFT_CHROOT/etc/resolv.conf"
   in_swift_chroot DEBIAN_FRONTEND=noninteractive sh -ec '
-    apt-get update && apt-get install -y --no-install-recommends "$@" && apt-get clean' \
+    dpkg --configure -a && apt-get update && apt-get install -y --no-install-recommends "$@" && apt-get clean' \
     sh "${SWIFT_CHROOT_PACKAGES[@]}" || return 1
   echo "${SWIFT_CHROOT_PACKAGES[*]}" >"$SWIFT_CHROOT/.faultline"
 }

@@ -40,9 +40,9 @@ take_chroot() {
 
 make_system() {
   local why
+  take_chroot
   why=$(swift_why_not)
   [ -z "$why" ] || die "Swift cannot be run here: $why"
-  take_chroot
   if ! swift_chroot_ready; then
     step "making a Debian 13 system with Swift in $SWIFT_CHROOT (log: build/logs/swift-chroot.log)"
     mkdir -p "$logs"
@@ -54,7 +54,9 @@ make_system() {
 make_ready() {
   make_system
   step "building the C++ client library in it (log: build/logs/swift-client.log)"
+  # CMake forgets its options when the compiler of a folder that is there changes.
   in_chroot_logged swift-client.log sh -ec '
+    grep -qs "^CMAKE_CXX_COMPILER:.*clang++-19$" /build/client/CMakeCache.txt || rm -rf /build/client
     cmake -S /src -B /build/client -G Ninja -DFAULTLINE_CLIENT_ONLY=ON -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19
     cmake --build /build/client --target faultline_client'

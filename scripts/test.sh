@@ -72,13 +72,15 @@ check() { summary check --suite checks --name "$1" -- "${@:2}" || true; }
 build_counted() {
   step "building preset $1 ($2)"
   summary check --suite "$1" --name "builds" --limit 3600 -- \
-    sh -c "cmake --preset $1 && cmake --build build/$1 --target $2"
+    bash -c ". scripts/lib.sh && configure_preset $1 && cmake --build build/$1 --target $2"
 }
 
-# Making Swift's system is mostly downloading, so it goes beside the build. Whatever becomes of it, --make below waits
-# for it, does what is left, and is counted.
+# Making Swift's system is mostly downloading, so it goes beside the build. Whatever becomes of it, --make below does
+# what is left, and is counted.
+swift_system=
 if wanted swift && [ -z "$(scripts/test-swift.sh --why-not)" ]; then
   setpriv --pdeathsig KILL scripts/test-swift.sh --system >/dev/null 2>&1 &
+  swift_system=$!
 fi
 
 note_netns_mount
@@ -89,6 +91,7 @@ if wanted unit sim tidy netns cluster e2e swift checks vm vm_matrix; then
   build_preset dev
   forget_old_outputs dev
 fi
+[ -z "$swift_system" ] || wait "$swift_system" || true
 
 if wanted tidy; then run_suite tidy 60 build/dev/tests/tidy; fi
 if wanted checks; then

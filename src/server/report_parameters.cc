@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
+#include "base/histogram.h"
 #include "base/log_linear.h"
 #include "base/measurements.h"
 #include "faults/registry.h"
@@ -59,62 +59,75 @@ void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   result->set_samples(counters.delays_measured());
 }
 
-// The deviation of a histogram's values, those of a bucket being spread over it evenly.
+// How far the delays of a histogram lie apart. With middles of buckets instead of the values, the
+// deviation is too large by what the buckets' width adds (Sheppard's correction takes that off) and
+// uncertain by about as much, by where the values' ends lie in their buckets.
 struct Deviation {
   double packets = 0;
   double ms = 0;
-  double error_ms = 0;   // one standard error of `ms`
-  double bucket_ms = 0;  // by how much buckets of this height alone would deviate
+  double sampling_ms = 0;  // one standard error of `ms`
+  double bucket_ms = 0;    // by how much values that fill one bucket deviate
 };
 
 Deviation DeviationOf(const chaos::v1::SparseHistogram& given) {
   Deviation all;
-  // Bucket by bucket: how many, their middle, the bucket's own variance.
-  std::vector<std::array<double, 3>> buckets;
-  double sum = 0;
-  for (int i = 0; i < given.index_size(); ++i) {
-    const uint32_t bucket = given.index(i);
-    const double lower_ms = static_cast<double>(fl_hist_lower_ns(bucket)) / 1e6;
-    const double width_ms = static_cast<double>(fl_hist_upper_ns(bucket)) / 1e6 - lower_ms;
-    const auto count = static_cast<double>(given.count(i));
-    buckets.push_back({count, lower_ms + width_ms / 2, width_ms * width_ms / 12});
-    all.packets += count;
-    sum += count * (lower_ms + width_ms / 2);
-  }
-  if (all.packets == 0) return all;
-  double second = 0, fourth = 0, own = 0;
-  for (const auto& [count, middle_ms, variance] : buckets) {
+  Histogram histogram;
+  if (!histogram.Merge(given).ok()) return all;
+  all.packets = static_cast<double>(histogram.count());
+  if (all.packets < 2) return all;
+  double sum = 0, second = 0, fourth = 0, own = 0;
+  const auto for_each = [&](auto&& visit) {
+    for (const uint32_t bucket : given.index()) {
+      const double lower_ms = static_cast<double>(fl_hist_lower_ns(bucket)) / 1e6;
+      const double width_ms = static_cast<double>(fl_hist_upper_ns(bucket)) / 1e6 - lower_ms;
+      visit(static_cast<double>(histogram.bucket(bucket)), lower_ms + width_ms / 2, width_ms);
+    }
+  };
+  for_each([&](double count, double middle_ms, double) { sum += count * middle_ms; });
+  for_each([&](double count, double middle_ms, double width_ms) {
     const double squared = std::pow(middle_ms - sum / all.packets, 2);
-    second += count * squared / all.packets;
+    second += count * squared / (all.packets - 1);
     fourth += count * squared * squared / all.packets;
-    own += count * variance / all.packets;
-  }
-  // Sheppard's correction: middles deviate by their buckets' width more than the values did.
-  const double variance = std::max(0.0, second - own);
-  all.ms = std::sqrt(variance);
+    own += count * width_ms * width_ms / 12 / all.packets;
+  });
+  all.ms = std::sqrt(std::max(0.0, second - own));
   all.bucket_ms = std::sqrt(own);
-  if (variance > 0) {
-    all.error_ms = std::sqrt(std::max(0.0, fourth - second * second) / all.packets) / (2 * all.ms);
+  if (all.ms > 0) {
+    const double variance = std::max(0.0, fourth - second * second) / all.packets;
+    all.sampling_ms = std::sqrt(variance) / (2 * all.ms);
   }
   return all;
 }
 
-// A uniform jitter is asked for by its half width, which is sqrt(3) deviations; all others by their
-// deviation.
-void SetSpread(const FaultEffect& effect, bool uniform, ParameterResult* result) {
-  const Deviation deviation = DeviationOf(effect.given());
-  if (deviation.packets < 2) return NotMeasured("fewer than two packets were delayed", result);
-  if (deviation.ms < deviation.bucket_ms) {
-    return NotMeasured(
-        fmt::format("it is less than the histogram of delays tells apart ({:.2g} ms)",
-                    deviation.bucket_ms),
-        result);
+// A uniform jitter is asked for by its half width, which is sqrt(3) deviations; others by their
+// deviation. The fourth moment of a pareto is infinite: its deviation is that of a few late
+// packets.
+void SetSpread(const FaultEffect& effect, const std::string& shape, ParameterResult* result) {
+  constexpr double kFewestPackets = 30;  // below, the interval holds too seldom
+  constexpr double kFewestBuckets = 3;   // in deviations of one
+  if (effect.counters().delays_measured() == 0) return NotMeasured("no packet was delayed", result);
+  if (shape == "pareto") {
+    return NotMeasured("a few late packets make a pareto's deviation; see the percentiles", result);
   }
-  const double scale = uniform ? std::sqrt(3) : 1;
+  const Deviation deviation = DeviationOf(effect.given());
+  if (deviation.packets == 0) {
+    return NotMeasured("there was no room for the histogram of its delays", result);
+  }
+  if (deviation.packets < kFewestPackets) {
+    return NotMeasured(fmt::format("only {} packets were delayed", deviation.packets), result);
+  }
+  if (deviation.ms < kFewestBuckets * deviation.bucket_ms) {
+    return NotMeasured(fmt::format("it is too small for a histogram with buckets of {:.2g} ms",
+                                   std::sqrt(12) * deviation.bucket_ms),
+                       result);
+  }
+  const double scale = shape == "uniform" ? std::sqrt(3) : 1;
+  const double off_ms =
+      kZ * deviation.sampling_ms + 2 * deviation.bucket_ms * deviation.bucket_ms / deviation.ms;
   result->set_measured(true);
   result->set_value(scale * deviation.ms);
-  result->set_low(scale * std::max(0.0, deviation.ms - kZ * deviation.error_ms));
-  result->set_high(scale * (deviation.ms + kZ * deviation.error_ms));
+  result->set_low(scale * std::max(0.0, deviation.ms - off_ms));
+  result->set_high(scale * (deviation.ms + off_ms));
   result->set_samples(static_cast<uint64_t>(deviation.packets));
 }
 
@@ -153,12 +166,12 @@ void SetShare(const FaultCounters& counters, const std::string& name, ParameterR
 // How one parameter or effect is measured.
 struct Measure {
   std::string by;
-  bool uniform = false;  // the fault's `distribution`
+  std::string shape;  // the fault's `distribution`
 };
 
 void SetResult(const FaultEffect& effect, const Measure& measure, ParameterResult* result) {
   if (measure.by == kMeanDelay) return SetMeanDelay(effect, result);
-  if (measure.by == kSpread) return SetSpread(effect, measure.uniform, result);
+  if (measure.by == kSpread) return SetSpread(effect, measure.shape, result);
   if (measure.by == kLinkRate) return SetLinkRate(effect.counters(), result);
   SetShare(effect.counters(), measure.by, result);
 }
@@ -175,6 +188,9 @@ void AddMeasured(ParameterResult result, const Measure& measure, Report* report)
       of_targets.back().set_target_id(target.target_id());
       SetResult(effect, measure, &of_targets.back());
     }
+  }
+  for (const FaultEffect& effect : report->left_out().faults()) {
+    if (effect.fault_index() == result.fault_index()) AddUp(effect, &all);
   }
   SetResult(all, measure, &result);
   *report->add_parameters() = std::move(result);
@@ -219,12 +235,11 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
   const auto* kind = faults::FindKind(fault.kind());
   if (kind == nullptr) return AddUnknown(fault_index, fault, report);
   if (const auto* effect = faults::CountedEffectOf(*kind)) {
-    AddMeasured(RowOf(fault_index, effect->name(), effect->asked(), "%"), {effect->measured_by()},
-                report);
+    AddMeasured(RowOf(fault_index, effect->name(), effect->asked(), "%"),
+                {effect->measured_by(), ""}, report);
   }
-  const auto distribution = fault.parameters().find("distribution");
-  const bool uniform =
-      distribution != fault.parameters().end() && distribution->second == "uniform";
+  const auto found = fault.parameters().find("distribution");
+  const std::string shape = found == fault.parameters().end() ? "" : found->second;
   const chaos::v1::FaultKindInfo described = faults::Describe(*kind);
   for (const auto& info : described.parameters()) {
     const auto asked = fault.parameters().find(info.name());
@@ -233,7 +248,7 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
     if (info.measured_by().empty()) {
       AddUnmeasured(std::move(row), faults::WhyNotMeasured(*kind, info.name()), report);
     } else {
-      AddMeasured(std::move(row), {info.measured_by(), uniform}, report);
+      AddMeasured(std::move(row), {info.measured_by(), shape}, report);
     }
   }
 }

@@ -1,6 +1,5 @@
 #include "server/report_parameters.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -96,51 +95,6 @@ TEST(ReportParameters, ComparesADelayWithWhatWasAsked) {
   // 1.96 * 5 ms / sqrt(n).
   const double half = 1.96 * 5 / std::sqrt(static_cast<double>(delayed));
   EXPECT_NEAR(result.high() - result.low(), 2 * half, half * 0.4) << "seed " << seed;
-}
-
-// A latency of 100 ms whose packets waited as `delay_ms` says.
-template <typename Distribution>
-Report WithJitter(const std::string& shape, Distribution delay_ms, int packets, uint64_t seed) {
-  Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
-  auto& asked = *report.mutable_experiment()->mutable_faults(0)->mutable_parameters();
-  asked["jitter_ms"] = "5";
-  asked["distribution"] = shape;
-  std::mt19937_64 random(seed);
-  Histogram given;
-  for (int i = 0; i < packets; ++i) given.Record(static_cast<uint64_t>(delay_ms(random) * 1e6));
-  *report.add_targets()->add_faults()->mutable_given() = given.ToSparse();
-  AddParameters(&report);
-  return report;
-}
-
-TEST(ReportParameters, ComparesAJitterWithWhatWasAsked) {
-  // The interval of a deviation: 1.96 * sqrt(kurtosis - 1) / (2 * sqrt(n)), of 1.8 and 3.
-  const double per_root = 1.96 * 5 / 2 / std::sqrt(20'000);
-  const uint64_t seed = 5;
-  const Report even =
-      WithJitter("uniform", std::uniform_real_distribution<double>(95, 105), 20'000, seed);
-  const auto* half_width = Row(even, "jitter_ms");
-  ASSERT_NE(half_width, nullptr);
-  ASSERT_TRUE(half_width->measured()) << half_width->reason();
-  EXPECT_NEAR(half_width->value(), 5, 0.06) << "seed " << seed;
-  EXPECT_NEAR(half_width->high() - half_width->low(), 2 * per_root * std::sqrt(0.8), 0.01);
-  EXPECT_EQ(half_width->samples(), 20'000u);
-  const Report bell = WithJitter("normal", std::normal_distribution<double>(100, 5), 20'000, seed);
-  const auto* deviation = Row(bell, "jitter_ms");
-  ASSERT_TRUE(deviation->measured()) << deviation->reason();
-  EXPECT_NEAR(deviation->value(), 5, 0.1) << "seed " << seed;
-  EXPECT_NEAR(deviation->high() - deviation->low(), 2 * per_root * std::sqrt(2), 0.02);
-}
-
-TEST(ReportParameters, OfAJitterThatTheHistogramCannotShowSayNoFigure) {
-  // A bucket at 100 ms is 1.05 ms wide.
-  const Report narrow =
-      WithJitter("uniform", std::uniform_real_distribution<double>(100.1, 100.2), 1'000, 1);
-  EXPECT_FALSE(Row(narrow, "jitter_ms")->measured());
-  EXPECT_THAT(Row(narrow, "jitter_ms")->reason(),
-              testing::HasSubstr("less than the histogram of delays tells apart (0.3 ms)"));
-  const Report one = WithJitter("uniform", std::uniform_real_distribution<double>(95, 105), 1, 1);
-  EXPECT_EQ(Row(one, "jitter_ms")->reason(), "fewer than two packets were delayed");
 }
 
 // A packet every 300 ms, held for 100 ms, so that most are let go in another batch than they came

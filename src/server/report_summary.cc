@@ -195,13 +195,13 @@ void Summarize(bool keep_histograms, Report* report) {
       SummarizePhase(keep_histograms, phase);
     }
   }
+  AddParameters(report);  // while the histograms are there
   AddEffects(keep_histograms, report);
   AddWhatIsLeftOut(keep_histograms, report);
   for (auto* phase :
        {report->mutable_before(), report->mutable_during(), report->mutable_after()}) {
     SummarizePhase(keep_histograms, phase);
   }
-  AddParameters(report);
   for (std::string& target : UnmeasuredTargets(*report)) {
     report->add_unmeasured_targets(std::move(target));
   }

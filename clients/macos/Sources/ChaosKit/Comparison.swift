@@ -10,15 +10,15 @@ public struct Comparison: Sendable, Hashable, Identifiable {
   public let measured: Double?
   public var id: String { "\(faultIndex) \(name)" }
 
-  /// Parameters that say what measures them, for the faults of `experiment`. `samples` are the
-  /// newest of each target.
+  /// Parameters that say what measures them, for the faults of `experiment`; not those that only a
+  /// report can compare. `samples` are the newest of each target.
   static func all(
     _ experiment: Experiment, kinds: [FaultKind], samples: some Collection<MetricSample>
   ) -> [Comparison] {
     experiment.faults.enumerated().flatMap { index, fault in
       let parameters = kinds.first { $0.name == fault.kind }?.parameters ?? []
       let counters = samples.flatMap(\.faults).filter { $0.faultIndex == index }
-      return parameters.filter { !$0.measuredBy.isEmpty }.compactMap { parameter in
+      return parameters.filter(\.isMeasuredLive).compactMap { parameter in
         fault.parameters[parameter.name].map { requested in
           Comparison(
             faultIndex: index, name: parameter.name, requested: requested, unit: parameter.unit,

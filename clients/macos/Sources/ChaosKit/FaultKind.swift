@@ -29,6 +29,10 @@ public struct Parameter: Sendable, Hashable, Identifiable {
   /// A mean over the packets delayed.
   public static let delayCounter = "delay_given_ns"
   public static let rateCounter = "link_bytes"
+  /// The spread of a histogram that only a report has.
+  public static let delayHistogram = "given"
+  /// Whether samples say what measures it.
+  public var isMeasuredLive: Bool { !measuredBy.isEmpty && measuredBy != Self.delayHistogram }
 
   init(_ json: JSON) {
     name = json["name"].text
