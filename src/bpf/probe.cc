@@ -142,9 +142,9 @@ std::string AskDropSockets(const Btf& types) {
   return "the kernel does not name the socket that a dropped packet was for (from 6.11 on)";
 }
 
-Feature Tell(const char* name, std::string reason) {
+Feature Tell(const char* name, std::string reason, bool has_fallback = false) {
   const bool available = reason.empty();
-  return {name, available, std::move(reason)};
+  return {name, available, std::move(reason), has_fallback};
 }
 
 int Quiet(libbpf_print_level, const char*, va_list) { return 0; }
@@ -154,10 +154,10 @@ std::vector<Feature> AskAll() {
   const Btf types = LoadKernelBtf();
   return {Tell("btf", AskBtf()),
           Tell("tc", AskTc()),
-          Tell("tcx", AskTcx()),
+          Tell("tcx", AskTcx(), true),
           Tell("tun", AskTun()),
           Tell("ringbuf", AskRingbuf()),
-          Tell("fq", AskFq()),
+          Tell("fq", AskFq(), true),
           Tell("bpf_lsm", AskLsm(types)),
           Tell("drop_reasons", AskDropReasons(types)),
           Tell("drop_sockets", AskDropSockets(types))};

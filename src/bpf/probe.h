@@ -12,7 +12,8 @@ namespace faultline::bpf {
 struct Feature {
   std::string name;
   bool available = false;
-  std::string reason;  // a sentence for people when it is not available
+  std::string reason;         // a sentence for people when it is not available
+  bool has_fallback = false;  // something else then does its work: `reason` says what
 };
 
 // All of them: btf, tc, tcx, tun, ringbuf, fq, bpf_lsm, drop_reasons, drop_sockets. The first call

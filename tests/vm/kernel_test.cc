@@ -1,6 +1,7 @@
 // What this kernel can do, and by which way. What a test finds out it also leaves as a property of
 // its report ("feature.tcx", "kind.NETWORK_LATENCY", "way.udp_segments"): empty means natively, a
-// sentence says what is done instead or why it is refused. docs/kernels.md is made of these.
+// sentence says why not; "fallback.tcx" then means that something else does the work.
+// docs/kernels.md is made of these.
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -40,6 +41,8 @@ TEST(KernelTest, WhatIsMissingIsToldInASentence) {
   for (const bpf::Feature& feature : bpf::KernelFeatures()) {
     EXPECT_TRUE(feature.available || IsSentence(feature.reason)) << feature.reason;
     RecordProperty("feature." + feature.name, feature.reason);
+    if (!feature.available && feature.has_fallback)
+      RecordProperty("fallback." + feature.name, "yes");
   }
 }
 
@@ -123,6 +126,7 @@ TEST_P(SegmentsTest, ADatagramTrainForTheNetworkCardToCutArrivesWholeAndLate) {
   if (GetParam() != std::string("tap")) return;
   const bool whole = TapTakesUdpTrains();
   EXPECT_EQ(counters.delays_measured(), whole ? 1u : uint64_t{kSegments});
+  if (!whole) RecordProperty("fallback.udp_segments", "yes");
   RecordProperty("way.udp_segments",
                  whole ? ""
                        : "TAP devices have no USO (it came with 6.2): the train is cut "

@@ -109,8 +109,9 @@ def complaint_about_a_benchmark(name, kernel, scratch, deadline):
     program.chmod(0o755)
     figures, complaints = io.StringIO(), io.StringIO()
     try:
-        with mock.patch.object(kernels, "fetch", lambda *_: kernel), mock.patch.object(benches, "log", lambda _: None), \
-                contextlib.redirect_stdout(figures), contextlib.redirect_stderr(complaints):
+        with mock.patch.object(kernels, "fetch", lambda *_: kernel), \
+                mock.patch.object(benches, "log", lambda _: None), contextlib.redirect_stdout(figures), \
+                contextlib.redirect_stderr(complaints):
             benches.run(name, scratch, ["panics"], deadline)
     except machine.MachineError as error:
         lacking = [words for words, text in (("panicked: ", str(error)), (f"kernel {name}", str(error)),

@@ -113,20 +113,22 @@ def version_of(programs):
     return next((each["kernel.version"] for each in properties if each.get("kernel.version")), "")
 
 
-def verdict_of_property(text):
+def fallbacks_of(properties):
+    """The sentences of the probe that tell of what has a way around it: the property fallback.X says so of
+    feature.X or way.X."""
+    return {text for key, text in properties.items() for kind, _, what in [key.partition(".")]
+            if kind in ("feature", "way") and properties.get(f"fallback.{what}")}
+
+
+def verdict_of_property(text, fallbacks):
     if text is None:
         return "not run"
     if not text:
         return "native"
-    # The probe's own words for what has a way around it.
-    return f"{'fallback' if is_fallback(text) else 'refused'}: {text}"
+    return f"{'fallback' if text in fallbacks else 'refused'}: {text}"
 
 
-def is_fallback(text):
-    return "used instead" in text or "is cut before" in text
-
-
-def verdict_of_tests(programs, program, pattern):
+def verdict_of_tests(programs, program, pattern, fallbacks):
     """Of the program's tests that the pattern finds. Of a program that crashed nothing can be told."""
     if program not in programs:
         return "not run"
@@ -137,20 +139,20 @@ def verdict_of_tests(programs, program, pattern):
     reasons = [t["text"] for t in tests if t["outcome"] == "skipped"]
     if not reasons:
         return "native"
-    refused = [reason for reason in reasons if not is_fallback(reason)]
+    refused = [reason for reason in reasons if reason not in fallbacks]
     if len(reasons) == len(tests):
-        return verdict_of_property((refused or reasons)[0])
+        return verdict_of_property((refused or reasons)[0], fallbacks)
     return f"native; in part refused: {refused[0]}" if refused else f"fallback: {reasons[0]}"
 
 
-def verdict_of_kind(programs, kind, refused):
+def verdict_of_kind(programs, kind, refused, fallbacks):
     if refused is None:
         return "not run"
     if kind not in KIND_TESTS:
         return UNPROVEN
     if refused:
-        return verdict_of_property(refused)
-    verdicts = [verdict_of_tests(programs, *tests) for tests in KIND_TESTS[kind]]
+        return verdict_of_property(refused, fallbacks)
+    verdicts = [verdict_of_tests(programs, *tests, fallbacks) for tests in KIND_TESTS[kind]]
     return min(verdicts, key=lambda verdict: next(place for place, start in enumerate(WORST_FIRST)
                                                   if verdict.startswith(start)))
 
@@ -167,11 +169,12 @@ def column(results, name):
     programs = results_of(results, suite)
     properties = properties_of(results, suite, programs)
     kinds = {key.removeprefix("kind.") for key in properties if key.startswith("kind.")}
-    cells = {row: verdict_of_property(properties.get(source)) for row, source in FEATURE_ROWS}
+    fallbacks = fallbacks_of(properties)
+    cells = {row: verdict_of_property(properties.get(source), fallbacks) for row, source in FEATURE_ROWS}
     for kind in {*kinds, *KIND_TESTS}:
-        cells[f"`{kind}`"] = verdict_of_kind(programs, kind, properties.get(f"kind.{kind}"))
+        cells[f"`{kind}`"] = verdict_of_kind(programs, kind, properties.get(f"kind.{kind}"), fallbacks)
     for row, *source in TEST_ROWS:
-        cells[row] = verdict_of_tests(programs, *source)
+        cells[row] = verdict_of_tests(programs, *source, fallbacks)
     version = version_of(programs)
     return Column(f"{name} ({version})" if version else name, {row: cells[row] for row in rows(kinds)})
 

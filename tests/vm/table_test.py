@@ -50,6 +50,10 @@ class Results(unittest.TestCase):
             f"<testsuites><testsuite><testcase><properties>{inside}</properties></testcase>"
             "</testsuite></testsuites>")
 
+    def tell_no_tcx(self):
+        self.keep("kernel_test", [test("K.Asks")],
+                  {"feature.f": "", "kind.KIND": "", "feature.tcx": NO_TCX, "fallback.tcx": "yes"})
+
     def cells(self):
         return table.column(self.results, "6.1").cells
 
@@ -93,11 +97,15 @@ class Verdicts(Results):
 
     def test_what_goes_another_way_is_a_fallback(self):
         self.keep("effect_test", [test("S.E/tcx", "skipped", NO_TCX), test("S.E/clsact")])
+        self.assertEqual(self.cells()["an effect"], f"native; in part refused: {NO_TCX}")
+        self.tell_no_tcx()
+        self.keep("effect_test", [test("S.E/tcx", "skipped", NO_TCX), test("S.E/clsact")])
         self.assertEqual(self.cells()["an effect"], f"fallback: {NO_TCX}")
-        self.keep("kernel_test", [test("K.Asks")], {"feature.f": NO_TCX, "kind.KIND": ""})
+        self.keep("kernel_test", [test("K.Asks")], {"feature.f": NO_TCX, "fallback.f": "yes", "kind.KIND": ""})
         self.assertEqual(self.cells()["a feature"], f"fallback: {NO_TCX}")
 
     def test_a_refusal_is_told_before_a_fallback(self):
+        self.tell_no_tcx()
         self.keep("effect_test", [test("S.E1", "skipped", NO_TCX), test("S.E2", "skipped", NO_QUEUE),
                                   test("S.E3")])
         self.assertEqual(self.cells()["an effect"], f"native; in part refused: {NO_QUEUE}")
