@@ -165,6 +165,14 @@ int fl_handle(struct __sk_buff* skb) {
   found.prefix.hook = p.hook;
   found.prefix.direction = way & 1;
   fl_find(skb, &p, &found, way);
+  t = bpf_map_lookup_elem(&fl_tables, &zero);
+  if (!t) return FL_PASS;
+  if (found.generation != *(volatile __u32*)&t->generation) {
+    /* Partly seen before a change, partly after it: now it is all after it. */
+    found.generation = *(volatile __u32*)&t->generation;
+    found.loses = found.prefix.rule_count = found.inside.count = 0;
+    fl_find(skb, &p, &found, way);
+  }
   if (!found.targets.words && !found.ruled) return FL_PASS;
   if (found.ruled || fl_is_timed(&p)) found.prefix.t0_ns = bpf_ktime_get_boot_ns();
   if (!(way & FL_AGAIN) && found.ruled && fl_ask(skb, &found, &p)) way |= FL_LOST;

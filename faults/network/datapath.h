@@ -174,7 +174,9 @@ struct fl_tables {
   __u16 own_port[FL_OWN_PORTS]; /* TCP ports of Faultline's own connections; 0: none */
   __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                 /* prefixes parked so far; the programs' own */
-  __u32 generation;             /* another one after each change of what packets belong to */
+  /* Another one after each change of what packets belong to, and before a rule takes another's
+   * place. */
+  __u32 generation;
   __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
   /* What fq lanes may still hold, in bytes, and what each of two epochs has let in and out: the
    * programs' own. User space begins the other epoch every few seconds; what one has let in and not

@@ -69,6 +69,8 @@ Status Tables::Replace(unsigned old, unsigned bit, const Filter& filter) {
   const auto held = filters_.find(old);
   if (held == filters_.end()) return Set(bit, filter);
   FL_RETURN_IF_ERROR(Prepare(bit, filter));
+  // Packets that have seen ports and networks without the new bit look again once they see it.
+  Announce();
   if (held->second.hook == filter.hook) {
     for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
       const bool wanted = direction == FL_EGRESS ? filter.egress : filter.ingress;
