@@ -93,6 +93,31 @@ if wanted unit sim tidy netns cluster e2e swift checks vm vm_matrix; then
 fi
 [ -z "$swift_system" ] || wait "$swift_system" || true
 
+# Tests mostly wait: what the sanitizers need is built meanwhile, in time that nobody else wants, and in a session of its
+# own, since the kernel's fairness is between sessions. Whatever becomes of it, build_counted does what is left.
+sanitizers=
+# Two builds in one folder would disturb each other.
+end_sanitizers() {
+  [ -n "$sanitizers" ] || return 0
+  kill -- -"$sanitizers" 2>/dev/null || true
+  wait "$sanitizers" || true
+  while pgrep --session "$sanitizers" >/dev/null; do sleep 0.1; done
+  sanitizers=
+}
+trap end_sanitizers EXIT
+presets=()
+for preset in asan tsan; do if wanted $preset; then presets+=($preset); fi; done
+if [ ${#presets[@]} -gt 0 ] && wanted netns cluster e2e; then
+  setpriv --pdeathsig KILL setsid bash -c '
+    [ ! -e /proc/self/autogroup ] || echo 19 >/proc/self/autogroup
+    . scripts/lib.sh
+    for preset in "$@"; do
+      [ "$preset" = asan ] && tests=unit_tests || tests=unit_tests_without_grpc
+      configure_preset "$preset" && setpriv --pdeathsig KILL chrt --idle 0 ninja -j1 -C "build/$preset" "$tests"
+    done' bash "${presets[@]}" >build/logs/sanitizers.log 2>&1 &
+  sanitizers=$!
+fi
+
 if wanted tidy; then run_suite tidy 60 build/dev/tests/tidy; fi
 if wanted checks; then
   check "scripts are valid shell" tools/check_shell.sh
@@ -128,6 +153,7 @@ if wanted vm_matrix; then
   python3 tests/vm/vm.py test "${vm_kernels[@]}" || vm_ended
   check "docs/kernels.md says what the kernels showed" python3 tests/vm/vm.py table
 fi
+end_sanitizers
 if wanted asan; then
   export UBSAN_OPTIONS=print_stacktrace=1
   if build_counted asan unit_tests; then
