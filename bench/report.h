@@ -22,13 +22,6 @@ inline double Percentile(std::vector<double> values, double percent) {
   return values[std::max<size_t>(rank, 1) - 1];
 }
 
-// Whether a figure's goal counts: in an emulated machine (FAULTLINE_BENCH_ONLY_RATIOS) none of a
-// time does.
-inline bool GoalCounts(const std::string& unit) {
-  static const bool only_ratios = std::getenv("FAULTLINE_BENCH_ONLY_RATIOS") != nullptr;
-  return !only_ratios || (unit != "ns" && unit != "us" && unit != "ms" && unit != "s");
-}
-
 class Report {
  public:
   explicit Report(std::string bench) : bench_(std::move(bench)) {}
@@ -37,22 +30,15 @@ class Report {
   void AtMost(const std::string& metric, double value, const std::string& unit,
               std::optional<double> goal) {
     nlohmann::ordered_json line = Line(metric, value, unit);
-    if (goal && GoalCounts(unit)) {
-      line["goal"] = *goal;
-      line["holds"] = value <= *goal;
-      failed_ |= !(value <= *goal);  // what could not be measured does not hold
-    }
+    // What could not be measured does not hold, here and below.
+    if (goal) Judge(*goal, value <= *goal, unit, &line);
     Print(line);
   }
 
   // A figure that should be at least `goal`.
   void AtLeast(const std::string& metric, double value, const std::string& unit, double goal) {
     nlohmann::ordered_json line = Line(metric, value, unit);
-    if (GoalCounts(unit)) {
-      line["goal"] = goal;
-      line["holds"] = value >= goal;
-      failed_ |= !(value >= goal);
-    }
+    Judge(goal, value >= goal, unit, &line);
     Print(line);
   }
 
@@ -77,6 +63,14 @@ class Report {
  private:
   nlohmann::ordered_json Line(const std::string& metric, double value, const std::string& unit) {
     return {{"bench", bench_}, {"metric", metric}, {"value", value}, {"unit", unit}};
+  }
+  // In an emulated machine (FAULTLINE_BENCH_ONLY_RATIOS) no goal of a time counts.
+  void Judge(double goal, bool holds, const std::string& unit, nlohmann::ordered_json* line) {
+    const bool only_ratios = std::getenv("FAULTLINE_BENCH_ONLY_RATIOS") != nullptr;
+    if (only_ratios && (unit == "ns" || unit == "us" || unit == "ms" || unit == "s")) return;
+    (*line)["goal"] = goal;
+    (*line)["holds"] = holds;
+    failed_ |= !holds;
   }
   static void Print(const nlohmann::ordered_json& line) {
     std::printf("%s\n", line.dump().c_str());

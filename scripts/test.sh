@@ -67,12 +67,14 @@ run_suite() {
 # check NAME COMMAND...: one counted test; a failure is told at the end like any other.
 check() { summary check --suite checks --name "$1" -- "${@:2}" || true; }
 
+# What is built for a sanitizer's run.
+declare -A sanitized=([asan]=unit_tests [tsan]=unit_tests_without_grpc)
 # A sanitizer's build is itself a counted test: when it fails, the others' results are still told.
-# build_counted PRESET TARGET
+# build_counted PRESET
 build_counted() {
-  step "building preset $1 ($2)"
+  step "building preset $1 (${sanitized[$1]})"
   summary check --suite "$1" --name "builds" --limit 3600 -- \
-    bash -c ". scripts/lib.sh && configure_preset $1 && cmake --build build/$1 --target $2"
+    bash -c ". scripts/lib.sh && configure_preset $1 && cmake --build build/$1 --target ${sanitized[$1]}"
 }
 
 # Making Swift's system is mostly downloading, so it goes beside the build. Whatever becomes of it, --make below does
@@ -105,16 +107,16 @@ end_sanitizers() {
   sanitizers=
 }
 trap end_sanitizers EXIT
-presets=()
-for preset in asan tsan; do if wanted $preset; then presets+=($preset); fi; done
-if [ ${#presets[@]} -gt 0 ] && wanted netns cluster e2e; then
+builds=()
+for preset in asan tsan; do if wanted $preset; then builds+=("$preset" "${sanitized[$preset]}"); fi; done
+if [ ${#builds[@]} -gt 0 ] && wanted netns cluster e2e; then
   setpriv --pdeathsig KILL setsid bash -c '
     [ ! -e /proc/self/autogroup ] || echo 19 >/proc/self/autogroup
     . scripts/lib.sh
-    for preset in "$@"; do
-      [ "$preset" = asan ] && tests=unit_tests || tests=unit_tests_without_grpc
-      configure_preset "$preset" && setpriv --pdeathsig KILL chrt --idle 0 ninja -j1 -C "build/$preset" "$tests"
-    done' bash "${presets[@]}" >build/logs/sanitizers.log 2>&1 &
+    while [ $# -gt 0 ]; do
+      configure_preset "$1" && setpriv --pdeathsig KILL chrt --idle 0 ninja -j1 -C "build/$1" "$2"
+      shift 2
+    done' bash "${builds[@]}" >build/logs/sanitizers.log 2>&1 &
   sanitizers=$!
 fi
 
@@ -156,7 +158,7 @@ fi
 end_sanitizers
 if wanted asan; then
   export UBSAN_OPTIONS=print_stacktrace=1
-  if build_counted asan unit_tests; then
+  if build_counted asan; then
     forget_old_outputs asan
     run_suite asan 600 build/asan/tests/unit
   fi
@@ -164,7 +166,7 @@ fi
 if wanted tsan; then
   export TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp history_size=7"
   # ThreadSanitizer cannot live with as many random address bits as newer kernels use.
-  if build_counted tsan unit_tests_without_grpc; then
+  if build_counted tsan; then
     forget_old_outputs tsan
     run_suite tsan 900 build/tsan/tests/unit setarch "$(uname -m)" --addr-no-randomize
   fi

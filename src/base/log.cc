@@ -71,20 +71,14 @@ class JsonMembers : public spdlog::custom_flag_formatter {
   }
 };
 
+// Ours are spdlog's, in its order.
+static_assert(static_cast<int>(LogLevel::trace) == spdlog::level::trace &&
+              static_cast<int>(LogLevel::debug) == spdlog::level::debug &&
+              static_cast<int>(LogLevel::info) == spdlog::level::info &&
+              static_cast<int>(LogLevel::warn) == spdlog::level::warn &&
+              static_cast<int>(LogLevel::error) == spdlog::level::err);
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
-  switch (level) {
-    case LogLevel::trace:
-      return spdlog::level::trace;
-    case LogLevel::debug:
-      return spdlog::level::debug;
-    case LogLevel::info:
-      return spdlog::level::info;
-    case LogLevel::warn:
-      return spdlog::level::warn;
-    case LogLevel::error:
-      return spdlog::level::err;
-  }
-  return spdlog::level::err;
+  return static_cast<spdlog::level::level_enum>(level);
 }
 
 std::unique_ptr<spdlog::formatter> MakeFormatter(bool json) {

@@ -102,6 +102,11 @@ def bad_skips(results, short):
     return bad
 
 
+def judged(name, complaint):
+    """A test in the form of tools/test_summary.py, failed when there is something to complain of."""
+    return {"name": name, "outcome": "failed" if complaint else "passed", "text": complaint}
+
+
 def never_run(results, names):
     """What was skipped under each of the kernels; or ''. What a run shows of one that it skips, another must run."""
     skipped_by = {}

@@ -142,15 +142,10 @@ def run(build, deadline):
                 complaint = traceback.format_exc()
             if complaint and not deadline.left():
                 complaint += f"\n({seconds:.0f} s were left for it when it began)"
-            tests.append(judged(sentence, complaint))
+            tests.append(matrix.judged(f"{sentence} is a failure that says so", complaint))
         try:
             complaint = complaint_about_a_benchmark(name, kernel, pathlib.Path(scratch), deadline.part(deadline.left()))
         except Exception:  # pylint: disable=broad-except
             complaint = traceback.format_exc()
-        tests.append(judged("a benchmark whose machine panics", complaint))
+        tests.append(matrix.judged("a benchmark whose machine panics is a failure that says so", complaint))
     return tests
-
-
-def judged(sentence, complaint):
-    return {"name": f"{sentence} is a failure that says so", "outcome": "failed" if complaint else "passed",
-            "text": complaint}

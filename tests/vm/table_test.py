@@ -99,7 +99,6 @@ class Verdicts(Results):
         self.keep("effect_test", [test("S.E/tcx", "skipped", NO_TCX), test("S.E/clsact")])
         self.assertEqual(self.cells()["an effect"], f"native; in part refused: {NO_TCX}")
         self.tell_no_tcx()
-        self.keep("effect_test", [test("S.E/tcx", "skipped", NO_TCX), test("S.E/clsact")])
         self.assertEqual(self.cells()["an effect"], f"fallback: {NO_TCX}")
         self.keep("kernel_test", [test("K.Asks")], {"feature.f": NO_TCX, "fallback.f": "yes", "kind.KIND": ""})
         self.assertEqual(self.cells()["a feature"], f"fallback: {NO_TCX}")
