@@ -13,9 +13,6 @@
 namespace faultline::network {
 namespace {
 
-// Offloads that came with kernel 6.2: Debian 12's headers do not have them.
-constexpr unsigned kTunFUso4 = 0x20;
-constexpr unsigned kTunFUso6 = 0x40;
 constexpr unsigned kOffloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 constexpr int kQueuePackets = 8192;
 
@@ -42,7 +39,7 @@ Status MakeDevice(Tap* tap) {
 }  // namespace
 
 Status SetWholeFrames(int fd, bool whole) {
-  if (ioctl(fd, TUNSETOFFLOAD, whole ? kOffloads | kTunFUso4 | kTunFUso6 : 0u) != 0 &&
+  if (ioctl(fd, TUNSETOFFLOAD, whole ? kOffloads | kUdpTrainOffloads : 0u) != 0 &&
       ioctl(fd, TUNSETOFFLOAD, whole ? kOffloads : 0u) != 0) {
     return Failed("setting a TAP device's offloads");
   }

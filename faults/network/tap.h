@@ -10,6 +10,9 @@
 
 namespace faultline::network {
 
+// TUN_F_USO4 and TUN_F_USO6, which came with kernel 6.2: Debian 12's headers do not have them.
+inline constexpr unsigned kUdpTrainOffloads = 0x20 | 0x40;
+
 struct Tap {
   // In this order: closing the descriptor removes the device, and with it the attachment.
   std::unique_ptr<bpf::Attachment> program;

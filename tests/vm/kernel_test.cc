@@ -24,6 +24,7 @@
 
 #include "bpf/probe.h"
 #include "chaos/v1/options.pb.h"
+#include "faults/network/tap.h"
 #include "faults/registry.h"
 #include "netns/traffic.h"
 
@@ -83,10 +84,6 @@ TEST(KernelDeathTest, AKernelWithoutBtfIsToldOfAndTheRestIsAskedAllTheSame) {
               "btf: the kernel has no BTF(.|\n)*drop_reasons: (.|\n)*drop_sockets: ");
 }
 
-// Offloads that came with kernel 6.2: Debian 12's headers do not have them.
-constexpr unsigned kTunFUso4 = 0x20;
-constexpr unsigned kTunFUso6 = 0x40;
-
 // Asked of a device of this test's own, gone when it returns.
 bool TapTakesUdpTrains() {
   const bpf::UniqueFd tap(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
@@ -95,7 +92,7 @@ bool TapTakesUdpTrains() {
   std::strncpy(request.ifr_name, "fl-uso%d", IFNAMSIZ - 1);
   EXPECT_EQ(ioctl(tap.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
   return ioctl(tap.get(), TUNSETOFFLOAD,
-               TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | kTunFUso4 | kTunFUso6) == 0;
+               TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | network::kUdpTrainOffloads) == 0;
 }
 
 class SegmentsTest : public DriverTest, public testing::WithParamInterface<const char*> {
