@@ -37,11 +37,7 @@ class ChangeTest : public DriverTest, public testing::WithParamInterface<Way> {
     Client client(*network_, Protocol::kUdp, way.ipv6 ? Network::kServer6 : Network::kServer4,
                   kPort);
     ArmKind(kind, parameters, 0, seed);
-    for (int i = 0; i < kPackets; ++i) {
-      client.Send(Numbered(i));
-      // The kernel's own queues hold a thousand packets, and slow machines fill them.
-      if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
+    client.SendInOrder(kPackets, Numbered);
     auto arrived = sink.Take(most);
     counters_ = SettledCounters();
     Disarm();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "netns/one_processor.h"
 
 namespace faultline::netns_test {
 namespace {
@@ -275,6 +276,14 @@ void Client::Send(const std::string& bytes) {
   EXPECT_EQ(send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(bytes.size()))
       << std::strerror(errno);
+}
+
+void Client::SendInOrder(int count, const std::function<std::string(int)>& make) {
+  const OneProcessor in_order;
+  for (int i = 0; i < count; ++i) {
+    Send(make(i));
+    if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 std::string Client::Receive(size_t bytes, std::chrono::milliseconds patience) {
