@@ -20,10 +20,10 @@ packages=(
   libboost-dev libjemalloc-dev libssl-dev libelf-dev zlib1g-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
   iproute2 nftables iputils-ping procps openssl zsh redis-server redis-tools iperf3 ethtool etcd-server
   prometheus bind9-dnsutils dnsmasq-base
-  qemu-system-x86 busybox-static kmod xz-utils
+  busybox-static kmod xz-utils
   debootstrap
 )
-backported=(libbpf-dev libraft-dev)
+backported=(libbpf-dev libraft-dev qemu-system-x86)
 # Node and npm only run `buf lint`; a Node installed from elsewhere serves as well.
 command -v npm >/dev/null || packages+=(nodejs npm)
 
@@ -35,6 +35,9 @@ for p in "${packages[@]}"; do installed "$p" || missing+=("$p"); done
 need_backports=()
 at_least libbpf-dev 1:1.3 || need_backports+=(libbpf-dev)
 at_least libraft-dev 0.22 || need_backports+=(libraft-dev)
+# Before, its emulation now and then runs an instruction that the guest has just replaced: the guest
+# panics ("Oops: int3").
+at_least qemu-system-x86 1:8.1 || need_backports+=(qemu-system-x86)
 
 if [ ${#missing[@]} -gt 0 ] || [ ${#need_backports[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] || die "packages are missing and installing them needs root: ${missing[*]} ${need_backports[*]}"
