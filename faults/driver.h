@@ -40,6 +40,10 @@ struct FaultKey {
   auto operator<=>(const FaultKey&) const = default;
 };
 
+// Reason of an Arm that is UNAVAILABLE because it is still being prepared and will soon say more by
+// itself: no attempt has failed yet.
+inline constexpr char kUnderWay[] = "UNDER_WAY";
+
 struct ArmRequest {
   FaultKey key;
   google::protobuf::Any config;  // the kind's parameter message, already validated
@@ -97,7 +101,8 @@ class Driver {
   virtual std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) = 0;
 
   // When it returns OK the kernel is armed. Arming a key again with the same config only moves its
-  // deadline. FAILED_PRECONDITION with a sentence when the kernel or the target cannot.
+  // deadline. FAILED_PRECONDITION with a sentence when the kernel or the target cannot; UNAVAILABLE
+  // with the reason kUnderWay while it is not known yet whether they can.
   virtual Status Arm(const ArmRequest& request) = 0;
   // When it returns OK no packet meets the fault any more. What still waits for it is let out at
   // once, or, when it waits in the kernel, within half a second.

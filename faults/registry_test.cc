@@ -89,7 +89,7 @@ TEST(Parameters, UnknownOnesAreRefusedListingTheKnown) {
       "model, correlation_percent, burst_packets, bad_loss_percent, good_loss_percent, "
       "direction, protocol, peer_cidr, local_port, peer_port, exclude_peer_cidr, tcp_flags, dscp, "
       "min_packet_bytes, max_packet_bytes, packet_percent, flow_percent, peer_percent, "
-      "peer_host, exclude_peer_host, payload_prefix, include_protected, whole_host");
+      "peer_host, exclude_peer_host, payload_prefix, connections, include_protected, whole_host");
 }
 
 TEST(Parameters, OutOfRangeAreRefusedWithTheRange) {

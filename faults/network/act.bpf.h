@@ -12,23 +12,18 @@
  * which TC_ACT_SHOT does on egress. */
 #define FL_NOWHERE 0x7fffffff
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_lease);
-} fl_lease SEC(".maps");
+/* A map of its own: the agent's guardian has it as well. */
+struct fl_lease fl_lease SEC(".data.fl_lease");
 
 /* Asks one rule. Returns 1 when it loses the packet; one of the lane is added to `prefix`. */
 __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __u32 id,
                            int leases_hold, struct fl_packet* p) {
-  __u32 zero = 0, place, count;
+  __u32 place, count;
   struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_rule* rule;
-  if (!prefix || !counters || !t || !p) return 0;
-  rule = &t->rule[id & (FL_MAX_RULES - 1)];
+  if (!prefix || !counters || !p) return 0;
+  rule = &fl_tables.rule[id & (FL_MAX_RULES - 1)];
+  if (rule->narrow.connections && !fl_is_of(id, p, prefix->t0_ns)) return 0;
   if (rule->narrow.first_bytes && !fl_begins(skb, id, p)) return 0;
   if (!fl_admits(rule, counters, p)) return 0;
   count = p->count;
@@ -57,25 +52,23 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
  * them loses it; else the prefix lists those of the lane that take it. Global: with a stack of its
  * own. */
 __noinline int fl_ask(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p) {
-  __u32 zero = 0, candidates;
+  __u32 candidates;
   __u64 now;
-  struct fl_lease* lease = bpf_map_lookup_elem(&fl_lease, &zero);
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   int leases_hold;
   if (!found) return 0;
   candidates = found->prefix.rule_count;
   found->prefix.rule_count = 0;
-  if (!lease || !t || !p) return 0;
-  p->shielded = fl_is_protected(t, p);
+  if (!p) return 0;
+  p->shielded = fl_is_protected(p);
   now = found->prefix.t0_ns;
-  leases_hold = now < *(volatile __u64*)&lease->heartbeat_until_ns &&
-                now < *(volatile __u64*)&lease->control_until_ns;
+  leases_hold = now < *(volatile __u64*)&fl_lease.heartbeat_until_ns &&
+                now < *(volatile __u64*)&fl_lease.control_until_ns;
   for (__u32 i = 0; i < FL_MAX_RULES_PER_PACKET && i < found->loses; i++)
     if (fl_ask_rule(skb, &found->prefix, found->lose[i], leases_hold, p)) return 1;
   for (__u32 i = 0; i < FL_MAX_RULES_PER_PACKET && i < candidates; i++)
     fl_ask_rule(skb, &found->prefix, found->prefix.rule[i], leases_hold, p);
   /* Without a lane it goes on its way. */
-  if (!t->hook[p->hook & (FL_MAX_HOOKS - 1)].lane_ifindex) found->prefix.rule_count = 0;
+  if (!fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)].lane_ifindex) found->prefix.rule_count = 0;
   return 0;
 }
 

@@ -91,6 +91,9 @@ Status ValidateConnectFail(const Message& message, std::string_view prefix) {
     return Refuse(prefix, "tcp_flags", Joined(filter.tcp_flags()),
                   "no flags: what opens a connection has syn and no ack");
   }
+  if (filter.connections() == v1::CONNECTIONS_ESTABLISHED) {
+    return Refuse(prefix, "connections", "established", "any or new: it opens one");
+  }
   if (!filter.has_payload_prefix()) return absl::OkStatus();
   return Refuse(prefix, "payload_prefix", filter.payload_prefix(),
                 "nothing: what opens a connection carries no payload");

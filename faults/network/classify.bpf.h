@@ -26,12 +26,13 @@ static __always_inline int fl_has(struct fl_search* search, struct fl_bits* some
   return (search->rules & some->rules) || (search->targets & some->targets);
 }
 
-static __always_inline int fl_search_port(struct fl_tables* t, __u8 side, struct fl_packet* p,
+static __always_inline int fl_search_port(__u8 side, struct fl_packet* p,
                                           struct fl_search* search) {
   __u32 number = 0;
-  if (p->has_ports) number = t->port_set[side][side == FL_LOCAL ? p->local_port : p->peer_port];
+  if (p->has_ports)
+    number = fl_tables.port_set[side][side == FL_LOCAL ? p->local_port : p->peer_port];
   search->port[side] = number;
-  return fl_keep(search, &t->any_port[side], number);
+  return fl_keep(search, &fl_tables.any_port[side], number);
 }
 
 static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, __u8 side,
@@ -46,21 +47,20 @@ static __always_inline struct fl_covering* fl_covering_of(struct fl_packet* p, _
 }
 
 /* Result: 0 when there is nothing to find. */
-static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_packet* p,
-                                               struct fl_search* search) {
+static __always_inline int fl_search_addresses(struct fl_packet* p, struct fl_search* search) {
   struct fl_prefix_key key;
   struct fl_covering* covering;
-  __u32 asks = *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
+  __u32 asks = *(volatile __u32*)&fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
   if (!(asks & (FL_ASKS_LOCAL_NET | FL_ASKS_PEER_NET | FL_ASKS_EXCLUDED))) return 1;
-  if (asks & FL_ASKS_LOCAL_NET && fl_has(search, &t->by_address[FL_LOCAL])) {
+  if (asks & FL_ASKS_LOCAL_NET && fl_has(search, &fl_tables.by_address[FL_LOCAL])) {
     covering = fl_covering_of(p, FL_LOCAL, &key);
     if (covering) search->address[FL_LOCAL] = covering->in;
   }
   if (asks & FL_ASKS_LOCAL_NET &&
-      !fl_keep(search, &t->any_address[FL_LOCAL], search->address[FL_LOCAL]))
+      !fl_keep(search, &fl_tables.any_address[FL_LOCAL], search->address[FL_LOCAL]))
     return 0;
-  if ((asks & FL_ASKS_PEER_NET && fl_has(search, &t->by_address[FL_PEER])) ||
-      (asks & FL_ASKS_EXCLUDED && fl_has(search, &t->excluding))) {
+  if ((asks & FL_ASKS_PEER_NET && fl_has(search, &fl_tables.by_address[FL_PEER])) ||
+      (asks & FL_ASKS_EXCLUDED && fl_has(search, &fl_tables.excluding))) {
     covering = fl_covering_of(p, FL_PEER, &key);
     if (covering) {
       search->address[FL_PEER] = covering->in;
@@ -68,7 +68,7 @@ static __always_inline int fl_search_addresses(struct fl_tables* t, struct fl_pa
     }
   }
   if (asks & FL_ASKS_PEER_NET &&
-      !fl_keep(search, &t->any_address[FL_PEER], search->address[FL_PEER]))
+      !fl_keep(search, &fl_tables.any_address[FL_PEER], search->address[FL_PEER]))
     return 0;
   return search->rules || search->targets;
 }
@@ -84,32 +84,32 @@ static __always_inline int fl_is_in(struct fl_sole_peer* sole, __u32 family, __u
 /* Adds the one rule of a word if the packet is in its sole network. Result: 0 when it has none.
  * Global, as the functions below: verified once, by itself. */
 __noinline int fl_ask_sole(struct fl_packet* p, struct fl_found* found, __u32 index, __u64 word) {
-  __u32 zero = 0, id = index * 64 + fl_lowest_bit(word);
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 id = index * 64 + fl_lowest_bit(word);
   struct fl_sole_peer* sole;
   __u32 family;
-  if (!t || !p || !found) return 0;
+  if (!p || !found) return 0;
   barrier_var(id); /* as in fl_add_rule */
   id &= FL_MAX_RULES - 1;
-  sole = &t->rule[id].sole_peer;
+  sole = &fl_tables.rule[id].sole_peer;
   family = *(volatile __u32*)&sole->family;
   if (!family) return 0;
-  if (fl_is_in(sole, family, p->address[FL_PEER])) fl_add_rule(t, found, id);
+  if (fl_is_in(sole, family, p->address[FL_PEER])) fl_add_rule(found, id);
   return 1;
 }
 
 /* Answers for all rules when only one is left, and one look at its own network tells. Result: 0
  * when addresses have to be looked up. */
-static __always_inline int fl_search_sole(struct fl_tables* t, struct fl_packet* p,
-                                          struct fl_search* search, struct fl_found* found) {
-  __u32 index, asks = *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
+static __always_inline int fl_search_sole(struct fl_packet* p, struct fl_search* search,
+                                          struct fl_found* found) {
+  __u32 index, asks = *(volatile __u32*)&fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)].asks;
   __u64 word;
   if (!(asks & FL_ASKS_PEER_NET)) return 0;
   if (!search->rules || search->rules & (search->rules - 1)) return 0;
-  if (search->targets & (t->by_address[FL_LOCAL].targets | t->by_address[FL_PEER].targets))
+  if (search->targets &
+      (fl_tables.by_address[FL_LOCAL].targets | fl_tables.by_address[FL_PEER].targets))
     return 0;
   index = fl_lowest_bit(search->rules);
-  word = fl_left_by_ports(t, p, search, FL_TARGET_WORDS + index, &asks);
+  word = fl_left_by_ports(p, search, FL_TARGET_WORDS + index, &asks);
   if (word & (word - 1) || asks & FL_ASKS_CGROUP) return 0;
   if (word && !fl_ask_sole(p, found, index, word)) return 0;
   search->rules = 0;
@@ -118,9 +118,9 @@ static __always_inline int fl_search_sole(struct fl_tables* t, struct fl_packet*
 
 /* Begins a search by what the packet itself says, but for its addresses; returns 0 when there is
  * nothing to find. */
-static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet* p,
-                                           __u32 direction, struct fl_search* search) {
-  struct fl_hook* at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+static __always_inline int fl_begin_search(struct fl_packet* p, __u32 direction,
+                                           struct fl_search* search) {
+  struct fl_hook* at = &fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)];
   struct fl_bits* hook = &at->bits[direction & 1];
   __u32 asks;
   __builtin_memset(search, 0, sizeof(*search));
@@ -130,23 +130,21 @@ static __always_inline int fl_begin_search(struct fl_tables* t, struct fl_packet
   asks = *(volatile __u32*)&at->asks;
   barrier();
   if (asks & FL_ASKS_PROTOCOL) {
-    struct fl_bits* protocol = &t->protocol[p->protocol & (FL_PROTOS - 1)];
+    struct fl_bits* protocol = &fl_tables.protocol[p->protocol & (FL_PROTOS - 1)];
     search->rules &= protocol->rules;
     search->targets &= protocol->targets;
   }
-  if (asks & FL_ASKS_LOCAL_PORT && !fl_search_port(t, FL_LOCAL, p, search)) return 0;
-  if (asks & FL_ASKS_PEER_PORT && !fl_search_port(t, FL_PEER, p, search)) return 0;
+  if (asks & FL_ASKS_LOCAL_PORT && !fl_search_port(FL_LOCAL, p, search)) return 0;
+  if (asks & FL_ASKS_PEER_PORT && !fl_search_port(FL_PEER, p, search)) return 0;
   return search->rules || search->targets;
 }
 
 /* Finds the cgroups that a packet's sender is in. Global, as the function below: verified once, by
  * itself. */
 __noinline int fl_find_senders(struct __sk_buff* skb, struct fl_inside* inside) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !inside) return 0;
+  if (!inside) return 0;
   for (int level = 0; level < FL_CGROUP_LEVELS; level++)
-    if (t->cgroup_levels >> level & 1)
+    if (fl_tables.cgroup_levels >> level & 1)
       fl_add_cgroup(bpf_skb_ancestor_cgroup_id(skb, level), inside);
   return 0;
 }
@@ -159,17 +157,15 @@ __noinline int fl_find_senders(struct __sk_buff* skb, struct fl_inside* inside) 
  * do, or 0. Global, as the next: verified once, by itself. */
 __noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 direction,
                            int knows_cgroups) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search* search;
-  if (!t || !p || !found) return 0;
+  if (!p || !found) return 0;
   search = &found->search;
-  if (fl_begin_search(t, p, direction, search)) {
-    if (fl_search_sole(t, p, search, found)) return search->targets ? FL_COLLECT : 0;
-    if (fl_search_addresses(t, p, search)) {
+  if (fl_begin_search(p, direction, search)) {
+    if (fl_search_sole(p, search, found)) return search->targets ? FL_COLLECT : 0;
+    if (fl_search_addresses(p, search)) {
       if (!knows_cgroups &&
-          *(volatile __u32*)&t->hook[p->hook & (FL_MAX_HOOKS - 1)].asks & FL_ASKS_CGROUP &&
-          fl_has(search, &t->by_cgroup))
+          *(volatile __u32*)&fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)].asks & FL_ASKS_CGROUP &&
+          fl_has(search, &fl_tables.by_cgroup))
         return FL_FIND_CGROUPS;
       return FL_COLLECT;
     }
@@ -182,15 +178,13 @@ __noinline int fl_classify(struct fl_packet* p, struct fl_found* found, __u32 di
  * verifiers (7.3) tell one looked-up vector from another, and would walk the loops in here once for
  * each way in which a search can come to its vectors, over a million instructions. */
 __noinline int fl_collect(struct fl_packet* p, struct fl_found* found) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search here, *search = &here;
-  if (!t || !p || !found) return 0;
+  if (!p || !found) return 0;
   here = found->search;
   barrier_var(search); /* in memory: registers are few */
   found->targets = (struct fl_targets){};
-  fl_collect_rules(t, p, search, found);
-  found->serves = fl_collect_targets(t, p, search, &found->inside, &found->targets);
+  fl_collect_rules(p, search, found);
+  found->serves = fl_collect_targets(p, search, &found->inside, &found->targets);
   return 0;
 }
 

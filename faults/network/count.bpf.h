@@ -42,14 +42,25 @@ __noinline int fl_note(__u32 target, struct fl_seen* seen) {
   return 0;
 }
 
+static __always_inline void fl_add_traffic(__u32 target, __u64 bytes) {
+  __u32 part = FL_TRAFFIC_PART(target, bpf_get_smp_processor_id());
+  struct fl_traffic* traffic = bpf_map_lookup_elem(&fl_traffic, &part);
+  if (!traffic) return;
+  __sync_fetch_and_add(&traffic->packets, 1);
+  __sync_fetch_and_add(&traffic->bytes, bytes);
+}
+
+/* Counts a packet that tells no more for each of its targets. */
+__noinline int fl_count_packet(struct fl_targets* targets, __u64 bytes) {
+  __u32 target;
+  if (!targets) return 0;
+  FL_FOR_EACH_TARGET(targets, target) fl_add_traffic(target, bytes);
+  return 0;
+}
+
 /* Counts a packet for one of its targets; 0 `bytes` for one that has been counted. */
 static __always_inline void fl_count(__u32 target, __u64 bytes, struct fl_seen* seen) {
-  __u32 part = FL_TRAFFIC_PART(target, bpf_get_smp_processor_id());
-  struct fl_traffic* traffic = bytes ? bpf_map_lookup_elem(&fl_traffic, &part) : 0;
-  if (traffic) {
-    __sync_fetch_and_add(&traffic->packets, 1);
-    __sync_fetch_and_add(&traffic->bytes, bytes);
-  }
+  if (bytes) fl_add_traffic(target, bytes);
   if (seen->reason || seen->sample_ns || seen->rtt_us || seen->rare) fl_note(target, seen);
 }
 

@@ -26,9 +26,9 @@ static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struc
   return fl_parse(skb, direction, p);
 }
 
-/* Whether the packet begins or ends something that is measured. */
-static __always_inline int fl_is_timed(struct fl_packet* p) {
-  return p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_RST));
+/* Whether the packet tells more than that it was there. */
+static __always_inline int fl_tells_more(struct fl_packet* p) {
+  return p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_FIN | FL_TCP_RST));
 }
 
 /* Measures a packet of targets at that hook. A request counts from its first sight, whatever its
@@ -39,12 +39,11 @@ __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_
                           __u32 way) {
   struct fl_seen seen = {};
   struct fl_sight sight = {.direction = way & 1, .first = !(way & FL_AGAIN)};
-  __u32 zero = 0, target;
+  __u32 target;
   int tells;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_hook* at;
-  if (!t || !p || !found) return 0;
-  at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+  if (!p || !found) return 0;
+  at = &fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)];
   sight.now_ns = found->prefix.t0_ns;
   sight.netns = at->netns;
   sight.passes = !(way & FL_LOST) && !found->prefix.rule_count;
@@ -64,19 +63,17 @@ __noinline int fl_observe(struct __sk_buff* skb, struct fl_packet* p, struct fl_
 __noinline int fl_recall(struct __sk_buff* skb, struct fl_packet* p, __u32 direction) {
   struct fl_seen seen = {};
   struct fl_sight sight = {.direction = direction & 1, .first = 1, .passes = 1};
-  __u32 zero = 0;
   int target;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_connection_key key;
   struct fl_connection* c;
-  if (!t || !p) return 0;
+  if (!p) return 0;
   key = fl_key_of(p);
   c = bpf_map_lookup_elem(&fl_connections, &key);
   if (!c) return 0;
-  target = fl_whose(t, c, direction);
+  target = fl_whose(c, direction);
   if (target < 0) return 0;
   sight.now_ns = bpf_ktime_get_boot_ns();
-  sight.netns = t->hook[p->hook & (FL_MAX_HOOKS - 1)].netns;
+  sight.netns = fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)].netns;
   fl_take_turn(skb, p, &sight, c, &seen);
   fl_see(skb, p, &sight, &seen);
   fl_count(target, skb->len, &seen);
@@ -84,11 +81,12 @@ __noinline int fl_recall(struct __sk_buff* skb, struct fl_packet* p, __u32 direc
 }
 
 /* Whether the packet's ports alone say that it belongs to nothing at the hook. */
-static __always_inline int fl_is_elsewhere(struct fl_tables* t, struct fl_packet* p,
-                                           __u32 all_ask) {
-  if (all_ask & FL_ASKS_LOCAL_PORT && !(p->has_ports && t->port_set[FL_LOCAL][p->local_port]))
+static __always_inline int fl_is_elsewhere(struct fl_packet* p, __u32 all_ask) {
+  if (all_ask & FL_ASKS_LOCAL_PORT &&
+      !(p->has_ports && fl_tables.port_set[FL_LOCAL][p->local_port]))
     return 1;
-  return all_ask & FL_ASKS_PEER_PORT && !(p->has_ports && t->port_set[FL_PEER][p->peer_port]);
+  return all_ask & FL_ASKS_PEER_PORT &&
+         !(p->has_ports && fl_tables.port_set[FL_PEER][p->peer_port]);
 }
 
 /* Whether it is worth while to look for the packet's connection first. */
@@ -101,14 +99,13 @@ static __always_inline int fl_may_recall(struct fl_hook* hook, struct fl_packet*
  * the verdict on it. Global: with a stack of its own. */
 __noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_packet* p,
                        int tells) {
-  __u32 zero = 0, flags = tells ? 0 : FL_FQ_TOLD;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 flags = tells ? 0 : FL_FQ_TOLD;
   struct fl_hook* hook;
   __u64 hold_ns;
-  if (!t || !found || !p) return FL_PASS;
-  hook = &t->hook[found->prefix.hook & (FL_MAX_HOOKS - 1)];
+  if (!found || !p) return FL_PASS;
+  hook = &fl_tables.hook[found->prefix.hook & (FL_MAX_HOOKS - 1)];
   found->prefix.flow = fl_flow_hash(p);
-  hold_ns = hook->fq_ifindex ? fl_hold_ns(t, &found->prefix) : 0;
+  hold_ns = hook->fq_ifindex ? fl_hold_ns(&found->prefix) : 0;
   if (!hold_ns) return fl_to_lane(skb, hook->lane_ifindex, &found->prefix, p->count);
   if (p->count > 1) flags |= FL_FQ_TRAIN;
   return fl_to_fq(skb, &found->prefix, hold_ns, p->count, flags);
@@ -135,14 +132,11 @@ SEC("tc")
 int fl_handle(struct __sk_buff* skb) {
   struct fl_packet p = {};
   struct fl_found found = {};
-  __u32 zero = 0, place = skb->cb[FL_HOOK_CB], way = place & 1;
+  __u32 place = skb->cb[FL_HOOK_CB], way = place & 1;
   __u32 hook_id = place >> 1 & (FL_MAX_HOOKS - 1);
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  struct fl_hook* hook;
+  struct fl_hook* hook = &fl_tables.hook[hook_id];
   int tells;
   skb->cb[FL_HOOK_CB] = 0;
-  if (!t) return FL_PASS;
-  hook = &t->hook[hook_id];
   if (!hook->bits[way].rules && !hook->bits[way].targets) return FL_PASS;
   tells = fl_reinjected(skb, hook_id, way);
   if (tells > 1) return FL_PASS;
@@ -150,37 +144,36 @@ int fl_handle(struct __sk_buff* skb) {
   barrier_var(way); /* one value, for which there is a place */
   if (fl_read(skb, way & 1, &p)) return FL_PASS;
   p.hook = hook_id;
-  /* Looked up again, as below: cheaper than what is kept on the stack. */
-  t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t) return FL_PASS;
-  hook = &t->hook[p.hook & (FL_MAX_HOOKS - 1)];
-  if (fl_is_elsewhere(t, &p, hook->all_ask)) return FL_PASS;
+  /* Again: what is kept over a call takes a place on the stack. */
+  hook = &fl_tables.hook[p.hook & (FL_MAX_HOOKS - 1)];
+  if (fl_is_elsewhere(&p, hook->all_ask)) return FL_PASS;
   if (!(way & FL_AGAIN) && hook->bits[way & 1].targets && fl_may_recall(hook, &p) &&
       fl_recall(skb, &p, way))
     return FL_PASS;
-  t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t) return FL_PASS;
-  found.generation = *(volatile __u32*)&t->generation;
-  p.count = t->lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
+  found.generation = *(volatile __u32*)&fl_tables.generation;
+  p.count = fl_tables.lane_cuts && skb->gso_segs ? skb->gso_segs : 1;
   found.prefix.hook = p.hook;
   found.prefix.direction = way & 1;
   fl_find(skb, &p, &found, way);
-  t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t) return FL_PASS;
-  if (found.generation != *(volatile __u32*)&t->generation) {
+  if (found.generation != *(volatile __u32*)&fl_tables.generation) {
     /* Partly seen before a change, partly after it: now it is all after it. */
-    found.generation = *(volatile __u32*)&t->generation;
+    found.generation = *(volatile __u32*)&fl_tables.generation;
     found.loses = found.prefix.rule_count = found.inside.count = 0;
     fl_find(skb, &p, &found, way);
   }
   if (!found.targets.words && !found.ruled) return FL_PASS;
-  if (found.ruled || fl_is_timed(&p)) found.prefix.t0_ns = bpf_ktime_get_boot_ns();
+  if (found.ruled || fl_tells_more(&p)) found.prefix.t0_ns = bpf_ktime_get_boot_ns();
   if (!(way & FL_AGAIN) && found.ruled && fl_ask(skb, &found, &p)) way |= FL_LOST;
   if (way & FL_AGAIN) found.prefix.rule_count = 0;
-  tells = found.targets.words ? fl_observe(skb, &p, &found, way) : 0;
-  if (tells == FL_UNKNOWN) {
-    fl_begin(&p, way & 1, found.serves);
-    tells = fl_observe(skb, &p, &found, way | FL_BEGUN);
+  tells = 0;
+  if (found.targets.words && !fl_tells_more(&p)) {
+    if (!(way & FL_AGAIN)) fl_count_packet(&found.targets, skb->len);
+  } else if (found.targets.words) {
+    tells = fl_observe(skb, &p, &found, way);
+    if (tells == FL_UNKNOWN) {
+      fl_begin(&p, way & 1, found.serves);
+      tells = fl_observe(skb, &p, &found, way | FL_BEGUN);
+    }
   }
   if (way & FL_LOST) return fl_lose(skb);
   if (!found.prefix.rule_count) return FL_PASS;
@@ -191,13 +184,12 @@ int fl_handle(struct __sk_buff* skb) {
  */
 SEC("tc")
 int fl_lane(struct __sk_buff* skb) {
-  __u32 zero = 0, place;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !skb->vlan_present || skb->vlan_proto != bpf_htons(FL_RETURN_ETHERTYPE))
+  __u32 place;
+  if (!skb->vlan_present || skb->vlan_proto != bpf_htons(FL_RETURN_ETHERTYPE))
     return bpf_redirect(FL_NOWHERE, 0);
   place = skb->vlan_tci - 1;
   if (bpf_skb_vlan_pop(skb)) return bpf_redirect(FL_NOWHERE, 0);
-  return fl_put_back(skb, t, place >> 1 & (FL_MAX_HOOKS - 1), place & 1, 0);
+  return fl_put_back(skb, place >> 1 & (FL_MAX_HOOKS - 1), place & 1, 0);
 }
 
 /* On the fq lane's way out; what our programs did not send is lost here. */

@@ -109,6 +109,11 @@ struct fl_choice {
   __u64 in_bad;             /* the programs' own */
 };
 
+/* Connections that began since the rule was armed, or the others; of TCP. */
+#define FL_CONNECTIONS_ANY 0
+#define FL_CONNECTIONS_NEW 1
+#define FL_CONNECTIONS_ESTABLISHED 2
+
 /* What a packet must be for a rule, beside its classes. All 0: any packet. */
 struct fl_narrow {
   __u64 dscp; /* bit n: packets of DSCP n; 0: any */
@@ -123,6 +128,7 @@ struct fl_narrow {
   __u32 min_payload; /* behind the header of TCP or UDP; 0: any packet */
   __u32 first_bytes; /* so many of `first` are the payload's beginning */
   __u8 first[FL_FIRST_BYTES];
+  __u64 connections; /* FL_CONNECTIONS_ */
 };
 
 /* The one network that a rule's filter names, of peers, when it leaves none out and names no
@@ -138,7 +144,8 @@ struct fl_sole_peer {
 };
 
 struct fl_rule {
-  __u64 deadline_ns; /* CLOCK_BOOTTIME */
+  __u64 deadline_ns; /* CLOCK_BOOTTIME, as the next */
+  __u64 armed_ns;
   __u64 seed;        /* of shares of flows and peers */
   __u64 choice_seed; /* of shares of packets, and of its choice among them */
   __u64 action;      /* FL_ACT_ */
@@ -156,7 +163,7 @@ struct fl_fq_epoch {
   __u64 bytes_out;
 };
 
-/* One element, memory-mapped. user space writes it while packets pass: a rule's or a target's bit
+/* Memory-mapped. User space writes it while packets pass: a rule's or a target's bit
  * in hook.bits is set last and cleared first, so nothing half-written is ever obeyed. Connections
  * of which the programs remember whose they are follow with the next generation. */
 struct fl_tables {
@@ -184,6 +191,13 @@ struct fl_tables {
   __s64 fq_room;
   __u64 fq_epoch; /* 0 or 1 */
   struct fl_fq_epoch fq_epochs[2];
+  __u32 chunk_of[FL_MAX_TARGETS][FL_TARGET_CHUNKS]; /* which chunks are whose; 0: none yet */
+};
+
+/* How long faults may go on, by CLOCK_BOOTTIME. */
+struct fl_lease {
+  __u64 heartbeat_until_ns;
+  __u64 control_until_ns;
 };
 
 /* What covers a prefix, shorter prefixes included: numbers of vectors. */
@@ -214,7 +228,7 @@ struct fl_counters {
   __u64 delay_asked_ns;
   __u64 delays_measured; /* packets whose delay is in these two */
   __u64 lane_acted;      /* packets that the lane chose by itself and did the rule's part to */
-  __u64 left_alone;      /* packets of the filter's that are protected */
+  __u64 left_alone;      /* packets of the filter's that are protected, or that no lane can hold */
   __u64 link_bytes;      /* let out by a slower link while more was waiting, */
   __u64 link_busy_ns;    /* and how long that took */
   __u64 offered;         /* packets that a share of packets was taken of: numbers them */
@@ -247,16 +261,6 @@ struct fl_target_stats {
   __u64 not_measurable[FL_REASONS]; /* turns, by reason */
   __u64 events[FL_EVENTS];
   __u64 told[FL_TELLS]; /* how many there were since user space last read, by type */
-};
-
-/* Which chunks are whose; 0: none yet. */
-struct fl_chunks_of {
-  __u32 number[FL_MAX_TARGETS][FL_TARGET_CHUNKS];
-};
-
-struct fl_lease {
-  __u64 heartbeat_until_ns;
-  __u64 control_until_ns;
 };
 
 /* Stands before each frame on its way to the lane. */

@@ -30,6 +30,8 @@ class DelayModel {
 
   // What the shape would put below 0 is 0, what it would put above kMaxDelayNs is that.
   uint64_t Draw();
+  // Whether they differ at all.
+  bool IsDrawn() const { return jitter_.width_ns != 0; }
 
  private:
   // In (0, 1).

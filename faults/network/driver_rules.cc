@@ -1,4 +1,5 @@
 // Faults on targets that are there: their rules, and what these have done.
+#include "base/clock.h"
 #include "bpf/probe.h"
 #include "faults/network/network_driver.h"
 #include "faults/network/plan_units.h"
@@ -50,13 +51,17 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   rule->acted = action.acted;
   kernel_->counters(rule->index) = fl_counters{};
   kernel_->delay_times().Open(rule->index);
+  // Of a rule whose place this one takes the connections that were new still are.
+  const uint64_t armed_ns = old != nullptr ? tables_.rule(old->index).armed_ns : BoottimeNowNs();
   tables_.rule(rule->index) = ToKernelRule(plan, request, seed);
+  tables_.rule(rule->index).armed_ns = armed_ns;
   Status status = absl::OkStatus();
   if (rule->uses_lane) {
     status = bpf::RequireFeature("tun");
     if (status.ok()) status = hooks_->AcquireLane(rule->hook, rule->lane_use);
     rule->uses_lane = status.ok();
-    if (status.ok()) lane_->SetRule(rule->index, *action.lane, request.deadline_boottime_ns);
+    if (status.ok())
+      lane_->SetRule(rule->index, rule->hook, *action.lane, request.deadline_boottime_ns);
   }
   const unsigned bit = RuleBit(rule->index);
   const unsigned replaced = old != nullptr ? RuleBit(old->index) : bit;

@@ -115,9 +115,7 @@ static __always_inline struct sock* fl_sender(struct sk_buff* skb, __u32 netns) 
 /* The hook, and which way the packet went there; FL_MAX_HOOKS: none. Fills `p` then. */
 static __always_inline __u32 fl_find_packet(struct sk_buff* skb, struct fl_place* place,
                                             __u32* direction, struct fl_packet* p) {
-  __u32 zero = 0, hook_id = fl_find_hook(place->netns, place->in), point = FL_INGRESS;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t) return FL_MAX_HOOKS;
+  __u32 hook_id = fl_find_hook(place->netns, place->in), point = FL_INGRESS;
   /* TCP forgets the device and the route before it is done with a segment. */
   *direction = FL_INGRESS;
   if (!place->netns && place->in && fl_read_dropped(skb, FL_INGRESS, p))
@@ -127,7 +125,7 @@ static __always_inline __u32 fl_find_packet(struct sk_buff* skb, struct fl_place
     point = FL_EGRESS;
   }
   if (hook_id >= FL_MAX_HOOKS) return FL_MAX_HOOKS;
-  *direction = point ^ (t->hook[hook_id & (FL_MAX_HOOKS - 1)].outside & 1);
+  *direction = point ^ (fl_tables.hook[hook_id & (FL_MAX_HOOKS - 1)].outside & 1);
   if (!fl_read_dropped(skb, *direction, p)) return FL_MAX_HOOKS;
   return hook_id;
 }
@@ -136,15 +134,14 @@ SEC("raw_tp/kfree_skb")
 int fl_drop(struct bpf_raw_tracepoint_args* context) {
   struct sk_buff* skb = (void*)context->args[0];
   struct fl_news news = {.type = FL_TELL_DROP, .reason = context->args[2]};
-  __u32 zero = 0, direction, hook_id;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 direction, hook_id;
   struct sock* receiver = 0;
   struct fl_place place = {};
   struct fl_packet p = {};
   struct fl_targets targets = {};
   struct fl_inside inside = {};
   /* First: each packet of a lane is one. */
-  if (!t || fl_lost_by_fault(skb)) return 0;
+  if (fl_lost_by_fault(skb)) return 0;
   if (fl_names_socket) receiver = (void*)context->args[3];
   if (receiver) receiver = fl_whole_socket(receiver);
   fl_find_place(skb, receiver, &place);
@@ -172,18 +169,17 @@ int fl_failed(struct bpf_raw_tracepoint_args* context) {
   struct sock* sk = (void*)context->args[0];
   int before = context->args[1], now = context->args[2];
   struct fl_news news = {.type = FL_TELL_FAILED, .direction = FL_EGRESS};
-  __u32 zero = 0, hook_id;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 hook_id;
   struct fl_packet p = {};
   struct fl_targets targets = {};
   struct fl_inside inside = {};
-  if (!t || now != FL_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
+  if (now != FL_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
   news.open = before != FL_SYN_SENT && before != FL_SYN_RECV;
   news.reason = BPF_CORE_READ(sk, sk_err);
   if (!fl_has_failed(news.reason, before) || !fl_read_socket(sk, &p)) return 0;
   hook_id = fl_find_hook(fl_netns_of(sk), BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex));
   /* From the other end of the target's link it is a peer's socket. */
-  if (hook_id >= FL_MAX_HOOKS || t->hook[hook_id & (FL_MAX_HOOKS - 1)].outside) return 0;
+  if (hook_id >= FL_MAX_HOOKS || fl_tables.hook[hook_id & (FL_MAX_HOOKS - 1)].outside) return 0;
   fl_find_owners((__u64)sk, &inside);
   p.hook = hook_id;
   fl_find_targets(&p, &inside, FL_EGRESS, &targets);

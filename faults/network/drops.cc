@@ -17,6 +17,8 @@
 namespace faultline::network {
 namespace {
 
+static_assert(sizeof(drops::drops__bss) == sizeof(fl_tables), "the other object's");
+
 struct CloseSkeleton {
   void operator()(drops* skeleton) const { drops__destroy(skeleton); }
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "bpf/cgroup.h"
+#include "bpf/netns.h"
+#include "faults/network/gateway.h"
 #include "faults/network/plan_units.h"
 #include "network/v1/parameters.pb.h"
 
@@ -52,13 +54,46 @@ bool IsWholeHost(const chaos::v1::Target& target) {
          target.cgroup().empty() && target.ports().empty() && target.addresses().empty();
 }
 
+// Whether the list leaves anything out: it has items, and none of them is all that there is.
+bool Narrows(const google::protobuf::RepeatedPtrField<std::string>& items,
+             bool (*is_all)(const std::string& item)) {
+  return !items.empty() && std::ranges::none_of(items, is_all);
+}
+
+bool IsAllOfAFamily(const std::string& network) {
+  const auto cidr = ParseCidr(network);
+  return cidr.ok() && cidr->prefix_bits == 0;
+}
+
+bool IsAllPorts(const std::string& ports) {
+  const auto range = ParsePortRange(ports);
+  return range.ok() && *range == PortRange{1, UINT16_MAX};
+}
+
+// What leaves nothing out names nothing.
 bool NamesNothing(const pb::TrafficFilter& wanted) {
+  constexpr double kAll = 100;
   const bool any_protocol =
       wanted.protocol() == pb::PROTOCOL_ANY || wanted.protocol() == pb::PROTOCOL_UNSPECIFIED;
-  return any_protocol && wanted.peer_cidr().empty() && wanted.peer_host().empty() &&
-         wanted.local_port().empty() && wanted.peer_port().empty() && wanted.tcp_flags().empty() &&
-         wanted.dscp().empty() && !wanted.has_flow_percent() && !wanted.has_peer_percent() &&
-         !wanted.has_payload_prefix();
+  const bool any_share = (!wanted.has_flow_percent() || wanted.flow_percent() >= kAll) &&
+                         (!wanted.has_peer_percent() || wanted.peer_percent() >= kAll);
+  const bool any_peer = wanted.peer_cidr().empty() ? wanted.peer_host().empty()
+                                                   : !Narrows(wanted.peer_cidr(), IsAllOfAFamily);
+  return any_protocol && any_share && any_peer && !Narrows(wanted.local_port(), IsAllPorts) &&
+         !Narrows(wanted.peer_port(), IsAllPorts) && wanted.tcp_flags().empty() &&
+         !AsksForConnections(wanted) && wanted.dscp().empty() && !wanted.has_payload_prefix();
+}
+
+// The default gateways of a target's network, as far as they can be read.
+Gateways GatewaysOf(const chaos::v1::Target& target) {
+  Gateways found;
+  const auto netns = bpf::OpenNetns(target.netns());
+  if (!netns.ok()) return found;
+  (void)bpf::InNetns(*netns, [&] {
+    found = ReadGateways(target.interface());
+    return absl::OkStatus();
+  });
+  return found;
 }
 
 // On its way in a packet's cgroup is that of the socket it is for.
@@ -128,7 +163,29 @@ Status NarrowToFilter(const pb::TrafficFilter& wanted, const chaos::v1::Target& 
     }
   }
   FL_RETURN_IF_ERROR(AddPrefixes(wanted.exclude_peer_cidr(), &filter->excluded));
-  return AddPrefixes(wanted.peer_cidr(), &filter->prefixes[FL_PEER]);
+  FL_RETURN_IF_ERROR(AddPrefixes(wanted.peer_cidr(), &filter->prefixes[FL_PEER]));
+  if (wanted.include_protected() || !wanted.peer_host().empty()) return absl::OkStatus();
+  return CheckPeers(*filter, target, "peer_cidr",
+                    fmt::format("{}", fmt::join(wanted.peer_cidr(), ",")));
+}
+
+Status CheckPeers(const Filter& filter, const chaos::v1::Target& target, std::string_view parameter,
+                  std::string_view value) {
+  constexpr int kIpv4Bits = 32, kIpv6Bits = 128;
+  const auto& peers = filter.prefixes[FL_PEER];
+  const auto is_address = [](const Cidr& peer) {
+    return peer.prefix_bits == (peer.ipv6 ? kIpv6Bits : kIpv4Bits);
+  };
+  if (peers.empty() || !std::ranges::all_of(peers, is_address)) return absl::OkStatus();
+  const Gateways gateways = GatewaysOf(target);
+  const auto is_protected = [&gateways](const Cidr& peer) {
+    return IsMetadataAddress(peer) || IsOneOf(gateways, peer);
+  };
+  if (!std::ranges::all_of(peers, is_protected)) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "{} '{}' names no peers of target {} but its default gateway or the metadata "
+                   "address, which are protected: name others, or include_protected=true",
+                   parameter, value, target.target_id());
 }
 
 fl_narrow ToNarrow(const pb::TrafficFilter& wanted) {
@@ -140,6 +197,10 @@ fl_narrow ToNarrow(const pb::TrafficFilter& wanted) {
   for (const std::string& text : wanted.tcp_flags()) (void)AddTcpFlag(text, &flags);
   narrow.tcp_flags_mask = flags.mask;
   narrow.tcp_flags = flags.value;
+  narrow.connections = wanted.connections() == pb::CONNECTIONS_NEW ? FL_CONNECTIONS_NEW
+                       : wanted.connections() == pb::CONNECTIONS_ESTABLISHED
+                           ? FL_CONNECTIONS_ESTABLISHED
+                           : FL_CONNECTIONS_ANY;
   if (const auto prefix = ParsePayloadPrefix(wanted.payload_prefix()); prefix.ok()) {
     narrow.min_payload = static_cast<uint32_t>(prefix->size());
     narrow.first_bytes = narrow.min_payload;

@@ -13,6 +13,10 @@ namespace {
 namespace v1 = ::network::v1;
 using Texts = google::protobuf::RepeatedPtrField<std::string>;
 
+// TCP ports of Faultline's own connections that every agent protects: agents and clients to
+// controllers, and these to each other.
+constexpr unsigned kApiPort = 7400, kPeerPort = 7401;
+
 constexpr size_t kMaxHostBytes = 253;  // RFC 1035's 255 without length and root
 
 struct FlagName {
@@ -21,6 +25,24 @@ struct FlagName {
 };
 constexpr FlagName kFlagNames[] = {{"fin", 0x01}, {"syn", 0x02}, {"rst", 0x04}, {"psh", 0x08},
                                    {"ack", 0x10}, {"urg", 0x20}, {"ece", 0x40}, {"cwr", 0x80}};
+
+// Whether each port of the ranges, of which there are some, is one of those. Texts that are no
+// range are told elsewhere.
+bool AllAre(const Texts& ports, bool (*is_one)(unsigned port)) {
+  for (const std::string& text : ports) {
+    const auto range = ParsePortRange(text);
+    if (!range.ok()) return false;
+    unsigned port = range->first;
+    while (port <= range->last && is_one(port)) ++port;
+    if (port <= range->last) return false;
+  }
+  return !ports.empty();
+}
+
+bool IsSshPort(unsigned port) { return port == FL_SSH_PORT; }
+bool IsOwnPort(unsigned port) { return port == kApiPort || port == kPeerPort; }
+bool IsDhcpPort(unsigned port) { return FL_IS_DHCP_PORT(port); }
+bool IsProtectedTcpPort(unsigned port) { return IsSshPort(port) || IsOwnPort(port); }
 
 class Checker {
  public:
@@ -35,9 +57,11 @@ class Checker {
     FL_RETURN_IF_ERROR(Ports("local_port", filter_.local_port()));
     FL_RETURN_IF_ERROR(Ports("peer_port", filter_.peer_port()));
     FL_RETURN_IF_ERROR(Flags());
+    FL_RETURN_IF_ERROR(Connections());
     FL_RETURN_IF_ERROR(AtMost("dscp", filter_.dscp(), "code points"));
     FL_RETURN_IF_ERROR(Sizes());
-    return Payload();
+    FL_RETURN_IF_ERROR(Payload());
+    return filter_.include_protected() ? absl::OkStatus() : MoreThanProtected();
   }
 
  private:
@@ -76,21 +100,55 @@ class Checker {
 
   Status Ports(std::string_view name, const Texts& ports) const {
     FL_RETURN_IF_ERROR(AtMost(name, ports, "ports or ranges"));
-    bool only_ssh = !ports.empty() && !filter_.include_protected();
     for (const std::string& text : ports) {
-      const auto range = ParsePortRange(text);
-      if (!range.ok()) return Refuse(name, text, "a port from 1 to 65535, or a range: 8000-8100");
-      only_ssh &= range->first == FL_SSH_PORT && range->last == FL_SSH_PORT;
+      if (ParsePortRange(text).ok()) continue;
+      return Refuse(name, text, "a port from 1 to 65535, or a range: 8000-8100");
     }
     if (!ports.empty() && filter_.protocol() == v1::PROTOCOL_ICMP) {
       return Refuse(name, fmt::format("{}", fmt::join(ports, ",")),
                     "no ports with protocol icmp, which has none");
     }
-    if (only_ssh && filter_.protocol() != v1::PROTOCOL_UDP) {
-      return Refuse(name, FL_SSH_PORT,
-                    "a port that is not SSH's, which is protected; or include_protected=true");
-    }
     return absl::OkStatus();
+  }
+
+  // Refuses what would touch nothing at all.
+  Status MoreThanProtected() const {
+    FL_RETURN_IF_ERROR(MoreThanMetadata());
+    if (filter_.protocol() == v1::PROTOCOL_UDP) return MoreThanDhcp();
+    FL_RETURN_IF_ERROR(MoreThanTcp("local_port", filter_.local_port()));
+    return MoreThanTcp("peer_port", filter_.peer_port());
+  }
+
+  Status MoreThanMetadata() const {
+    const Texts& peers = filter_.peer_cidr();
+    if (peers.empty() || !filter_.peer_host().empty()) return absl::OkStatus();
+    for (const std::string& peer : peers) {
+      if (!IsMetadataAddress(*ParseCidr(peer))) return absl::OkStatus();
+    }
+    return Refuse("peer_cidr", fmt::format("{}", fmt::join(peers, ",")),
+                  "a peer that is not the metadata address, which is protected; or "
+                  "include_protected=true");
+  }
+
+  Status MoreThanDhcp() const {
+    if (!AllAre(filter_.local_port(), IsDhcpPort) || !AllAre(filter_.peer_port(), IsDhcpPort)) {
+      return absl::OkStatus();
+    }
+    return Refuse("local_port", fmt::format("{}", fmt::join(filter_.local_port(), ",")),
+                  fmt::format("with peer_port {}, a port that is not DHCP's, which is protected; "
+                              "or include_protected=true",
+                              fmt::join(filter_.peer_port(), ",")));
+  }
+
+  Status MoreThanTcp(std::string_view name, const Texts& ports) const {
+    if (!AllAre(ports, IsProtectedTcpPort)) return absl::OkStatus();
+    const std::string_view whose = AllAre(ports, IsSshPort)   ? "SSH's"
+                                   : AllAre(ports, IsOwnPort) ? "Faultline's own"
+                                                              : "SSH's or Faultline's own";
+    return Refuse(name, fmt::format("{}", fmt::join(ports, ",")),
+                  fmt::format("a port that is not {}, which is protected; or "
+                              "include_protected=true",
+                              whose));
   }
 
   Status Flags() const {
@@ -102,13 +160,22 @@ class Checker {
                     "one of fin, syn, rst, psh, ack, urg, ece, cwr, or one with a ! before it, and "
                     "none of them both ways");
     }
-    const bool tcp =
-        filter_.protocol() == v1::PROTOCOL_TCP || filter_.protocol() == v1::PROTOCOL_ANY;
-    if (flags.mask == 0 || tcp || filter_.protocol() == v1::PROTOCOL_UNSPECIFIED) {
-      return absl::OkStatus();
-    }
+    if (flags.mask == 0 || MayBeTcp()) return absl::OkStatus();
     return Refuse("tcp_flags", fmt::format("{}", fmt::join(filter_.tcp_flags(), ",")),
                   "no flags with another protocol than tcp");
+  }
+
+  bool MayBeTcp() const {
+    const auto protocol = filter_.protocol();
+    return protocol == v1::PROTOCOL_TCP || protocol == v1::PROTOCOL_ANY ||
+           protocol == v1::PROTOCOL_UNSPECIFIED;
+  }
+
+  Status Connections() const {
+    if (!AsksForConnections(filter_) || MayBeTcp()) return absl::OkStatus();
+    return Refuse("connections",
+                  filter_.connections() == v1::CONNECTIONS_NEW ? "new" : "established",
+                  "any, with another protocol than tcp");
   }
 
   Status Sizes() const {
@@ -135,6 +202,11 @@ class Checker {
 };
 
 }  // namespace
+
+bool AsksForConnections(const v1::TrafficFilter& filter) {
+  return filter.connections() == v1::CONNECTIONS_NEW ||
+         filter.connections() == v1::CONNECTIONS_ESTABLISHED;
+}
 
 StatusOr<PortRange> ParsePortRange(std::string_view text) {
   const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is not a port range", text);
@@ -194,6 +266,23 @@ StatusOr<std::string> ParsePayloadPrefix(std::string_view text) {
   }
   if (bytes.empty() || bytes.size() > kMaxPrefixBytes) return wrong;
   return bytes;
+}
+
+bool IsMetadataAddress(const Cidr& peer) {
+  const auto word = [&peer](size_t i) {
+    const auto* bytes = &peer.address[4 * i];
+    return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
+  };
+  if (!peer.ipv6) return peer.prefix_bits == 32 && word(0) == FL_METADATA_IPV4;
+  return peer.prefix_bits == 128 && word(0) == FL_METADATA_IPV6_FIRST && word(1) == 0 &&
+         word(2) == 0 && word(3) == FL_METADATA_IPV6_LAST;
+}
+
+v1::TrafficFilter FilterOf(const v1::NetworkPartition& partition) {
+  v1::TrafficFilter filter;
+  (void)filter.ParseFromString(partition.filter().SerializeAsString());  // fields have its numbers
+  filter.set_protocol(partition.protocol());
+  return filter;
 }
 
 Status ValidateFilter(const v1::TrafficFilter& filter, std::string_view prefix) {

@@ -40,6 +40,16 @@ Status AddTcpFlag(std::string_view text, TcpFlags* flags);
 // these are 1 to kMaxPrefixBytes.
 StatusOr<std::string> ParsePayloadPrefix(std::string_view text);
 
+// Whether only new, or only established, connections are meant.
+bool AsksForConnections(const ::network::v1::TrafficFilter& filter);
+
+// The address alone at which cloud machines ask for their metadata.
+bool IsMetadataAddress(const Cidr& peer);
+
+// What a partition's own parameters say of its packets, as a filter that names neither peers nor a
+// direction: these are its groups' and ways'.
+::network::v1::TrafficFilter FilterOf(const ::network::v1::NetworkPartition& partition);
+
 // INVALID_ARGUMENT with the field "<prefix><parameter>": texts that mean nothing, filters that
 // contradict each other, and one that names nothing but what is protected.
 Status ValidateFilter(const ::network::v1::TrafficFilter& filter, std::string_view prefix);

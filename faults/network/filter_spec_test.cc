@@ -86,6 +86,45 @@ TEST(TrafficFilter, TheSshPortAloneMustBeAskedForByName) {
   EXPECT_TRUE(Allows({{"local_port", "22"}, {"protocol", "udp"}}));
 }
 
+TEST(TrafficFilter, FaultlinesOwnPortsAloneMustBeAskedForByName) {
+  EXPECT_EQ(ErrorOf({{"peer_port", "7400-7401"}}),
+            "parameters.peer_port: '7400-7401' is not allowed: a port that is not Faultline's own, "
+            "which is protected; or include_protected=true");
+  EXPECT_EQ(ErrorOf({{"local_port", "22,7400"}, {"protocol", "tcp"}}),
+            "parameters.local_port: '22,7400' is not allowed: a port that is not SSH's or "
+            "Faultline's own, which is protected; or include_protected=true");
+  EXPECT_TRUE(Allows({{"peer_port", "7400"}, {"include_protected", "true"}}));
+  EXPECT_TRUE(Allows({{"peer_port", "7400"}, {"protocol", "udp"}}));
+  EXPECT_TRUE(Allows({{"peer_port", "7400-7402"}}));
+}
+
+TEST(TrafficFilter, DhcpAloneMustBeAskedForByName) {
+  const Parameters dhcp{{"protocol", "udp"}, {"local_port", "68"}, {"peer_port", "67,547"}};
+  EXPECT_EQ(ErrorOf(dhcp),
+            "parameters.local_port: '68' is not allowed: with peer_port 67,547, a port that is not "
+            "DHCP's, which is protected; or include_protected=true");
+  for (const auto& [name, value] :
+       Parameters{{"include_protected", "true"}, {"peer_port", "67-69"}, {"protocol", "any"}}) {
+    Parameters more = dhcp;
+    more[name] = value;
+    EXPECT_TRUE(Allows(more)) << name;
+  }
+  EXPECT_TRUE(Allows({{"protocol", "udp"}, {"peer_port", "67"}})) << "the other side may be any";
+}
+
+TEST(TrafficFilter, TheMetadataAddressAloneMustBeAskedForByName) {
+  for (const char* peers : {"169.254.169.254", "fd00:ec2::254/128,169.254.169.254/32"}) {
+    EXPECT_EQ(ErrorOf({{"peer_cidr", peers}}),
+              fmt::format("parameters.peer_cidr: '{}' is not allowed: a peer that is not the "
+                          "metadata address, which is protected; or include_protected=true",
+                          peers));
+    EXPECT_TRUE(Allows({{"peer_cidr", peers}, {"include_protected", "true"}}));
+    EXPECT_TRUE(Allows({{"peer_cidr", peers}, {"peer_host", "db"}}));
+  }
+  EXPECT_TRUE(Allows({{"peer_cidr", "169.254.169.254/31"}}));
+  EXPECT_TRUE(Allows({{"peer_cidr", "169.254.169.254,10.0.0.1"}}));
+}
+
 TEST(TrafficFilter, FlagsAreKnownTcpFlagsAndNotBothWays) {
   const std::string allowed =
       "one of fin, syn, rst, psh, ack, urg, ece, cwr, or one with a ! before it, and none of them "
@@ -97,6 +136,20 @@ TEST(TrafficFilter, FlagsAreKnownTcpFlagsAndNotBothWays) {
   EXPECT_EQ(ErrorOf({{"tcp_flags", "syn"}, {"protocol", "udp"}}),
             "parameters.tcp_flags: 'syn' is not allowed: no flags with another protocol than tcp");
   EXPECT_TRUE(Allows({{"tcp_flags", "syn,!ack"}, {"protocol", "tcp"}}));
+}
+
+TEST(TrafficFilter, NewAndEstablishedConnectionsAreOfTcp) {
+  for (const char* which : {"new", "established"}) {
+    EXPECT_TRUE(Allows({{"connections", which}}));
+    EXPECT_TRUE(Allows({{"connections", which}, {"protocol", "tcp"}}));
+    EXPECT_EQ(ErrorOf({{"connections", which}, {"protocol", "udp"}}),
+              fmt::format("parameters.connections: '{}' is not allowed: any, with another protocol "
+                          "than tcp",
+                          which));
+  }
+  EXPECT_TRUE(Allows({{"connections", "any"}, {"protocol", "udp"}}));
+  EXPECT_EQ(ErrorOf({{"connections", "old"}}),
+            "parameters.connections: 'old' is not allowed: one of any, new, established");
 }
 
 TEST(TrafficFilter, SizesAndSharesAndCodePointsHaveTheirRanges) {

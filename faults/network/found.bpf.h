@@ -47,14 +47,14 @@ _Static_assert(__builtin_offsetof(struct fl_search, targets) ==
                "a search without targets is a packet of no target");
 _Static_assert(sizeof(struct fl_search) <= sizeof(struct fl_targets), "fl_found does not grow");
 
-static __always_inline void fl_add_rule(struct fl_tables* t, struct fl_found* found, __u32 id) {
+static __always_inline void fl_add_rule(struct fl_found* found, __u32 id) {
   __u32 place;
   /* Hidden from the compiler: it would drop the mask, which older verifiers need, and keep places
    * in `found` on the stack. */
   barrier_var(id);
   barrier_var(found);
   id &= FL_MAX_RULES - 1;
-  if (t->rule[id].action == FL_ACT_LOSE) {
+  if (fl_tables.rule[id].action == FL_ACT_LOSE) {
     place = found->loses;
     if (place >= FL_MAX_RULES_PER_PACKET) return;
     found->lose[place & (FL_MAX_RULES_PER_PACKET - 1)] = id;
@@ -69,11 +69,9 @@ static __always_inline void fl_add_rule(struct fl_tables* t, struct fl_found* fo
 
 /* Adds the rules of a word. Global, as the function below: verified once, by itself. */
 __noinline int fl_add_rules(struct fl_found* found, __u32 index, __u64 word) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
-  if (!t || !found || index >= FL_RULE_WORDS) return 0;
+  if (!found || index >= FL_RULE_WORDS) return 0;
   for (int i = 0; i < 64 && word; i++, word &= word - 1)
-    fl_add_rule(t, found, index * 64 + fl_lowest_bit(word));
+    fl_add_rule(found, index * 64 + fl_lowest_bit(word));
   return 0;
 }
 
@@ -105,10 +103,9 @@ static __always_inline __u64 fl_word_of(__u32 number, __u32 index) {
 
 /* What is left of one word when the vectors of protocols and ports have been asked, and what the
  * bits in it ask for. */
-static __always_inline __u64 fl_left_by_ports(struct fl_tables* t, struct fl_packet* p,
-                                              struct fl_search* search, __u32 index,
-                                              __u32* asks_of) {
-  struct fl_hook* at = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+static __always_inline __u64 fl_left_by_ports(struct fl_packet* p, struct fl_search* search,
+                                              __u32 index, __u32* asks_of) {
+  struct fl_hook* at = &fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)];
   __u64 word = *(volatile __u64*)&at->bits[search->direction & 1].word[index];
   __u32 asks;
   __u64 none = word;
@@ -116,61 +113,58 @@ static __always_inline __u64 fl_left_by_ports(struct fl_tables* t, struct fl_pac
    * one another need the address to depend on the word. */
   asm volatile("%0 &= 0" : "+r"(none));
   asks = *(volatile __u32*)((void*)&at->asks + none);
-  /* Hidden from the compiler, which would keep the place of each vector on the stack. */
-  barrier_var(t);
-  if (asks & FL_ASKS_PROTOCOL) word &= t->protocol[p->protocol & (FL_PROTOS - 1)].word[index];
+  if (asks & FL_ASKS_PROTOCOL)
+    word &= fl_tables.protocol[p->protocol & (FL_PROTOS - 1)].word[index];
   for (int side = 0; side < 2; side++)
     if (asks & (side == FL_LOCAL ? FL_ASKS_LOCAL_PORT : FL_ASKS_PEER_PORT))
-      word &= t->any_port[side].word[index] | fl_word_of(search->port[side], index);
+      word &= fl_tables.any_port[side].word[index] | fl_word_of(search->port[side], index);
   *asks_of = asks;
   return word;
 }
 
 /* The same when all vectors have been asked. */
-static __always_inline __u64 fl_left_of(struct fl_tables* t, struct fl_packet* p,
-                                        struct fl_search* search, struct fl_inside* inside,
-                                        __u32 index) {
+static __always_inline __u64 fl_left_of(struct fl_packet* p, struct fl_search* search,
+                                        struct fl_inside* inside, __u32 index) {
   __u32 asks;
-  __u64 word = fl_left_by_ports(t, p, search, index, &asks), elsewhere;
-  barrier_var(t); /* as there */
+  __u64 word = fl_left_by_ports(p, search, index, &asks), elsewhere;
   for (int side = 0; side < 2; side++)
     if (asks & (side == FL_LOCAL ? FL_ASKS_LOCAL_NET : FL_ASKS_PEER_NET))
-      word &= t->any_address[side].word[index] | fl_word_of(search->address[side], index);
+      word &= fl_tables.any_address[side].word[index] | fl_word_of(search->address[side], index);
   if (asks & FL_ASKS_EXCLUDED) word &= ~fl_word_of(search->excluded, index);
   if (!(asks & FL_ASKS_CGROUP)) return word;
-  elsewhere = word & ~t->any_cgroup.word[index];
+  elsewhere = word & ~fl_tables.any_cgroup.word[index];
   return elsewhere ? word & (~elsewhere | fl_word_inside(inside, index)) : word;
 }
 
 /* Looks at the words of rules that all vectors name. */
-static __always_inline void fl_collect_rules(struct fl_tables* t, struct fl_packet* p,
-                                             struct fl_search* search, struct fl_found* found) {
+static __always_inline void fl_collect_rules(struct fl_packet* p, struct fl_search* search,
+                                             struct fl_found* found) {
   __u64 rules = search->rules;
   for (int i = 0; i < FL_RULE_WORDS && rules; i++, rules &= rules - 1) {
     __u32 index = fl_lowest_bit(rules);
     __u64 word;
     barrier_var(found);
-    word = fl_left_of(t, p, search, &found->inside, FL_TARGET_WORDS + index);
+    word = fl_left_of(p, search, &found->inside, FL_TARGET_WORDS + index);
     if (word & (word - 1))
       fl_add_rules(found, index, word);
     else if (word)
-      fl_add_rule(t, found, index * 64 + fl_lowest_bit(word));
+      fl_add_rule(found, index * 64 + fl_lowest_bit(word));
   }
 }
 
 /* The same for targets. Result: not 0 when the local port is one that a target serves on. */
-static __always_inline int fl_collect_targets(struct fl_tables* t, struct fl_packet* p,
-                                              struct fl_search* search, struct fl_inside* inside,
+static __always_inline int fl_collect_targets(struct fl_packet* p, struct fl_search* search,
+                                              struct fl_inside* inside,
                                               struct fl_targets* targets) {
   __u64 rest = search->targets;
   int serves = 0;
   for (int i = 0; i < FL_TARGET_WORDS && rest; i++, rest &= rest - 1) {
     __u32 index = fl_lowest_bit(rest) & (FL_TARGET_WORDS - 1);
-    __u64 word = fl_left_of(t, p, search, inside, index);
+    __u64 word = fl_left_of(p, search, inside, index);
     if (!word) continue;
     targets->words |= 1ull << index;
     targets->word[index] = word;
-    if (word & ~t->any_port[FL_LOCAL].word[index]) serves = 1;
+    if (word & ~fl_tables.any_port[FL_LOCAL].word[index]) serves = 1;
   }
   return serves;
 }

@@ -23,14 +23,14 @@
 
 /* How long the packet is to wait for its rules, if the kernel can hold it; else 0: the TAP lane
  * holds it. */
-static __always_inline __u64 fl_hold_ns(struct fl_tables* t, struct fl_lane_prefix* prefix) {
+static __always_inline __u64 fl_hold_ns(struct fl_lane_prefix* prefix) {
   __u64 sum = 0;
   __u32 rules = prefix->rule_count;
   if (rules > FL_FQ_RULES) return 0;
   /* Hidden from the compiler, which would drop the loop's first check: older verifiers need it. */
   asm volatile("" : "+r"(rules));
   for (__u32 i = 0; i < FL_FQ_RULES && i < rules; i++) {
-    __u64 hold_ns = t->rule[prefix->rule[i] & (FL_MAX_RULES - 1)].hold_ns;
+    __u64 hold_ns = fl_tables.rule[prefix->rule[i] & (FL_MAX_RULES - 1)].hold_ns;
     if (!hold_ns) return 0;
     sum += hold_ns;
   }
@@ -47,18 +47,17 @@ static __always_inline void fl_count_held(__u32 id, __u32 count, int dropped, __
 
 /* Sends a copy: the packet itself would keep its socket, whose sender would then wait for the lane
  * (TCP's small queues). Result: 0 when the lane has it. */
-static __always_inline int fl_enqueue(struct __sk_buff* skb, struct fl_tables* t, __u32 ifindex,
-                                      __u32 epoch) {
+static __always_inline int fl_enqueue(struct __sk_buff* skb, __u32 ifindex, __u32 epoch) {
   __s64 bytes = skb->len + FL_FQ_PACKET_BYTES;
-  struct fl_fq_epoch* e = &t->fq_epochs[epoch & 1];
-  if (__sync_fetch_and_add(&t->fq_room, -bytes) >= bytes) {
+  struct fl_fq_epoch* e = &fl_tables.fq_epochs[epoch & 1];
+  if (__sync_fetch_and_add(&fl_tables.fq_room, -bytes) >= bytes) {
     if (!bpf_clone_redirect(skb, ifindex, 0)) {
       __sync_fetch_and_add(&e->packets_in, 1);
       __sync_fetch_and_add(&e->bytes_in, bytes);
       return 0;
     }
   }
-  __sync_fetch_and_add(&t->fq_room, bytes);
+  __sync_fetch_and_add(&fl_tables.fq_room, bytes);
   return -1;
 }
 
@@ -66,13 +65,12 @@ static __always_inline int fl_enqueue(struct __sk_buff* skb, struct fl_tables* t
  * verified once, by itself. */
 __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __u64 hold_ns,
                         __u32 count, __u32 flags) {
-  __u32 zero = 0, ids, tag, epoch;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 ids, tag, epoch;
   struct fl_hook* hook;
   int dropped;
-  if (!t || !prefix) return FL_PASS;
-  epoch = t->fq_epoch & 1;
-  hook = &t->hook[prefix->hook & (FL_MAX_HOOKS - 1)];
+  if (!prefix) return FL_PASS;
+  epoch = fl_tables.fq_epoch & 1;
+  hook = &fl_tables.hook[prefix->hook & (FL_MAX_HOOKS - 1)];
   ids = FL_FQ_GENERATION(hook);
   tag = FL_RETURN_TAG(prefix->hook, prefix->direction);
   for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
@@ -84,16 +82,15 @@ __noinline int fl_to_fq(struct __sk_buff* skb, struct fl_lane_prefix* prefix, __
   /* fq holds back what stands behind a packet of the same hash: one for each flow and delay. */
   bpf_set_hash(skb, fl_mix(((__u64)prefix->flow << 32 | ids) ^ fl_mix(tag)) | 1);
   bpf_skb_set_tstamp(skb, bpf_ktime_get_ns() + hold_ns, BPF_SKB_TSTAMP_DELIVERY_MONO);
-  dropped = fl_enqueue(skb, t, hook->fq_ifindex, epoch);
+  dropped = fl_enqueue(skb, hook->fq_ifindex, epoch);
   for (__u32 i = 0; i < FL_FQ_RULES && i < prefix->rule_count; i++)
     fl_count_held(prefix->rule[i], count, dropped, epoch);
   return fl_lose(skb);
 }
 
-static __always_inline void fl_count_back(struct fl_tables* t, __u32 id, __u32 count, __u64 late_ns,
-                                          __u32 epoch) {
+static __always_inline void fl_count_back(__u32 id, __u32 count, __u64 late_ns, __u32 epoch) {
   struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
-  __u64 hold_ns = t->rule[id & (FL_MAX_RULES - 1)].hold_ns;
+  __u64 hold_ns = fl_tables.rule[id & (FL_MAX_RULES - 1)].hold_ns;
   if (!counters) return;
   __sync_fetch_and_add(&counters->fq_out[epoch & 1], count);
   __sync_fetch_and_add(&counters->delay_asked_ns, hold_ns * count);
@@ -104,19 +101,18 @@ static __always_inline void fl_count_back(struct fl_tables* t, __u32 id, __u32 c
 
 /* A packet that has come out of the lane. Result: the verdict on it. */
 __noinline int fl_from_fq(struct __sk_buff* skb) {
-  __u32 zero = 0, ids = skb->cb[4], tag = skb->tc_index, count = 1, place, hook_id;
+  __u32 ids = skb->cb[4], tag = skb->tc_index, count = 1, place, hook_id;
   __u32 epoch = tag & FL_FQ_EPOCH ? 1 : 0, bytes = skb->len + FL_FQ_PACKET_BYTES;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   __u64 now = bpf_ktime_get_ns(), due = now;
-  if (!t || skb->cb[3] != (__u32)fl_magic) return fl_lose(skb);
+  if (skb->cb[3] != (__u32)fl_magic) return fl_lose(skb);
   if (skb->tstamp_type == BPF_SKB_TSTAMP_DELIVERY_MONO) due = skb->tstamp;
   if (tag & FL_FQ_TRAIN && skb->gso_segs) count = skb->gso_segs;
-  __sync_fetch_and_add(&t->fq_epochs[epoch].packets_out, 1);
-  __sync_fetch_and_add(&t->fq_epochs[epoch].bytes_out, bytes);
-  __sync_fetch_and_add(&t->fq_room, bytes);
+  __sync_fetch_and_add(&fl_tables.fq_epochs[epoch].packets_out, 1);
+  __sync_fetch_and_add(&fl_tables.fq_epochs[epoch].bytes_out, bytes);
+  __sync_fetch_and_add(&fl_tables.fq_room, bytes);
   for (__u32 i = 0; i < FL_FQ_RULES; i++) {
     __u32 id = ids >> i * FL_FQ_RULE_BITS & FL_FQ_RULE_MASK;
-    if (id) fl_count_back(t, id - 1, count, now > due ? now - due : 0, epoch);
+    if (id) fl_count_back(id - 1, count, now > due ? now - due : 0, epoch);
   }
   skb->cb[3] = 0;
   skb->cb[4] = 0;
@@ -126,9 +122,9 @@ __noinline int fl_from_fq(struct __sk_buff* skb) {
   place = (tag & (FL_FQ_EPOCH - 1)) - 1;
   hook_id = place >> 1 & (FL_MAX_HOOKS - 1);
   /* Another interface may have the place by now. */
-  if ((ids ^ FL_FQ_GENERATION(&t->hook[hook_id])) >> FL_FQ_RULES * FL_FQ_RULE_BITS)
+  if ((ids ^ FL_FQ_GENERATION(&fl_tables.hook[hook_id])) >> FL_FQ_RULES * FL_FQ_RULE_BITS)
     return fl_lose(skb);
-  return fl_put_back(skb, t, hook_id, place & 1, tag & FL_FQ_TOLD ? FL_TOLD : 0);
+  return fl_put_back(skb, hook_id, place & 1, tag & FL_FQ_TOLD ? FL_TOLD : 0);
 }
 
 #endif

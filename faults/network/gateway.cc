@@ -4,6 +4,7 @@
 #include <linux/route.h>
 
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -73,6 +74,15 @@ Gateways FindGateways(std::string_view interface, std::string_view routes,
 Gateways ReadGateways(const std::string& interface) {
   return FindGateways(interface, ReadAll("/proc/thread-self/net/route"),
                       ReadAll("/proc/thread-self/net/ipv6_route"));
+}
+
+bool IsOneOf(const Gateways& gateways, const Cidr& peer) {
+  const GatewayAddress& gateway = peer.ipv6 ? gateways.ipv6 : gateways.ipv4;
+  if (gateway == GatewayAddress{}) return false;
+  return peer.ipv6 ? peer.prefix_bits == 128 &&
+                         std::memcmp(gateway.data(), peer.address.data(), sizeof(gateway)) == 0
+                   : peer.prefix_bits == 32 &&
+                         std::memcmp(&gateway[3], peer.address.data(), sizeof(gateway[3])) == 0;
 }
 
 }  // namespace faultline::network

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "faults/network/spec.h"
+
 namespace faultline::network {
 
 // In network byte order, IPv4 as ::ffff:a.b.c.d; all 0: none.
@@ -24,5 +26,8 @@ Gateways FindGateways(std::string_view interface, std::string_view routes,
 
 // The same of the calling thread's network namespace.
 Gateways ReadGateways(const std::string& interface);
+
+// Whether the network is the address of one of them, and nothing else.
+bool IsOneOf(const Gateways& gateways, const Cidr& peer);
 
 }  // namespace faultline::network

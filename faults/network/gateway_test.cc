@@ -31,5 +31,16 @@ TEST(FindGateways, FindsNoneWhereThereIsNone) {
             Gateways{});
 }
 
+TEST(Gateways, AreSingleAddresses) {
+  const Gateways found = FindGateways("eth0", kRoutes, kIpv6Routes);
+  EXPECT_TRUE(IsOneOf(found, *ParseCidr("10.0.0.1")));
+  EXPECT_TRUE(IsOneOf(found, *ParseCidr("fe80::ab")));
+  for (const char* other : {"10.0.0.2", "10.0.0.1/31", "fe80::ac", "fe80::ab/127", "a00:1::"}) {
+    EXPECT_FALSE(IsOneOf(found, *ParseCidr(other))) << other;
+  }
+  EXPECT_FALSE(IsOneOf({}, *ParseCidr("0.0.0.0")));
+  EXPECT_FALSE(IsOneOf({}, *ParseCidr("::")));
+}
+
 }  // namespace
 }  // namespace faultline::network

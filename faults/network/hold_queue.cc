@@ -6,13 +6,17 @@ namespace faultline::network {
 
 HoldQueue::~HoldQueue() { TakeAll(); }
 
-void HoldQueue::Push(std::unique_ptr<Frame> frame, uint64_t release_ns) {
+void HoldQueue::Push(std::unique_ptr<Frame> frame, uint64_t due_ns, uint64_t floor_ns) {
+  // Frames of one flow may meet the programs on two processors, in another order than they come.
+  constexpr uint64_t kNoWaitNs = 1'000'000;
   auto& entry = *flows_.try_emplace(frame->flow).first;
+  Flow& flow = entry.second;
+  const uint64_t release_ns = std::max(due_ns, flow.floor_ns);
+  const bool cut_short = frame->cut_short || release_ns > due_ns + kNoWaitNs;
+  flow.floor_ns = std::max(flow.floor_ns, floor_ns);
   held_bytes_ += frame->TakenBytes();
-  const bool cut_short = frame->cut_short;
   Frame* raw = frame.release();
   raw->next = nullptr;
-  Flow& flow = entry.second;
   (flow.newest == nullptr ? flow.oldest : flow.newest->next) = raw;
   flow.newest = raw;
   releases_.push({release_ns, sequence_++, cut_short, &entry});
@@ -38,13 +42,10 @@ std::unique_ptr<Frame> HoldQueue::Pop() {
   return frame;
 }
 
-std::vector<HoldQueue::Released> HoldQueue::TakeAll() {
-  std::vector<Released> all;
+std::vector<std::unique_ptr<Frame>> HoldQueue::TakeAll() {
+  std::vector<std::unique_ptr<Frame>> all;
   all.reserve(releases_.size());
-  while (!releases_.empty()) {
-    const uint64_t at_ns = NextReleaseNs();
-    all.push_back({Pop(), at_ns});
-  }
+  while (!releases_.empty()) all.push_back(Pop());
   return all;
 }
 

@@ -32,6 +32,7 @@ struct HeldRule {
   uint32_t link_bytes = 0;
   uint8_t direction = 0;
   bool waited = false;
+  bool drawn = false;  // the delay is one of many that it could have been
   // No delay to be measured: the rule means others, or the frame was answered before it came to it.
   bool not_meant = true;
 };
@@ -42,8 +43,8 @@ struct Frame {
   uint64_t t0_ns = 0;     // CLOCK_BOOTTIME, when the kernel matched it
   uint64_t asked_ns = 0;  // sum of its rules' delays
   bool is_copy = false;   // of a frame that is accounted for already
-  // The end of a rule or of its device lets it out: how long it waited is no rule's delay. Goes
-  // with the release time.
+  // The end of a rule or of its device lets it out, or it waits for others of its flow: how long it
+  // waited is no rule's delay. Goes with the release time.
   bool cut_short = false;
   uint8_t rule_count = 0;
   std::array<HeldRule, FL_MAX_RULES_PER_PACKET> rules;
@@ -60,7 +61,9 @@ struct Frame {
 };
 
 // A frame's release time frees the *oldest* held frame of its flow: with jitter the times keep
-// their distribution, and the frames their order.
+// their distribution, and the frames their order. But no frame takes a release time before those
+// that the frames before it are to be held until whatever is drawn (their floors): what a fault
+// picks of a flow has its delay, and what is behind waits.
 class HoldQueue {
  public:
   HoldQueue() = default;
@@ -68,7 +71,10 @@ class HoldQueue {
   HoldQueue(const HoldQueue&) = delete;
   HoldQueue& operator=(const HoldQueue&) = delete;
 
-  void Push(std::unique_ptr<Frame> frame, uint64_t release_ns);
+  // Holds the frame until it is due. `floor_ns`: how much of that was not drawn.
+  void Push(std::unique_ptr<Frame> frame, uint64_t due_ns, uint64_t floor_ns = 0);
+  // Whether frames of that flow are held.
+  bool Holds(const FlowKey& flow) const { return flows_.contains(flow); }
 
   // Earliest release time; UINT64_MAX when empty.
   uint64_t NextReleaseNs() const;
@@ -77,12 +83,8 @@ class HoldQueue {
   // That frame. Not when empty.
   std::unique_ptr<Frame> Pop();
 
-  // Takes everything out, oldest release first, each with its release time.
-  struct Released {
-    std::unique_ptr<Frame> frame;
-    uint64_t release_ns = 0;
-  };
-  std::vector<Released> TakeAll();
+  // Takes everything out, in the order of release.
+  std::vector<std::unique_ptr<Frame>> TakeAll();
 
   size_t size() const { return releases_.size(); }
   // Memory that the frames take.
@@ -92,6 +94,7 @@ class HoldQueue {
   struct Flow {
     Frame* oldest = nullptr;
     Frame* newest = nullptr;
+    uint64_t floor_ns = 0;  // the highest of those before
   };
   struct HashFlow {
     size_t operator()(const FlowKey& key) const {

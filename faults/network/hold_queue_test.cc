@@ -29,6 +29,50 @@ TEST(HoldQueueTest, AReleaseFreesTheOldestFrameOfItsFlow) {
   EXPECT_EQ(queue.NextReleaseNs(), std::numeric_limits<uint64_t>::max());
 }
 
+constexpr uint64_t kMillisecond = 1'000'000;
+
+// Held by two faults, of which one picks; what comes behind, by the other alone.
+TEST(HoldQueueTest, WhatIsNotDrawnHoldsThoseBehind) {
+  HoldQueue queue;
+  queue.Push(MakeFrame(1, 10), 1'100 * kMillisecond, 1'100 * kMillisecond);
+  queue.Push(MakeFrame(1, 11), 150 * kMillisecond, 150 * kMillisecond);
+  queue.Push(MakeFrame(2, 20), 200 * kMillisecond, 200 * kMillisecond);
+  EXPECT_EQ(queue.Pop()->t0_ns, 20u);
+  EXPECT_EQ(queue.NextReleaseNs(), 1'100 * kMillisecond);
+  auto first = queue.Pop();
+  EXPECT_EQ(first->t0_ns, 10u);
+  EXPECT_FALSE(first->cut_short);
+  EXPECT_EQ(queue.NextReleaseNs(), 1'100 * kMillisecond);
+  EXPECT_TRUE(queue.Holds(first->flow));
+  const auto second = queue.Pop();
+  EXPECT_EQ(second->t0_ns, 11u);
+  EXPECT_TRUE(second->cut_short);  // its wait was not for its own fault
+  EXPECT_FALSE(queue.Holds(first->flow));
+  queue.Push(MakeFrame(1, 12), 300 * kMillisecond, 300 * kMillisecond);  // the flow is another now
+  EXPECT_EQ(queue.NextReleaseNs(), 300 * kMillisecond);
+}
+
+// Of 1,000 ms for some and 100 +- 50 ms for all: the drawn part is exchanged, the other is kept.
+TEST(HoldQueueTest, WhatIsDrawnNeverFreesAFrameBeforeItsFloor) {
+  HoldQueue queue;
+  queue.Push(MakeFrame(1, 10), 1'140 * kMillisecond, 1'000 * kMillisecond);
+  queue.Push(MakeFrame(1, 11), 60 * kMillisecond, 0);
+  queue.Push(MakeFrame(1, 12), 1'060 * kMillisecond, 10 * kMillisecond);
+  for (const auto& [at_ms, name] : {std::pair(1'000, 10u), {1'060, 11u}, {1'140, 12u}}) {
+    EXPECT_EQ(queue.NextReleaseNs(), static_cast<uint64_t>(at_ms) * kMillisecond);
+    EXPECT_EQ(queue.Pop()->t0_ns, name);
+  }
+}
+
+// What two processors have exchanged on the way is not a wait.
+TEST(HoldQueueTest, AMomentBehindAnotherIsMeasured) {
+  HoldQueue queue;
+  queue.Push(MakeFrame(1, 10), 100 * kMillisecond + 20'000, 100 * kMillisecond + 20'000);
+  queue.Push(MakeFrame(1, 11), 100 * kMillisecond, 100 * kMillisecond);
+  EXPECT_FALSE(queue.Pop()->cut_short);
+  EXPECT_FALSE(queue.Pop()->cut_short);
+}
+
 TEST(HoldQueueTest, WhoeverAReleaseThatIsCutShortFreesIsCutShort) {
   HoldQueue queue;
   auto first = MakeFrame(1, 10);

@@ -80,7 +80,8 @@ void Hooks::ForgetPlace(unsigned index) {
   if (value == index) bpf_map_delete_elem(kernel_->map_fd("fl_hooks"), &key);
   // First: what comes out of a lane goes nowhere then, and not the other way.
   __atomic_store_n(&shared.ifindex, 0, __ATOMIC_SEQ_CST);
-  shared.lane_ifindex = shared.netns = 0;
+  __atomic_store_n(&shared.netns, 0, __ATOMIC_RELAXED);
+  shared.lane_ifindex = 0;
   std::memset(shared.gateway, 0, sizeof(shared.gateway));
 }
 
@@ -88,7 +89,7 @@ Status Hooks::Open(unsigned index, Hook* hook) {
   const HookPlace& place = hook->place;
   fl_hook& shared = kernel_->tables()->hook[index];
   ++shared.generation;  // what the kernel still holds for the one before is not for this one
-  shared.netns = static_cast<__u32>(place.netns_id.inode);
+  __atomic_store_n(&shared.netns, static_cast<__u32>(place.netns_id.inode), __ATOMIC_RELAXED);
   shared.outside = hook->target.at_host_end ? 1 : 0;
   __atomic_store_n(&shared.ifindex, place.interface.index, __ATOMIC_SEQ_CST);
   const auto lane = lanes_.find(place.netns_id);
@@ -115,8 +116,6 @@ StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int
   request.ifindex = hook.place.interface.index;
   // At the other end of its link a target's egress comes in.
   request.egress = (direction == FL_EGRESS) != outside;
-  // A container platform's own programs there send packets on, past all that come after.
-  request.first = outside;
   request.program_fd = program_fd;
   request.mode = mode_;
   if (undo_ != nullptr) {
@@ -263,7 +262,8 @@ bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
 
 Status Hooks::OpenLane(const bpf::NetnsId& id, LaneDevice* lane) {
   FL_ASSIGN_OR_RETURN(lane->tap, MakeTap(lane->netns, id, kernel_->lane_program(), mode_));
-  FL_ASSIGN_OR_RETURN(lane->device, lane_->AddDevice(lane->tap.fd.get()));
+  FL_ASSIGN_OR_RETURN(lane->device,
+                      lane_->AddDevice(lane->tap.fd.get(), static_cast<uint32_t>(id.inode)));
   SetLaneIfindex(id, lane->tap.ifindex);
   return absl::OkStatus();
 }

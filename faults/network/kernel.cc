@@ -47,8 +47,16 @@ bpf::UniqueFd Duplicate(int fd) { return bpf::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC
 
 constexpr int kPass = -1;  // TCX_NEXT, TC_ACT_UNSPEC
 
-// The programs' constants are a map of their own.
-bool IsShared(const bpf_map* map) { return std::string(bpf_map__name(map)).starts_with("fl_"); }
+static_assert(sizeof(datapath::datapath__bss) == sizeof(fl_tables), "the only variable there");
+
+// By which this object's map and another's are the same; empty for constants, which are each
+// object's own.
+std::string SharedName(const bpf_map* map) {
+  const std::string name = bpf_map__name(map);
+  if (name.ends_with(".bss")) return "fl_tables";  // begins with the object's
+  const size_t own = name.find("fl_");
+  return own == std::string::npos ? "" : name.substr(own);
+}
 
 }  // namespace
 
@@ -64,7 +72,8 @@ StatusOr<std::unique_ptr<Kernel>> Kernel::Load() {
   FL_RETURN_IF_ERROR(LoadInto(skeleton));
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
-    if (IsShared(map)) kernel->maps_[bpf_map__name(map)] = Duplicate(bpf_map__fd(map));
+    const std::string name = SharedName(map);
+    if (!name.empty()) kernel->maps_[name] = Duplicate(bpf_map__fd(map));
   }
   kernel->lane_program_ = Duplicate(bpf_program__fd(skeleton->progs.fl_lane));
   kernel->shared_ = bpf::UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fl_shared",
@@ -93,7 +102,6 @@ Status Kernel::Map() {
                       bpf::MappedArray<fl_target_stats>::Map(map_fd("fl_stats"), FL_MAX_TARGETS));
   FL_ASSIGN_OR_RETURN(traffic_, bpf::MappedArray<fl_traffic>::Map(
                                     map_fd("fl_traffic"), FL_MAX_TARGETS * FL_TRAFFIC_PARTS));
-  FL_ASSIGN_OR_RETURN(chunks_of_, bpf::MappedArray<fl_chunks_of>::Map(map_fd("fl_chunks_of"), 1));
   FL_ASSIGN_OR_RETURN(chunks_, ChunkStore::Open(map_fd("fl_chunks"), map_fd("fl_free_chunks")));
   FL_ASSIGN_OR_RETURN(delay_times_, DelayTimes::Map(map_fd("fl_delays"), map_fd("fl_delay_chunks"),
                                                     map_fd("fl_free_delay_chunks")));
@@ -104,7 +112,7 @@ Status Kernel::Map() {
 Status Kernel::ShareMaps(bpf_object* object) const {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
-    const auto shared = maps_.find(bpf_map__name(map));
+    const auto shared = maps_.find(SharedName(map));
     if (shared == maps_.end() || bpf_map__reuse_fd(map, shared->second.get()) == 0) continue;
     return MakeError(StatusCode::kInternal, "sharing map {} failed: {}", shared->first,
                      ErrnoText(errno));
@@ -125,7 +133,7 @@ StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
   return sets_.back().data();
 }
 
-void Kernel::FreeCounters(unsigned target) { chunks_.Free(chunks_of_[0].number[target]); }
+void Kernel::FreeCounters(unsigned target) { chunks_.Free(tables()->chunk_of[target]); }
 
 StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
                                           unsigned direction) const {

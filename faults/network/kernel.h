@@ -83,7 +83,6 @@ class Kernel {
   bpf::MappedArray<fl_counters> counters_;
   bpf::MappedArray<fl_target_stats> stats_;
   bpf::MappedArray<fl_traffic> traffic_;
-  bpf::MappedArray<fl_chunks_of> chunks_of_;
   ChunkStore chunks_;
   DelayTimes delay_times_;
   std::unique_ptr<EventRing> events_;
@@ -91,7 +90,7 @@ class Kernel {
 
 template <typename Taken>
 void Kernel::TakeCounters(unsigned target, unsigned first, unsigned size, const Taken& taken) {
-  chunks_.Take(std::span(chunks_of_[0].number[target])
+  chunks_.Take(std::span(tables()->chunk_of[target])
                    .subspan(first / FL_CHUNK_COUNTERS, size / FL_CHUNK_COUNTERS),
                taken);
 }

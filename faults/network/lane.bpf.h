@@ -3,7 +3,7 @@
 #ifndef FAULTLINE_NETWORK_LANE_BPF_H
 #define FAULTLINE_NETWORK_LANE_BPF_H
 
-#include "faults/network/act.bpf.h"
+#include "faults/network/mark.bpf.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -13,13 +13,13 @@ struct {
   __type(value, struct fl_lane_prefix);
 } fl_parked SEC(".maps");
 
-/* Parks the prefix of a packet that is too large to carry it. Not 0 when that cannot be. */
+/* Parks the prefix of a packet that is too large to carry it. Not 0 when that cannot be: of a
+ * VLAN's, whose tag has that place. */
 static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix* prefix) {
-  __u32 zero = 0, place;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 place;
   struct fl_lane_prefix* parked;
-  if (!t || prefix->tagged) return -1;
-  place = __sync_fetch_and_add(&t->parked, 1) & (FL_PARKED - 1);
+  if (prefix->tagged) return -1;
+  place = __sync_fetch_and_add(&fl_tables.parked, 1) & (FL_PARKED - 1);
   parked = bpf_map_lookup_elem(&fl_parked, &place);
   if (!parked) return -1;
   *parked = *prefix;
@@ -28,18 +28,19 @@ static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix*
 
 static __always_inline int fl_to_lane(struct __sk_buff* skb, __u32 lane_ifindex,
                                       struct fl_lane_prefix* prefix, __u32 count) {
+  int unfit = 0;
   prefix->tagged = skb->vlan_present != 0;
-  if (bpf_skb_change_head(skb, sizeof(*prefix), 0)) {
-    if (fl_park(skb, prefix)) return FL_PASS;
-  } else if (bpf_skb_store_bytes(skb, 0, prefix, sizeof(*prefix), 0)) {
-    return bpf_redirect(FL_NOWHERE, 0);
-  }
+  if (bpf_skb_change_head(skb, sizeof(*prefix), 0))
+    unfit = fl_park(skb, prefix);
+  else if (bpf_skb_store_bytes(skb, 0, prefix, sizeof(*prefix), 0))
+    return fl_lose(skb);
   for (int i = 0; i < prefix->rule_count && i < FL_MAX_RULES_PER_PACKET; i++) {
     __u32 id = prefix->rule[i];
     struct fl_counters* counters = bpf_map_lookup_elem(&fl_counters, &id);
-    if (counters) __sync_fetch_and_add(&counters->acted, count);
+    if (!counters) continue;
+    __sync_fetch_and_add(unfit ? &counters->left_alone : &counters->acted, count);
   }
-  return bpf_redirect(lane_ifindex, 0);
+  return unfit ? FL_PASS : bpf_redirect(lane_ifindex, 0);
 }
 
 #endif

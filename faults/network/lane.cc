@@ -31,8 +31,8 @@ void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, 
 }  // namespace
 
 StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, DelayTimes* delay_times,
-                                            const fl_lane_prefix* parked, __u64* cuts) {
-  std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, cuts));
+                                            const fl_lane_prefix* parked, fl_tables* tables) {
+  std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, tables));
   lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   lane->wake_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event{};
@@ -58,9 +58,9 @@ Lane::~Lane() {
   if (thread_.joinable()) thread_.join();
 }
 
-StatusOr<unsigned> Lane::AddDevice(int fd) {
+StatusOr<unsigned> Lane::AddDevice(int fd, uint32_t netns) {
   const std::lock_guard lock(mutex_);
-  if (*cuts_ != 0) FL_RETURN_IF_ERROR(SetWholeFrames(fd, false));
+  if (tables_->lane_cuts != 0) FL_RETURN_IF_ERROR(SetWholeFrames(fd, false));
   const unsigned device = next_device_++;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -68,19 +68,19 @@ StatusOr<unsigned> Lane::AddDevice(int fd) {
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return MakeError(StatusCode::kInternal, "the lane cannot serve a device: {}", ErrnoText(errno));
   }
-  devices_[device] = fd;
+  devices_[device] = {fd, netns};
   return device;
 }
 
 void Lane::RemoveDevice(unsigned device) {
   const std::lock_guard lock(mutex_);
   ReadFrames(device, kDrainFrames);
-  for (auto& [frame, release_ns] : queue_.TakeAll()) {
+  for (auto& frame : queue_.TakeAll()) {
     if (frame->lane == device) {
       frame->cut_short = true;
       WriteOut(std::move(frame));
     } else {
-      queue_.Push(std::move(frame), release_ns);
+      Hold(std::move(frame));
     }
   }
   DropDevice(device);
@@ -89,31 +89,34 @@ void Lane::RemoveDevice(unsigned device) {
 void Lane::DropDevice(unsigned device) {
   const auto found = devices_.find(device);
   if (found == devices_.end()) return;
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second, nullptr);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
   devices_.erase(found);
 }
 
-void Lane::SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns) {
+void Lane::SetRule(unsigned rule, unsigned hook, const LaneRule& what, uint64_t deadline_ns) {
   {
     const std::lock_guard lock(mutex_);
-    rules_[rule] =
-        Rule{.active = true, .what = what, .armed = ++rules_armed_, .deadline_ns = deadline_ns};
+    rules_[rule] = Rule{.active = true,
+                        .hook = hook,
+                        .what = what,
+                        .armed = ++rules_armed_,
+                        .deadline_ns = deadline_ns};
   }
   TellDevices();
 }
 
 void Lane::TellDevices() {
-  std::map<unsigned, int> devices;
+  std::map<unsigned, Device> devices;
   bool cut = false;
   {
     const std::lock_guard lock(mutex_);
     for (const Rule& rule : rules_) cut |= rule.active && NeedsSinglePackets(rule.what);
-    if (cut == (*cuts_ != 0)) return;
-    __atomic_store_n(cuts_, cut ? 1 : 0, __ATOMIC_RELEASE);
+    if (cut == (tables_->lane_cuts != 0)) return;
+    __atomic_store_n(&tables_->lane_cuts, cut ? 1 : 0, __ATOMIC_RELEASE);
     devices = devices_;
   }
   // One that has gone needs nothing any more.
-  for (const auto& [device, fd] : devices) (void)SetWholeFrames(fd, !cut);
+  for (const auto& [number, device] : devices) (void)SetWholeFrames(device.fd, !cut);
 }
 
 void Lane::SetDeadline(unsigned rule, uint64_t deadline_ns) {
@@ -127,14 +130,14 @@ void Lane::ClearRule(unsigned rule) {
   rules_[rule].active = false;
   // What still waits in the devices was matched before: it goes out with the rest.
   const auto devices = devices_;
-  for (const auto& [device, fd] : devices) ReadFrames(device, kDrainFrames);
+  for (const auto& [number, device] : devices) ReadFrames(number, kDrainFrames);
   const uint64_t now_ns = BoottimeNowNs();
-  for (auto& [frame, release_ns] : queue_.TakeAll()) {
+  for (auto& frame : queue_.TakeAll()) {
     const auto begin = frame->rules.begin(), end = begin + frame->rule_count;
     const auto mine = std::find_if(begin, end, [&](const HeldRule& r) { return r.rule == rule; });
     if (mine == end) {
-      queue_.Push(std::move(frame), release_ns);
-    } else if (frame->rule_count == 1) {
+      Hold(std::move(frame));  // anew: it may have waited for others of its flow
+    } else if (frame->rule_count == 1 && !queue_.Holds(frame->flow)) {
       frame->cut_short = true;
       WriteOut(std::move(frame));
     } else {
@@ -167,7 +170,8 @@ void Lane::CountLosses() {
   const auto devices = devices_;
   const uint64_t next_ns = queue_.NextReleaseNs();
   bool drained = true;
-  for (const auto& [device, fd] : devices) drained = drained && ReadFrames(device, kDrainFrames);
+  for (const auto& [number, device] : devices)
+    drained = drained && ReadFrames(number, kDrainFrames);
   WakeFor(next_ns);
   if (!drained) return;
   for (unsigned i = 0; i < FL_MAX_RULES; ++i) {
@@ -232,9 +236,9 @@ bool Lane::ReadFrames(unsigned device, unsigned limit) {
   const auto found = devices_.find(device);
   if (found == devices_.end()) return true;
   for (unsigned i = 0; i < limit; ++i) {
-    const ssize_t got = input_.Read(found->second);
+    const ssize_t got = input_.Read(found->second.fd);
     if (got > 0) {
-      Admit(device);
+      Admit(device, found->second);
     } else if (got < 0 && errno == EINTR) {
       continue;
     } else {

@@ -31,23 +31,25 @@ class Lane {
   static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
 
   // Starts the thread. `counters` is the shared array of all rules' counters, `delay_times` has
-  // their histograms, `parked` is the array of the prefixes of large packets; `cuts` is
-  // fl_tables::lane_cuts. All outlive the lane.
+  // their histograms, `parked` is the array of the prefixes of large packets; `tables` says where
+  // hooks are, and is told whether trains are cut. All outlive the lane.
   static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, DelayTimes* delay_times,
-                                               const fl_lane_prefix* parked, __u64* cuts);
+                                               const fl_lane_prefix* parked, fl_tables* tables);
   // Lets out everything, ends the thread, closes the devices.
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // Serves a device: `fd` as Tap::fd, which stays the caller's, until RemoveDevice.
-  StatusOr<unsigned> AddDevice(int fd);
+  // Serves a device: `fd` as Tap::fd, which stays the caller's, until RemoveDevice. `netns` is its
+  // network namespace's, as fl_hook::netns: frames of hooks elsewhere are refused, since who is
+  // privileged in there may have made them.
+  StatusOr<unsigned> AddDevice(int fd, uint32_t netns);
   // Lets out what is held for the device, and forgets it. The caller may close it then.
   void RemoveDevice(unsigned device);
 
-  // Frames of that rule are treated so from now on, but never held beyond the deadline
+  // Frames of that hook's rule are treated so from now on, but never held beyond the deadline
   // (CLOCK_BOOTTIME).
-  void SetRule(unsigned rule, const LaneRule& what, uint64_t deadline_ns);
+  void SetRule(unsigned rule, unsigned hook, const LaneRule& what, uint64_t deadline_ns);
   void SetDeadline(unsigned rule, uint64_t deadline_ns);
   // The rule holds nothing any more: its frames go out before this returns, those that other rules
   // hold as well when these say.
@@ -62,6 +64,7 @@ class Lane {
  private:
   struct Rule {
     bool active = false;
+    unsigned hook = 0;
     LaneRule what;
     uint64_t armed = 0;  // the how-manieth of this lane
     uint64_t deadline_ns = 0;
@@ -71,15 +74,21 @@ class Lane {
     std::array<uint64_t, 2> last_sent_ns{};  // by direction, of a slower link
   };
 
-  Lane(fl_counters* counters, DelayTimes* delay_times, const fl_lane_prefix* parked, __u64* cuts)
-      : counters_(counters), delay_times_(delay_times), parked_(parked), cuts_(cuts) {}
+  struct Device {
+    int fd = -1;
+    uint32_t netns = 0;
+  };
+
+  Lane(fl_counters* counters, DelayTimes* delay_times, const fl_lane_prefix* parked,
+       fl_tables* tables)
+      : counters_(counters), delay_times_(delay_times), parked_(parked), tables_(tables) {}
   void Run();
   // Asks the devices for what the active rules can treat. Not with mutex_: the kernel may be slow.
   void TellDevices();
   // The following hold mutex_. Returns false when `limit` frames were read and there may be more.
   bool ReadFrames(unsigned device, unsigned limit);
   void DropDevice(unsigned device);
-  void Admit(unsigned device);  // what input_ has read
+  void Admit(unsigned number, const Device& device);  // what input_ has read
   // What a frame's rules make of it.
   struct Verdict {
     bool drop = false;
@@ -100,12 +109,12 @@ class Lane {
   fl_counters* const counters_;
   DelayTimes* const delay_times_;
   const fl_lane_prefix* const parked_;
-  __u64* const cuts_;
+  fl_tables* const tables_;
   bpf::UniqueFd epoll_;
   bpf::UniqueFd wake_event_;
   std::mutex mutex_;
   bool stopping_ = false;
-  std::map<unsigned, int> devices_;
+  std::map<unsigned, Device> devices_;
   unsigned next_device_ = 1;
   std::array<Rule, FL_MAX_RULES> rules_{};
   uint64_t rules_armed_ = 0;

@@ -1,5 +1,6 @@
 #include "faults/network/lane_frame.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace faultline::network {
@@ -22,7 +23,10 @@ void PutReturnTag(const fl_lane_prefix& prefix, uint8_t* to) {
 
 bool IsPlausible(const fl_lane_prefix& prefix) {
   return prefix.hook < FL_MAX_HOOKS && prefix.direction <= FL_INGRESS &&
-         prefix.rule_count <= FL_MAX_RULES_PER_PACKET;
+         prefix.rule_count <= FL_MAX_RULES_PER_PACKET &&
+         std::all_of(
+             prefix.rule, prefix.rule + prefix.rule_count,
+             [](unsigned rule) { return rule < FL_MAX_RULES; });
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace faultline::network {
 
 // Reads the prefix of a frame that came out of the device, wherever a VLAN tag put its second part.
-// False when the frame is not one that the programs sent.
+// False when the frame cannot be one that the programs sent: others in the device's namespace may
+// send frames to it as well. What is in the prefix is below its limits then, not yet true.
 bool ReadPrefix(const uint8_t* bytes, size_t size, fl_lane_prefix* prefix);
 
 // The same for a frame whose prefix is in the array `parked` (FL_PARKED of them), for one that

@@ -50,16 +50,19 @@ void Replace(Frame* frame, std::vector<Answer> answers) {
 
 }  // namespace
 
-void Lane::Admit(unsigned device) {
+void Lane::Admit(unsigned number, const Device& device) {
   fl_lane_prefix prefix;
   if (!input_.FindPrefix(parked_, &prefix)) return;
+  // What others have sent to the device reaches no hook or rule but those of its namespace, and is
+  // held no longer than they say.
+  if (__atomic_load_n(&tables_->hook[prefix.hook].netns, __ATOMIC_RELAXED) != device.netns) return;
   auto frame = std::make_unique<Frame>();
   frame->flow = {prefix.flow, prefix.hook, prefix.direction};
-  frame->lane = device;
-  frame->t0_ns = prefix.t0_ns;
+  frame->lane = number;
+  frame->t0_ns = std::min<uint64_t>(prefix.t0_ns, BoottimeNowNs());
   for (unsigned i = 0; i < prefix.rule_count; ++i) {
     Rule& rule = rules_[prefix.rule[i]];
-    if (!rule.active) continue;
+    if (!rule.active || rule.hook != prefix.hook) continue;
     ++rule.frames_read;
     frame->rules[frame->rule_count++] = {.rule = prefix.rule[i]};
   }
@@ -96,6 +99,7 @@ Lane::Verdict Lane::Obey(Frame* frame) {
             .link_bytes = static_cast<uint32_t>(treatment.link_bytes),
             .direction = passing.direction == FL_EGRESS ? uint8_t{FL_EGRESS} : uint8_t{FL_INGRESS},
             .waited = treatment.waited,
+            .drawn = treatment.drawn,
             .not_meant = treatment.not_meant};
     frame->asked_ns += treatment.delay_ns;
     verdict.answers = std::move(treatment.answers);
@@ -105,13 +109,21 @@ Lane::Verdict Lane::Obey(Frame* frame) {
 }
 
 void Lane::Hold(std::unique_ptr<Frame> frame) {
-  uint64_t deadline_ns = std::numeric_limits<uint64_t>::max();
+  std::array<std::pair<uint64_t, uint64_t>, FL_MAX_RULES_PER_PACKET> ends;  // deadline and delay
+  uint64_t floor_ns = frame->t0_ns;
   for (unsigned i = 0; i < frame->rule_count; ++i) {
-    deadline_ns = std::min(deadline_ns, rules_[frame->rules[i].rule].deadline_ns);
+    const HeldRule& held = frame->rules[i];
+    ends[i] = {rules_[held.rule].deadline_ns, held.delay_ns};
+    if (!held.drawn) floor_ns += held.delay_ns;
   }
-  const uint64_t due_ns = frame->t0_ns + frame->asked_ns;
-  frame->cut_short |= deadline_ns < due_ns;
-  queue_.Push(std::move(frame), std::min(due_ns, deadline_ns));
+  std::sort(ends.begin(), ends.begin() + frame->rule_count);
+  uint64_t due_ns = frame->t0_ns + frame->asked_ns;
+  // A rule whose time is up holds no longer; the others do.
+  for (unsigned i = 0; i < frame->rule_count && ends[i].first < due_ns; ++i) {
+    due_ns = std::max(ends[i].first, due_ns - ends[i].second);
+    frame->cut_short = true;
+  }
+  queue_.Push(std::move(frame), due_ns, std::min(floor_ns, due_ns));
 }
 
 void Lane::ReleaseDue() {
@@ -122,12 +134,12 @@ void Lane::WriteOut(std::unique_ptr<Frame> frame) {
   const auto device = devices_.find(frame->lane);
   const uint64_t now_ns = BoottimeNowNs();
   if (device == devices_.end() ||
-      write(device->second, frame->what.bytes.get(), frame->what.size_bytes) < 0) {
+      write(device->second.fd, frame->what.bytes.get(), frame->what.size_bytes) < 0) {
     CountDropped(*frame);
     return;
   }
   for (const ReturnFrame& behind : frame->behind) {
-    if (write(device->second, behind.bytes.get(), behind.size_bytes) < 0) break;
+    if (write(device->second.fd, behind.bytes.get(), behind.size_bytes) < 0) break;
   }
   input_.GiveBack(std::move(frame->what));
   if (frame->is_copy || frame->cut_short) return;

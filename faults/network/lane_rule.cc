@@ -26,7 +26,9 @@ Treatment TreatBy(const HoldBack& back, const Passing&) {
   return {.delay_ns = back.hold_ns, .overtaken = true};
 }
 
-Treatment TreatBy(DelayModel& model, const Passing&) { return {.delay_ns = model.Draw()}; }
+Treatment TreatBy(DelayModel& model, const Passing&) {
+  return {.delay_ns = model.Draw(), .drawn = model.IsDrawn()};
+}
 
 Treatment AnsweredBy(std::vector<Answer> answers) {
   const bool acted = !answers.empty();

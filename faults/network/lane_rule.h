@@ -59,6 +59,7 @@ struct Treatment {
   bool not_meant = false;  // it waits for others only: no delay of the rule's to be measured
   bool twice = false;
   bool overtaken = false;  // the frame, or what goes out instead, is in no order with its flow
+  bool drawn = false;      // the delay is one of many that it could have been
   std::vector<Answer> answers{};  // these go out instead of it, and it meets no further rule
 };
 

@@ -34,10 +34,10 @@ static __always_inline int fl_lose(struct __sk_buff* skb) {
 }
 
 /* From a lane's device back to the hook, on its way in that direction; `told` is FL_TOLD or 0. */
-static __always_inline int fl_put_back(struct __sk_buff* skb, struct fl_tables* t, __u32 hook_id,
-                                       __u32 direction, __u64 told) {
+static __always_inline int fl_put_back(struct __sk_buff* skb, __u32 hook_id, __u32 direction,
+                                       __u64 told) {
   __u64 mark = fl_mark(hook_id, direction) + told;
-  struct fl_hook* hook = &t->hook[hook_id & (FL_MAX_HOOKS - 1)];
+  struct fl_hook* hook = &fl_tables.hook[hook_id & (FL_MAX_HOOKS - 1)];
   __u32 ifindex = hook->ifindex;
   if (!ifindex) return bpf_redirect(FL_NOWHERE, 0);
   skb->cb[0] = (__u32)mark;

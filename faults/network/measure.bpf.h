@@ -94,10 +94,10 @@ static __always_inline void fl_remember(struct fl_found* found, __u32 asks, stru
 }
 
 /* The target that fl_remember has noted for that direction; -1: none, or not any more. */
-static __always_inline int fl_whose(struct fl_tables* t, struct fl_connection* c, __u32 direction) {
+static __always_inline int fl_whose(struct fl_connection* c, __u32 direction) {
   __u64 whose = *(volatile __u64*)&c->whose[direction & 1];
   __u32 target = (whose & 0xffff) - 1;
-  if (!whose || whose >> 16 != *(volatile __u32*)&t->generation) return -1;
+  if (!whose || whose >> 16 != *(volatile __u32*)&fl_tables.generation) return -1;
   return target & (FL_MAX_TARGETS - 1);
 }
 

@@ -5,17 +5,25 @@
 namespace faultline::network {
 namespace {
 
+Status WithParameter(std::string_view parameter, const Status& status) {
+  Status named = MakeError(status.code(), "{}: {}", parameter, ToString(status.message()));
+  if (const auto detail = DetailOf(status)) AttachDetail(named, *detail);
+  return named;
+}
+
+// Asks for all names, so that they are looked up at the same time; the first one's error.
 Status AddAddresses(HostNames* host_names, std::string_view parameter,
                     const std::vector<std::string>& names, std::vector<Cidr>* peers) {
+  Status first;
   for (const std::string& name : names) {
     const auto addresses = host_names->AddressesOf(name);
-    if (!addresses.ok()) {
-      return MakeError(addresses.status().code(), "{}: {}", parameter,
-                       ToString(addresses.status().message()));
+    if (addresses.ok()) {
+      peers->insert(peers->end(), addresses->begin(), addresses->end());
+    } else {
+      first.Update(WithParameter(parameter, addresses.status()));
     }
-    peers->insert(peers->end(), addresses->begin(), addresses->end());
   }
-  return absl::OkStatus();
+  return first;
 }
 
 }  // namespace
@@ -24,8 +32,9 @@ Status NamedPeers::Resolve(HostNames* host_names, std::vector<Cidr>* in,
                            std::vector<Cidr>* out) const {
   *in = given_;
   *out = given_out_;
-  FL_RETURN_IF_ERROR(AddAddresses(host_names, "peer_host", names_.in, in));
-  return AddAddresses(host_names, "exclude_peer_host", names_.out, out);
+  Status status = AddAddresses(host_names, "peer_host", names_.in, in);
+  status.Update(AddAddresses(host_names, "exclude_peer_host", names_.out, out));
+  return status;
 }
 
 Status NamedPeers::Fill(HostNames* host_names, Filter* filter) {

@@ -5,6 +5,7 @@
 
 #include "faults/network/choose.bpf.h"
 #include "faults/network/classify.bpf.h"
+#include "faults/network/connections.bpf.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -42,11 +43,10 @@ static __always_inline int fl_left_out(__u64 seed, __u64 salt, __u64 name, __u64
  */
 __noinline int fl_begins(struct __sk_buff* skb, __u32 id, struct fl_packet* p) {
   __u8 first[FL_FIRST_BYTES] = {};
-  __u32 zero = 0, last;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 last;
   struct fl_narrow* n;
-  if (!t || !p) return 0;
-  n = &t->rule[id & (FL_MAX_RULES - 1)].narrow;
+  if (!p) return 0;
+  n = &fl_tables.rule[id & (FL_MAX_RULES - 1)].narrow;
   if (p->payload_bytes < n->first_bytes) return 0;
   last = n->first_bytes - 1;
   /* Hidden from the compiler, which would drop the mask: older verifiers learn only from it that
@@ -57,6 +57,50 @@ __noinline int fl_begins(struct __sk_buff* skb, __u32 id, struct fl_packet* p) {
   for (__u32 i = 0; i < FL_FIRST_BYTES; i++)
     if (i <= last && n->first[i] != first[i]) return 0;
   return 1;
+}
+
+/* When a TCP connection began, as far as a rule that asks for it has seen it begin. */
+struct fl_birth {
+  __u64 at_ns;
+  /* Sequence numbers of its SYN and its SYN-ACK; 0: not seen. */
+  __u32 syn;
+  __u32 accept;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, FL_MAX_CONNECTIONS);
+  __type(key, struct fl_connection_key);
+  __type(value, struct fl_birth);
+} fl_births SEC(".maps");
+
+/* Whether the packet's connection is one of those that the rule names. Global, as above. */
+__noinline int fl_is_of(__u32 id, struct fl_packet* p, __u64 now_ns) {
+  struct fl_rule* rule = &fl_tables.rule[id & (FL_MAX_RULES - 1)];
+  struct fl_connection_key key;
+  struct fl_birth* birth;
+  int is_new;
+  if (!p || p->protocol != FL_PROTO_TCP || !p->has_ports) return 0;
+  key = fl_key_of(p);
+  birth = bpf_map_lookup_elem(&fl_births, &key);
+  is_new = birth && birth->at_ns >= rule->armed_ns;
+  if (p->tcp_flags & FL_TCP_SYN) {
+    __u32 accepts = p->tcp_flags & FL_TCP_ACK, seq = p->seq;
+    struct fl_birth fresh = {
+        .at_ns = now_ns, .syn = accepts ? 0 : seq, .accept = accepts ? seq : 0};
+    __u32 seen = !birth ? 0 : accepts ? birth->accept : birth->syn;
+    /* Nobody has accepted it yet: it begins once more. */
+    if (birth && !accepts && !birth->accept) seen = ~seq;
+    if (!birth || (seen && seen != seq)) {
+      bpf_map_update_elem(&fl_births, &key, &fresh, BPF_ANY);
+      is_new = 1;
+    } else if (accepts) {
+      birth->accept = seq;
+    } else {
+      birth->syn = seq;
+    }
+  }
+  return is_new == (rule->narrow.connections == FL_CONNECTIONS_NEW);
 }
 
 static __always_inline int fl_admits(struct fl_rule* rule, struct fl_counters* counters,

@@ -5,7 +5,7 @@
 
 #include "faults/network/packet.bpf.h"
 
-#define FL_IPV6_EXTENSIONS 4
+#define FL_IPV6_EXTENSIONS 8
 
 /* The headers are not all in the skb's linear part. */
 #define FL_CUT_SHORT (-2)

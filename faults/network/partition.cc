@@ -80,8 +80,8 @@ Status NarrowToPartition(const pb::NetworkPartition& partition, const chaos::v1:
                      "target {} has addresses in {} of the groups, not in one", target.target_id(),
                      mine.size());
   }
-  pb::TrafficFilter traffic;
-  traffic.set_protocol(partition.protocol());
+  pb::TrafficFilter traffic = FilterOf(partition);
+  traffic.set_whole_host(true);  // the groups are a filter
   const bool forward = partition.ways() == pb::PARTITION_WAYS_FORWARD;
   const bool sends = mine[0] == 0;
   traffic.set_direction(!forward ? pb::DIRECTION_BOTH
@@ -94,7 +94,9 @@ Status NarrowToPartition(const pb::NetworkPartition& partition, const chaos::v1:
     auto& peers = filter->prefixes[FL_PEER];
     peers.insert(peers.end(), groups[i].begin(), groups[i].end());
   }
-  return absl::OkStatus();
+  if (traffic.include_protected()) return absl::OkStatus();
+  return CheckPeers(*filter, target, "groups",
+                    fmt::format("{}", fmt::join(partition.groups(), ",")));
 }
 
 }  // namespace faultline::network

@@ -23,18 +23,18 @@ static __always_inline int fl_is_gateway(struct fl_hook* hook, __u32* address) {
   return 0;
 }
 
-static __always_inline int fl_has_own_port(struct fl_tables* t, struct fl_packet* p) {
-  for (int i = 0; i < FL_OWN_PORTS && t->own_port[i]; i++)
-    if (t->own_port[i] == p->local_port || t->own_port[i] == p->peer_port) return 1;
+static __always_inline int fl_has_own_port(struct fl_packet* p) {
+  for (int i = 0; i < FL_OWN_PORTS && fl_tables.own_port[i]; i++)
+    if (fl_tables.own_port[i] == p->local_port || fl_tables.own_port[i] == p->peer_port) return 1;
   return 0;
 }
 
-static __always_inline int fl_is_protected(struct fl_tables* t, struct fl_packet* p) {
-  struct fl_hook* hook = &t->hook[p->hook & (FL_MAX_HOOKS - 1)];
+static __always_inline int fl_is_protected(struct fl_packet* p) {
+  struct fl_hook* hook = &fl_tables.hook[p->hook & (FL_MAX_HOOKS - 1)];
   if (p->icmp6_type >= FL_ND_FIRST && p->icmp6_type <= FL_ND_LAST) return 1;
   if (p->has_ports && p->protocol == FL_PROTO_TCP) {
     if (p->local_port == FL_SSH_PORT || p->peer_port == FL_SSH_PORT) return 1;
-    if (fl_has_own_port(t, p)) return 1;
+    if (fl_has_own_port(p)) return 1;
   }
   if (p->has_ports && p->protocol == FL_PROTO_UDP) {
     if (FL_IS_DHCP_PORT(p->local_port) && FL_IS_DHCP_PORT(p->peer_port)) return 1;

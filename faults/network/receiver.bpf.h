@@ -54,16 +54,15 @@ static __always_inline struct cgroup* fl_receiver_cgroup(struct __sk_buff* skb,
  * kernels give the programs little. */
 __noinline int fl_find_receivers(struct __sk_buff* skb, struct fl_packet* p,
                                  struct fl_inside* inside) {
-  __u32 zero = 0, depth;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
+  __u32 depth;
   struct cgroup* own;
-  if (!t || !p || !inside) return 0;
+  if (!p || !inside) return 0;
   inside->of_rules = 1;
   own = fl_receiver_cgroup(skb, p);
   depth = own ? BPF_CORE_READ(own, level) : 0;
   for (__u32 level = 0; own && level < FL_CGROUP_LEVELS && level <= depth; level++) {
     struct cgroup* ancestor = 0;
-    if (!(t->cgroup_levels >> level & 1)) continue;
+    if (!(fl_tables.cgroup_levels >> level & 1)) continue;
     if (bpf_core_read(&ancestor, sizeof(ancestor), &own->ancestors[level])) continue;
     fl_add_cgroup(BPF_CORE_READ(ancestor, kn, id), inside);
   }

@@ -38,6 +38,9 @@ Status Narrow(const pb::DnsFault& fault, const chaos::v1::Target& target, RulePl
 
 Status Narrow(const pb::NetworkPartition& partition, const chaos::v1::Target& target,
               RulePlan* plan) {
+  const pb::TrafficFilter filter = FilterOf(partition);
+  plan->narrow = ToNarrow(filter);
+  plan->exposes = filter.include_protected();
   return NarrowToPartition(partition, target, &plan->filter);
 }
 
@@ -88,6 +91,7 @@ StatusOr<RulePlan> PlanRule(const Any& config, const chaos::v1::Target& target, 
 
 fl_rule ToKernelRule(const RulePlan& plan, const faults::ArmRequest& request, uint64_t seed) {
   return {.deadline_ns = request.deadline_boottime_ns,
+          .armed_ns = 0,  // the caller's
           .seed = request.seed,
           .choice_seed = seed,
           .action = plan.action.action,

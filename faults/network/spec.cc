@@ -111,7 +111,7 @@ Status ValidatePartition(const Message& message, std::string_view prefix) {
   if (partition.ways() == v1::PARTITION_WAYS_FORWARD && groups->size() != 2) {
     return FieldError(Field(prefix, "ways"), "forward", "both, or else two groups exactly");
   }
-  return absl::OkStatus();
+  return ValidateFilter(FilterOf(partition), prefix);
 }
 
 template <typename Parameters>

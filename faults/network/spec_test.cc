@@ -1,13 +1,16 @@
 #include "faults/network/spec.h"
 
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include "base/text.h"
+#include "faults/network/filter_spec.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::network {
 namespace {
 
+namespace v1 = ::network::v1;
 using Parameters = std::map<std::string, std::string>;
 
 std::string ErrorOf(const std::string& kind, const Parameters& parameters) {
@@ -122,6 +125,85 @@ TEST(NetworkParameters, APartitionHasTwoGroupsApart) {
   EXPECT_EQ(
       ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2,10.0.0.3"}, {"ways", "forward"}}),
       "parameters.ways: 'forward' is not allowed: both, or else two groups exactly");
+}
+
+TEST(NetworkParameters, APartitionHasTheFiltersThatItsGroupsAndWaysDoNotSay) {
+  const std::string known =
+      "groups, ways, protocol, local_port, peer_port, tcp_flags, dscp, min_packet_bytes, "
+      "max_packet_bytes, packet_percent, flow_percent, peer_percent, payload_prefix, "
+      "connections, include_protected";
+  for (const auto& [name, value] : Parameters{{"direction", "egress"},
+                                              {"peer_cidr", "10.0.0.0/8"},
+                                              {"peer_host", "db"},
+                                              {"exclude_peer_cidr", "10.0.0.1"},
+                                              {"exclude_peer_host", "db"}}) {
+    EXPECT_EQ(ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}, {name, value}}),
+              fmt::format("parameters.{}: '{}' is not allowed: the parameters of "
+                          "NETWORK_PARTITION are {}",
+                          name, value, known));
+  }
+  EXPECT_EQ(ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}, {"local_port", "22"}}),
+            "parameters.local_port: '22' is not allowed: a port that is not SSH's, which is "
+            "protected; or include_protected=true");
+  EXPECT_EQ(ErrorOf("NETWORK_PARTITION",
+                    {{"groups", "10.0.0.1,10.0.0.2"}, {"protocol", "udp"}, {"tcp_flags", "syn"}}),
+            "parameters.tcp_flags: 'syn' is not allowed: no flags with another protocol than tcp");
+}
+
+TEST(NetworkParameters, APartitionsFilterIsATrafficFilter) {
+  const auto config = faults::ParseParameters("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"},
+                                                                    {"protocol", "tcp"},
+                                                                    {"local_port", "80,8000-8100"},
+                                                                    {"peer_port", "443"},
+                                                                    {"tcp_flags", "psh"},
+                                                                    {"dscp", "46"},
+                                                                    {"min_packet_bytes", "100"},
+                                                                    {"max_packet_bytes", "200"},
+                                                                    {"packet_percent", "10"},
+                                                                    {"flow_percent", "20"},
+                                                                    {"peer_percent", "30"},
+                                                                    {"payload_prefix", "GET"},
+                                                                    {"connections", "new"},
+                                                                    {"include_protected", "true"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  v1::NetworkPartition partition;
+  ASSERT_TRUE(config->UnpackTo(&partition));
+  v1::TrafficFilter expected;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(protocol: PROTOCOL_TCP local_port: "80" local_port: "8000-8100" peer_port: "443"
+         tcp_flags: "psh" dscp: 46 min_packet_bytes: 100 max_packet_bytes: 200 packet_percent: 10
+         flow_percent: 20 peer_percent: 30 payload_prefix: "GET" connections: CONNECTIONS_NEW include_protected: true)",
+      &expected));
+  EXPECT_EQ(FilterOf(partition).SerializeAsString(), expected.SerializeAsString());
+  EXPECT_EQ(
+      faults::ParseParameters("NETWORK_PARTITION", faults::ParametersToText(*config))->value(),
+      config->value());
+}
+
+TEST(NetworkParameters, FieldsOfAPartitionsFilterAreTheOnesOfTrafficFilter) {
+  const auto* whole = v1::TrafficFilter::descriptor();
+  const auto* part = v1::PartitionFilter::descriptor();
+  for (int i = 0; i < part->field_count(); ++i) {
+    const auto* same = whole->FindFieldByName(part->field(i)->name());
+    ASSERT_NE(same, nullptr) << part->field(i)->name();
+    EXPECT_EQ(part->field(i)->DebugString(), same->DebugString());
+  }
+}
+
+// As an older controller has stored it.
+TEST(NetworkParameters, APartitionWithoutAFilterIsWhatItWas) {
+  v1::NetworkPartition partition;
+  partition.add_groups("10.0.0.1");
+  partition.add_groups("10.0.0.2");
+  partition.set_ways(v1::PARTITION_WAYS_BOTH);
+  partition.set_protocol(v1::PROTOCOL_UDP);
+  google::protobuf::Any config;
+  config.PackFrom(partition);
+  EXPECT_EQ(faults::ParametersToText(config),
+            (Parameters{{"groups", "10.0.0.1,10.0.0.2"}, {"ways", "both"}, {"protocol", "udp"}}));
+  v1::TrafficFilter expected;
+  expected.set_protocol(v1::PROTOCOL_UDP);
+  EXPECT_EQ(FilterOf(partition).SerializeAsString(), expected.SerializeAsString());
 }
 
 }  // namespace

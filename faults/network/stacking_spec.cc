@@ -29,6 +29,7 @@ std::string Selection(v1::TrafficFilter filter) {
   filter.clear_include_protected();
   filter.clear_whole_host();
   if (filter.protocol() == v1::PROTOCOL_ANY) filter.clear_protocol();
+  if (filter.connections() == v1::CONNECTIONS_ANY) filter.clear_connections();
   return InOneLine(filter);
 }
 

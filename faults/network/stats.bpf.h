@@ -8,6 +8,7 @@
 
 #include "faults/network/datapath.h"
 #include "faults/network/lowest_bit.bpf.h"
+#include "faults/network/table_maps.bpf.h"
 
 /* A set of targets. */
 struct fl_targets {
@@ -37,14 +38,6 @@ struct {
   __type(key, __u32);
   __type(value, struct fl_traffic);
 } fl_traffic SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __type(key, __u32);
-  __type(value, struct fl_chunks_of);
-} fl_chunks_of SEC(".maps");
 
 /* A store of counters: its chunks, and the numbers of those that are nobody's, all 0. */
 #define FL_CHUNK_STORE(chunks, free_chunks) \
@@ -84,10 +77,10 @@ static __always_inline int fl_add_in_chunk(void* chunks, void* free_chunks, __u3
 
 /* Adds one to a counter of the target; -1 when there is no room for it. */
 static __always_inline int fl_add_one(__u32 target, __u32 counter) {
-  __u32 zero = 0, place = counter / FL_CHUNK_COUNTERS;
-  struct fl_chunks_of* chunks = bpf_map_lookup_elem(&fl_chunks_of, &zero);
-  if (!chunks || target >= FL_MAX_TARGETS || place >= FL_TARGET_CHUNKS) return -1;
-  return fl_add_in_chunk(&fl_chunks, &fl_free_chunks, &chunks->number[target][place], counter, 1);
+  __u32 place = counter / FL_CHUNK_COUNTERS;
+  if (target >= FL_MAX_TARGETS || place >= FL_TARGET_CHUNKS) return -1;
+  return fl_add_in_chunk(&fl_chunks, &fl_free_chunks, &fl_tables.chunk_of[target][place], counter,
+                         1);
 }
 
 #endif

@@ -32,11 +32,8 @@ struct fl_looking {
 
 /* Called by bpf_loop for each hook; not 0: enough. */
 static long fl_look_at_hook(__u64 hook, struct fl_looking* looking) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_connection_key key = looking->key;
-  if (!t) return 1;
-  if (t->hook[hook & (FL_MAX_HOOKS - 1)].ifindex != looking->ifindex) return 0;
+  if (fl_tables.hook[hook & (FL_MAX_HOOKS - 1)].ifindex != looking->ifindex) return 0;
   key.hook = hook;
   if (!bpf_map_lookup_elem(&fl_connections, &key)) return 0;
   looking->found = hook;
@@ -81,26 +78,22 @@ static __always_inline __u64 fl_ancestor_id(struct cgroup* group, int level) {
 
 /* The cgroups of a socket, which may be 0. */
 __noinline int fl_find_owners(__u64 sk, struct fl_inside* inside) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct cgroup* group;
-  if (!t || !inside || !sk || !t->cgroup_levels) return 0;
+  if (!inside || !sk || !fl_tables.cgroup_levels) return 0;
   group = BPF_CORE_READ((struct sock*)sk, sk_cgrp_data.cgroup);
   for (int level = 0; group && level < FL_CGROUP_LEVELS; level++)
-    if (t->cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), inside);
+    if (fl_tables.cgroup_levels >> level & 1) fl_add_cgroup(fl_ancestor_id(group, level), inside);
   return 0;
 }
 
 /* Fills the targets, none yet, of a packet. */
 __noinline int fl_find_targets(struct fl_packet* p, struct fl_inside* inside, __u32 direction,
                                struct fl_targets* targets) {
-  __u32 zero = 0;
-  struct fl_tables* t = bpf_map_lookup_elem(&fl_tables, &zero);
   struct fl_search place, *search = &place;
   barrier_var(search);
-  if (!t || !p || !inside || !targets || !fl_begin_search(t, p, direction, search)) return 0;
-  if (!fl_search_addresses(t, p, search)) return 0;
-  return fl_collect_targets(t, p, search, inside, targets);
+  if (!p || !inside || !targets || !fl_begin_search(p, direction, search)) return 0;
+  if (!fl_search_addresses(p, search)) return 0;
+  return fl_collect_targets(p, search, inside, targets);
 }
 
 /* As its packets are; 0 for what is neither IPv4 nor IPv6. Its port as it was asked for: the other

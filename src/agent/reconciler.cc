@@ -36,6 +36,11 @@ bool IsPassing(const Status& status) {
   }
 }
 
+bool IsUnderWay(const Status& status) {
+  const auto detail = DetailOf(status);
+  return detail && detail->reason() == faults::kUnderWay;
+}
+
 }  // namespace
 
 Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers)
@@ -160,8 +165,9 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
   const bool passing = IsPassing(armed);
   const bool missing = armed.code() == StatusCode::kNotFound;
   const bool endless = entry.armed_unix_ns != 0 || (entry.inherited && (passing || missing));
-  ++entry.attempts;
-  if (!endless && (!passing || entry.attempts >= kAttempts)) {
+  const bool under_way = IsUnderWay(armed);
+  if (!under_way) ++entry.attempts;
+  if (!endless && !under_way && (!passing || entry.attempts >= kAttempts)) {
     return End(key, entry, State::kRefused, reason);
   }
   if (news) {
@@ -169,7 +175,7 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
     Settle(entry, State::kMissing, reason);
     entry.told_ns = now_ns;
   }
-  const uint64_t pause_ns = kFirstPauseNs << std::min(entry.attempts - 1, kAttempts);
+  const uint64_t pause_ns = kFirstPauseNs << std::clamp(entry.attempts - 1, 0, kAttempts);
   entry.retry_ns = now_ns + (endless ? std::min(pause_ns, kLongestPauseNs) : pause_ns);
 }
 

@@ -31,6 +31,7 @@ class Reconciler {
   using DriverOf = std::function<faults::Driver*(const std::string& kind)>;
 
   // Arming that fails for a passing reason is tried so often, after pauses of 100 ms, 200 ms, ...
+  // While a driver is still preparing it (faults::kUnderWay) no attempt counts.
   // What was armed before, or perhaps by the agent's last start, is tried without end: after pauses
   // of at most a second, and when TargetsChanged() says that it may work now.
   static constexpr int kAttempts = 6;

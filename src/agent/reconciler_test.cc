@@ -128,6 +128,21 @@ TEST_F(ReconcilerTest, APassingFailureThatLastsIsRefused) {
   EXPECT_EQ(Reported(), "REFUSED: busy");
 }
 
+TEST_F(ReconcilerTest, WhatIsStillBeingPreparedHasNotFailedYet) {
+  Desire({});
+  driver_.arm_status =
+      MakeDetailedError(StatusCode::kUnavailable, faults::kUnderWay, "being resolved");
+  Desire({"e1"});
+  for (int i = 0; i < 100; ++i) Advance(100'000'000);
+  EXPECT_GT(driver_.arm_calls, 10 * Reconciler::kAttempts) << "soon after it is known";
+  EXPECT_EQ(Reported(), "PENDING: being resolved");
+  driver_.arm_status = MakeError(StatusCode::kDeadlineExceeded, "no answer");
+  const int calls = driver_.arm_calls;
+  for (int i = 0; i < 10; ++i) Advance(5 * kSecond);
+  EXPECT_EQ(driver_.arm_calls, calls + Reconciler::kAttempts);
+  EXPECT_EQ(Reported(), "REFUSED: no answer");
+}
+
 TEST_F(ReconcilerTest, AFaultThatCannotBeRevertedStaysActiveUntilItIs) {
   Desire({"e1"});
   driver_.disarm_status = MakeError(StatusCode::kInternal, "stuck");

@@ -39,7 +39,7 @@ class TcxAttachment : public Attachment {
 };
 
 StatusOr<std::unique_ptr<Attachment>> AttachTcx(const AttachRequest& request) {
-  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = request.first ? kBefore : 0);
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);
   UniqueFd link(bpf_link_create(request.program_fd, request.ifindex,
                                 request.egress ? kTcxEgress : kTcxIngress, &options));
   if (!link.valid()) {
@@ -75,6 +75,12 @@ class ClsactAttachment : public Attachment {
   Status Make(const AttachRequest& request) {
     FL_RETURN_IF_ERROR(MakeQdisc(request));
     FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(request.ifindex, request.egress));
+    if (!filters.empty()) {
+      FL_LOG(
+          warn,
+          "other filters stand before Faultline's on the {} of {}: what they end it does not see",
+          request.egress ? "egress" : "ingress", request.interface);
+    }
     place_.handle = kHandle;
     place_.priority = 1;
     while (std::any_of(filters.begin(), filters.end(),

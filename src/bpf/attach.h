@@ -1,4 +1,5 @@
-// A TC program on an interface: by TCX where the kernel has it, else as a clsact filter.
+// A TC program on an interface: by TCX where the kernel has it, and then before all that are there
+// already; else as a clsact filter of the first priority that is free.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,6 @@ struct AttachRequest {
   bool egress = false;
   int program_fd = -1;
   AttachMode mode = AttachMode::kTcx;
-  bool first = false;  // before other people's programs, with TCX
   // Called before a clsact filter or qdisc is made, with an undo kind (kUndoTcFilter,
   // kUndoClsact) and its arguments: they outlive the process. Result: a handle for `erase_undo`.
   // Null when the interface itself goes with the process.

@@ -1,8 +1,14 @@
 // CONNECT_FAIL with real connections.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
 #include <cerrno>
+#include <fstream>
 #include <tuple>
 
 #include "base/clock.h"
+#include "netns/cgroup.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -42,6 +48,25 @@ class ConnectTest : public DriverTest {
     return Connect(address, port, kPatience);
   }
 
+  // What a connect() that waits tells the client; EINPROGRESS for nothing within a minute.
+  int WaitingConnect(const std::string& address) const {
+    sockaddr_in6 peer{};
+    peer.sin6_family = AF_INET6;
+    peer.sin6_port = htons(kPort);
+    const bool ipv6 = address.find(':') != std::string::npos;
+    EXPECT_EQ(inet_pton(AF_INET6, (ipv6 ? address : "::ffff:" + address).c_str(), &peer.sin6_addr),
+              1);
+    int error = 0;
+    network_->InClient([&] {
+      const bpf::UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      constexpr timeval kLongest{.tv_sec = 60, .tv_usec = 0};
+      setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kLongest, sizeof(kLongest));
+      if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)) != 0)
+        error = errno;
+    });
+    return error;
+  }
+
   std::unique_ptr<EchoServer> server_, other_;
 };
 
@@ -70,6 +95,62 @@ TEST_P(EveryWay, NewConnectionsFailAsAskedAndThoseThatStandStay) {
 INSTANTIATE_TEST_SUITE_P(Ways, EveryWay,
                          testing::Combine(testing::Bool(), testing::ValuesIn(kFailures),
                                           testing::Values(Network::kServer4, Network::kServer6)));
+
+using Waiting = std::tuple<Failure, const char*>;
+class EveryFailure : public ConnectTest, public testing::WithParamInterface<Waiting> {};
+
+TEST_P(EveryFailure, AConnectThatWaitsIsToldTheSame) {
+  const auto& [failure, address] = GetParam();
+  if (failure.error == ETIMEDOUT) {
+    // The client's kernel gives up after one SYN that it has sent again, of both families.
+    network_->InClient([] {
+      std::ofstream("/proc/sys/net/ipv4/tcp_syn_retries") << 1;
+      int retries = 0;
+      std::ifstream("/proc/sys/net/ipv4/tcp_syn_retries") >> retries;
+      EXPECT_EQ(retries, 1);
+    });
+  }
+  SetTarget(ClientTarget());
+  ArmKind("CONNECT_FAIL", {{"failure", failure.name}});
+  EXPECT_EQ(WaitingConnect(address), failure.error);
+  EXPECT_GE(SettledCounters().connects_failed(), 1u);
+  Disarm();
+  EXPECT_EQ(WaitingConnect(address), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Failures, EveryFailure,
+                         testing::Combine(testing::ValuesIn(kFailures),
+                                          testing::Values(Network::kServer4, Network::kServer6)));
+
+TEST_F(ConnectTest, OfACgroupOnlyItsOwnConnectsAndThoseToItFail) {
+  constexpr uint16_t kInsidePort = 7003;
+  const OwnCgroup cgroup;
+  if (!cgroup.why().empty()) GTEST_SKIP() << cgroup.why();
+  cgroup.EnterInner();
+  const EchoServer inside(*network_, kInsidePort);
+  cgroup.Leave();
+  for (const Failure& failure : kFailures) {
+    const auto patience = failure.error == ETIMEDOUT ? kLost : kPatience;
+    chaos::v1::Target target = ClientTarget();
+    target.set_cgroup(cgroup.name());
+    SetTarget(target);
+    ArmKind("CONNECT_FAIL", {{"failure", failure.name}});
+    cgroup.EnterInner();
+    const int from_inside = Connect(Network::kServer4, kPort, patience);
+    cgroup.Leave();
+    EXPECT_EQ(from_inside, failure.error) << failure.name;
+    EXPECT_EQ(Connect(), 0) << failure.name;
+    Disarm();
+
+    target = ServerTarget();
+    target.set_cgroup(cgroup.name());
+    SetTarget(target);
+    ArmKind("CONNECT_FAIL", {{"failure", failure.name}, {"direction", "ingress"}});
+    EXPECT_EQ(Connect(Network::kServer4, kInsidePort, patience), failure.error) << failure.name;
+    EXPECT_EQ(Connect(), 0) << failure.name;
+    Disarm();
+  }
+}
 
 TEST_F(ConnectTest, ItsRefusalsCountAmongTheRefusalsOfTheTarget) {
   constexpr uint64_t kAttempts = 3;

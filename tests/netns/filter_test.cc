@@ -97,6 +97,46 @@ TEST_F(FilterTest, TcpFlagsTellOpeningsFromWhatIsOpen) {
   EXPECT_FALSE(open.RoundTrip(kLost));
 }
 
+// Whichever way the rule looks, and whoever is the target: one of the two that open a connection
+// comes by.
+TEST_F(FilterTest, NewConnectionsAndThoseThatWereOpenAreToldApart) {
+  constexpr double kDelayMs = 200;
+  const auto is_late = [](Client& client) {
+    const auto took = client.RoundTrip();
+    return took.has_value() && took->count() >= kDelayMs;
+  };
+  for (const bool server : {true, false}) {
+    for (const auto direction : {pb::DIRECTION_INGRESS, pb::DIRECTION_EGRESS}) {
+      for (const char* address : {Network::kServer4, Network::kServer6}) {
+        SCOPED_TRACE(fmt::format("{} {} {}", server ? "server" : "client",
+                                 direction == pb::DIRECTION_EGRESS ? "egress" : "ingress",
+                                 address));
+        SetTarget(server ? ServerTarget() : ClientTarget());
+        Client before(*network_, Protocol::kTcp, address, kPort);
+        ASSERT_TRUE(before.RoundTrip());
+        auto latency = Latency(kDelayMs, direction);
+        latency.mutable_filter()->set_connections(pb::CONNECTIONS_NEW);
+        Arm(latency);
+        Client after(*network_, Protocol::kTcp, address, kPort);
+        EXPECT_TRUE(is_late(after));
+        EXPECT_TRUE(before.AnswersBefore(kDelayMs));
+        // The same fault with another filter: what was new to it is so still.
+        latency.mutable_filter()->set_connections(pb::CONNECTIONS_ESTABLISHED);
+        Arm(latency);
+        EXPECT_TRUE(is_late(before));
+        EXPECT_TRUE(after.AnswersBefore(kDelayMs));
+        EXPECT_TRUE(Answers(Protocol::kUdp, address));
+        Disarm();
+        // To a fault that comes later both were open.
+        Arm(latency);
+        EXPECT_TRUE(is_late(before));
+        EXPECT_TRUE(is_late(after));
+        Disarm();
+      }
+    }
+  }
+}
+
 TEST_F(FilterTest, DscpHoldsInBothFamilies) {
   SetTarget(ServerTarget());
   auto loss = LoseIn();

@@ -76,7 +76,7 @@ class Frames {
     AddRandom(kIpv6Bytes);
     frame_[kNetworkAt] = 0x60;
     size_t next_at = kNetworkAt + 6;
-    for (size_t more = Chance(0.5) ? Below(5) : 0; more > 0; --more) {
+    for (size_t more = Chance(0.5) ? Below(10) : 0; more > 0; --more) {
       const uint8_t kind =
           OneOf({IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS, IPPROTO_FRAGMENT});
       const size_t eights = kind == IPPROTO_FRAGMENT ? 0 : Below(4);

@@ -19,6 +19,8 @@ namespace faultline::network {
 namespace {
 
 constexpr unsigned kRule = 3, kOther = 4;
+constexpr uint16_t kHook = 5, kOtherHook = 6;
+constexpr uint32_t kNetns = 17, kOtherNetns = 18;
 constexpr uint64_t kMillisecond = kNanosPerSecond / 1000;
 
 bpf::UniqueFd MakeArray(unsigned value_bytes, unsigned entries) {
@@ -38,19 +40,22 @@ class LaneOrderTest : public testing::Test {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
     device_ = bpf::UniqueFd(ends[0]);
     kernel_ = bpf::UniqueFd(ends[1]);
-    auto lane = Lane::Start(counters_.data(), &times_, parked_.data(), &cuts_);
+    auto lane = Lane::Start(counters_.data(), &times_, parked_.data(), tables_.get());
     ASSERT_TRUE(lane.ok()) << lane.status();
     lane_ = std::move(*lane);
+    tables_->hook[kHook].netns = kNetns;
   }
+  void Serve() { ASSERT_TRUE(lane_->AddDevice(device_.get(), kNetns).ok()); }
 
   // A segment of one connection comes to the lane, having met the program at that time.
-  void Give(const TestFrame& segment, uint64_t t0_ns, const std::vector<uint16_t>& rules) {
+  void Give(const TestFrame& segment, uint64_t t0_ns, const std::vector<uint16_t>& rules,
+            uint16_t hook = kHook) {
     constexpr size_t kVnet = sizeof(VnetHeader);
     const auto built = segment.Build();
     fl_lane_prefix prefix{};
     prefix.t0_ns = t0_ns;
     prefix.flow = 7;
-    prefix.hook = 5;
+    prefix.hook = hook;
     prefix.direction = FL_EGRESS;
     prefix.rule_count = static_cast<__u8>(rules.size());
     std::copy(rules.begin(), rules.end(), prefix.rule);
@@ -82,7 +87,7 @@ class LaneOrderTest : public testing::Test {
       const std::string what = (flags & kTcpRst) != 0   ? "reset"
                                : (flags & kTcpFin) != 0 ? "answer"
                                                         : "ack";
-      seen.push_back(what + (tag == FL_RETURN_TAG(5, FL_EGRESS) ? " on" : " back"));
+      seen.push_back(what + (tag == FL_RETURN_TAG(kHook, FL_EGRESS) ? " on" : " back"));
     }
     return seen;
   }
@@ -96,7 +101,7 @@ class LaneOrderTest : public testing::Test {
             .payload = std::string("\0\x20", 2) + message};
   }
   void SetAnswerer() {
-    lane_->SetRule(kRule,
+    lane_->SetRule(kRule, kHook,
                    DnsAnswerer({"db.example.com"}, {.kind = DnsReply::Kind::kError, .error = 2}),
                    BoottimeNowNs() + 3600 * kNanosPerSecond);
   }
@@ -108,7 +113,7 @@ class LaneOrderTest : public testing::Test {
   DelayTimes times_;
   std::vector<fl_counters> counters_{FL_MAX_RULES};
   std::vector<fl_lane_prefix> parked_{FL_PARKED};
-  __u64 cuts_ = 0;
+  std::unique_ptr<fl_tables> tables_ = std::make_unique<fl_tables>();
   bpf::UniqueFd device_, kernel_;
   std::unique_ptr<Lane> lane_;
 };
@@ -118,7 +123,7 @@ TEST_F(LaneOrderTest, TheAnswerIsOutBeforeTheReset) {
   const uint64_t now_ns = BoottimeNowNs();
   Give(Ack(), now_ns - 2 * kMillisecond, {kRule});
   Give(Query(), now_ns - kMillisecond, {kRule});
-  ASSERT_TRUE(lane_->AddDevice(device_.get()).ok());
+  Serve();
   EXPECT_THAT(Out(3), testing::ElementsAre("ack on", "answer back", "reset on"));
 }
 
@@ -130,29 +135,74 @@ TEST_F(LaneOrderTest, NothingOfTheConnectionGetsBetweenTheAnswerAndTheReset) {
   Give(Query(), now_ns - kMillisecond, {kRule});
   Give(Ack(), now_ns - 3 * kMillisecond, {kRule});
   Give(Ack(), now_ns - 2 * kMillisecond, {kRule});
-  ASSERT_TRUE(lane_->AddDevice(device_.get()).ok());
+  Serve();
   EXPECT_THAT(Out(4), testing::ElementsAre("answer back", "reset on", "ack on", "ack on"));
 }
 
 TEST_F(LaneOrderTest, AnAnswerThatIsHeldTakesTheResetWithIt) {
   SetAnswerer();
-  lane_->SetRule(kOther, DelayModel(50 * kMillisecond, {}, 1),
+  lane_->SetRule(kOther, kHook, DelayModel(50 * kMillisecond, {}, 1),
                  BoottimeNowNs() + 3600 * kNanosPerSecond);
   const uint64_t now_ns = BoottimeNowNs();
   Give(Query(), now_ns, {kOther, kRule});
   Give(Ack(), now_ns, {kRule});
-  ASSERT_TRUE(lane_->AddDevice(device_.get()).ok());
+  Serve();
   EXPECT_THAT(Out(3), testing::ElementsAre("answer back", "reset on", "ack on"));
   EXPECT_GE(BoottimeNowNs(), now_ns + 50 * kMillisecond);
 }
 
 TEST_F(LaneOrderTest, ACopyIsOfBoth) {
   SetAnswerer();
-  lane_->SetRule(kOther, Duplicator{Chance(uint64_t{1} << 32, 1)},
+  lane_->SetRule(kOther, kHook, Duplicator{Chance(uint64_t{1} << 32, 1)},
                  BoottimeNowNs() + 3600 * kNanosPerSecond);
   Give(Query(), BoottimeNowNs(), {kOther, kRule});
-  ASSERT_TRUE(lane_->AddDevice(device_.get()).ok());
+  Serve();
   EXPECT_THAT(Out(4), testing::ElementsAre("answer back", "reset on", "answer back", "reset on"));
+}
+
+// Who is privileged in the device's namespace can send it frames.
+TEST_F(LaneOrderTest, AForgedFrameReachesNoOtherHookAndIsNotHeldByItsOwnWord) {
+  tables_->hook[kOtherHook].netns = kOtherNetns;
+  const uint64_t deadline_ns = BoottimeNowNs() + 3600 * kNanosPerSecond;
+  lane_->SetRule(kRule, kHook, Refuser{Refusal::kReset}, deadline_ns);
+  lane_->SetRule(kOther, kOtherHook, DelayModel(60 * kNanosPerSecond, {}, 1), deadline_ns);
+  const uint64_t now_ns = BoottimeNowNs();
+  Give(Ack(), now_ns, {kOther}, kOtherHook);              // another namespace's hook: refused
+  Give(Ack(), now_ns, {FL_MAX_RULES}, kHook);             // there is no such rule: refused
+  Give(Ack(), now_ns, {kOther});                          // not this hook's: does nothing
+  Give(Ack(), now_ns + 3600 * kNanosPerSecond, {kRule});  // not met yet: is met now
+  Serve();
+  EXPECT_THAT(Out(2), testing::ElementsAre("ack on", "ack on"));
+  EXPECT_EQ(lane_->Load().held_packets, 0u);
+}
+
+// 300 ms for both, and for the first another fault's minute, which ends after 100 ms.
+TEST_F(LaneOrderTest, ARuleThatEndsHoldsNoLongerAndTheOtherGoesOn) {
+  const uint64_t now_ns = BoottimeNowNs(), late_ns = now_ns + 3600 * kNanosPerSecond;
+  lane_->SetRule(kRule, kHook, DelayModel(300 * kMillisecond, {}, 1), late_ns);
+  lane_->SetRule(kOther, kHook, DelayModel(60 * kNanosPerSecond, {}, 1),
+                 now_ns + 100 * kMillisecond);
+  Give(Ack(), now_ns, {kRule, kOther});
+  Give(Query(), now_ns, {kRule});
+  Serve();
+  EXPECT_THAT(Out(2), testing::ElementsAre("ack on", "ack on"));
+  const uint64_t took_ns = BoottimeNowNs() - now_ns;
+  EXPECT_GE(took_ns, 300 * kMillisecond);
+  EXPECT_LT(took_ns, 30 * kNanosPerSecond);
+  EXPECT_EQ(counters_[kRule].delays_measured, 1u);  // the first was cut short
+}
+
+TEST_F(LaneOrderTest, WhatAStoppedRuleHeldDoesNotOvertakeWhatAnotherHolds) {
+  const uint64_t now_ns = BoottimeNowNs(), late_ns = now_ns + 3600 * kNanosPerSecond;
+  lane_->SetRule(kRule, kHook, DelayModel(50 * kNanosPerSecond, {}, 1), late_ns);
+  lane_->SetRule(kOther, kHook, DelayModel(500 * kMillisecond, {}, 1), late_ns);
+  Give(Ack(), now_ns, {kOther});
+  Give(TestFrame{.to_port = 53, .tcp_flags = kTcpFin | kTcpAck}, now_ns, {kRule});
+  Serve();
+  lane_->ClearRule(kRule);
+  EXPECT_THAT(Out(2), testing::ElementsAre("ack on", "answer on"));
+  EXPECT_GE(BoottimeNowNs(), now_ns + 500 * kMillisecond);
+  EXPECT_LT(BoottimeNowNs(), now_ns + 30 * kNanosPerSecond);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ TEST_P(EveryWay, TheDelayAskedIsAddedAndGoesWithTheFault) {
   Arm(Latency(kDelayMs, direction));
   const double times = direction == pb::DIRECTION_BOTH ? 2 : 1;
   EXPECT_GE(RoundTripMs(client), times * kDelayMs);
+  EXPECT_TRUE(client.AnswersBefore(1.9 * times * kDelayMs));  // not added twice
   const auto counters = SettledCounters();
   EXPECT_GE(counters.matched(), times);
   EXPECT_EQ(counters.delayed(), counters.matched());

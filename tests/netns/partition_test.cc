@@ -91,6 +91,34 @@ TEST_F(PartitionTest, ForwardLosesWhatTheFirstGroupSendsToTheSecond) {
   EXPECT_TRUE(IsLost(Protocol::kUdp));
 }
 
+TEST_F(PartitionTest, OnlyWhatItsFilterMeansIsLost) {
+  std::map<std::string, std::string> parameters{{"groups", "10.209.0.2,10.209.0.1"},
+                                                {"local_port", std::to_string(kPort)}};
+  ArmKind("NETWORK_PARTITION", parameters);
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kIcmp));
+  EXPECT_TRUE(Arrives());
+  parameters["protocol"] = "tcp";
+  parameters["payload_prefix"] = "no request begins so";
+  ArmKind("NETWORK_PARTITION", parameters);
+  EXPECT_TRUE(Answers(Protocol::kUdp));
+  EXPECT_TRUE(Answers(Protocol::kTcp));
+}
+
+TEST_F(PartitionTest, TheDefaultGatewayIsPartedWhenAskedFor) {
+  RunProgram(
+      {"ip", "-n", network_->server_netns(), "route", "add", "default", "via", Network::kClient4});
+  std::map<std::string, std::string> parameters{{"groups", "10.209.0.2,10.209.0.1"}};
+  const Status status = TryArmKind("NETWORK_PARTITION", parameters);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(ToString(status.message()), HasSubstr("groups '10.209.0.2,10.209.0.1' names no"));
+  ArmPartition("10.209.0.2,10.209.0.0/31");
+  EXPECT_TRUE(LookUntil(ServerTarget(), [this] { return !IsLost(Protocol::kUdp); }));
+  parameters["include_protected"] = "true";
+  ArmKind("NETWORK_PARTITION", parameters);
+  EXPECT_TRUE(IsLost(Protocol::kUdp));
+}
+
 TEST_F(PartitionTest, ATargetsOwnAddressesDecideItsGroup) {
   chaos::v1::Target target = ServerTarget();
   target.add_addresses(Network::kServer6);

@@ -1,5 +1,6 @@
 // What no fault touches unless it says so, with real packets.
 #include "faults/network/rule.h"
+#include "faults/registry.h"
 #include "netns/filter_fixture.h"
 
 namespace faultline::netns_test {
@@ -10,6 +11,13 @@ namespace pb = ::network::v1;
 constexpr uint16_t kSshPort = 22;
 
 using ProtectionTest = FilterTest;
+
+// Whether a target can have the fault.
+Status Planned(const google::protobuf::Message& fault, const chaos::v1::Target& target) {
+  google::protobuf::Any config;
+  config.PackFrom(fault);
+  return network::PlanRule(config, target, 1).status();
+}
 
 TEST_F(ProtectionTest, SshAndFaultlinesOwnConnectionsAreProtected) {
   EchoServer ssh(*network_, kSshPort), own(*network_, kOwnPort);
@@ -76,11 +84,7 @@ TEST_F(ProtectionTest, TheMetadataAddressIsProtectedInBothFamilies) {
 TEST_F(ProtectionTest, AWholeHostMustBeAskedFor) {
   chaos::v1::Target host = ServerTarget();
   host.clear_netns();
-  const auto planned = [&host](const pb::NetworkLoss& loss) {
-    google::protobuf::Any config;
-    config.PackFrom(loss);
-    return network::PlanRule(config, host, 1).status();
-  };
+  const auto planned = [&host](const pb::NetworkLoss& loss) { return Planned(loss, host); };
   auto loss = LoseIn();
   EXPECT_EQ(planned(loss).code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(ToString(planned(loss).message()), testing::HasSubstr("whole_host=true"));
@@ -91,6 +95,73 @@ TEST_F(ProtectionTest, AWholeHostMustBeAskedFor) {
   EXPECT_TRUE(planned(loss).ok());
   host.add_ports(80);
   EXPECT_TRUE(planned(LoseIn()).ok());
+}
+
+TEST_F(ProtectionTest, AFilterThatLeavesNothingOutIsNoneForAWholeHost) {
+  chaos::v1::Target host = ServerTarget();
+  host.clear_netns();
+  const std::vector<std::pair<std::string, std::string>> all = {
+      {"flow_percent", "100"},    {"peer_percent", "100"},          {"packet_percent", "100"},
+      {"peer_cidr", "0.0.0.0/0"}, {"peer_cidr", "10.0.0.0/8,::/0"}, {"local_port", "1-65535"},
+      {"peer_port", "80,1-65535"}};
+  for (const auto& [name, value] : all) {
+    std::map<std::string, std::string> parameters{{"loss_percent", "1"}, {name, value}};
+    const auto planned = [&] {
+      return network::PlanRule(*faults::ParseParameters("NETWORK_LOSS", parameters), host, 1);
+    };
+    EXPECT_EQ(planned().status().code(), StatusCode::kFailedPrecondition) << name << "=" << value;
+    parameters["whole_host"] = "true";
+    EXPECT_TRUE(planned().ok()) << name << "=" << value;
+    parameters.erase("whole_host");
+    parameters["dscp"] = "46";
+    EXPECT_TRUE(planned().ok()) << name << "=" << value;
+  }
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"flow_percent", "99"}, {"peer_cidr", "10.0.0.0/8"}, {"local_port", "2-65535"}}) {
+    const auto config =
+        faults::ParseParameters("NETWORK_LOSS", {{"loss_percent", "1"}, {name, value}});
+    EXPECT_TRUE(network::PlanRule(*config, host, 1).ok()) << name;
+  }
+}
+
+TEST_F(ProtectionTest, TheGroupsOfAPartitionAreAFilterOnAWholeHost) {
+  chaos::v1::Target host = ServerTarget();
+  host.clear_netns();
+  const auto config = faults::ParseParameters("NETWORK_PARTITION",
+                                              {{"groups", "10.209.0.2+fd00:209::2,10.209.0.1"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  // The agent's own network has the server's addresses.
+  network_->InServer([&] {
+    const auto plan = network::PlanRule(*config, host, 1);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+  });
+}
+
+TEST_F(ProtectionTest, PeersThatAreAllProtectedAreRefusedUnlessAskedFor) {
+  const auto planned = [this](const std::vector<std::string>& peers, bool include = false) {
+    pb::NetworkLoss loss = LoseIn();
+    for (const std::string& peer : peers) loss.mutable_filter()->add_peer_cidr(peer);
+    if (include) loss.mutable_filter()->set_include_protected(true);
+    return Planned(loss, ServerTarget());
+  };
+  EXPECT_TRUE(planned({Network::kClient4}).ok());
+  Ip(network_->server_netns(), {"route", "add", "default", "via", Network::kClient4});
+  Ip(network_->server_netns(), {"-6", "route", "add", "default", "via", Network::kClient6});
+  for (const std::vector<std::string>& peers :
+       std::vector<std::vector<std::string>>{{Network::kClient4},
+                                             {Network::kClient6},
+                                             {Network::kClient4, Network::kClient6},
+                                             {Network::kClient4, "169.254.169.254"}}) {
+    EXPECT_EQ(planned(peers).code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ToString(planned(peers).message()),
+              fmt::format("peer_cidr '{}' names no peers of target t but its default gateway or "
+                          "the metadata address, which are protected: name others, or "
+                          "include_protected=true",
+                          fmt::join(peers, ",")));
+    EXPECT_TRUE(planned(peers, /*include=*/true).ok());
+  }
+  EXPECT_TRUE(planned({Network::kClient4, "10.209.0.9"}).ok());
+  EXPECT_TRUE(planned({"10.209.0.0/24"}).ok());
 }
 
 }  // namespace

@@ -19,14 +19,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <string>
 
+#include "base/log_testing.h"
 #include "bpf/probe.h"
+#include "bpf/verifier_log.h"
 #include "chaos/v1/options.pb.h"
+#include "faults/network/datapath.h"
 #include "faults/network/tap.h"
 #include "faults/registry.h"
 #include "netns/traffic.h"
+
+// clang-format off
+#include "datapath.skel.h"  // needs the types of datapath.h
+// clang-format on
 
 namespace faultline::netns_test {
 namespace {
@@ -165,6 +173,28 @@ TEST_F(VerifierTest, WalksLessThanHalfOfWhatItMayOfEachProgram) {
   if (bpf::HasFeature("drop_reasons")) {
     EXPECT_THAT(seen, testing::IsSupersetOf({"fl_drop", "fl_failed"}));
   }
+}
+
+// As a socket's filter, the lane's program is refused: it sends packets elsewhere.
+TEST(VerifierLogTest, WhatTheVerifierSaidLastIsInTheLog) {
+  if (const auto reason = WhyNot()) GTEST_SKIP() << *reason;
+  const std::unique_ptr<datapath, void (*)(datapath*)> skeleton(datapath__open(),
+                                                                datapath__destroy);
+  ASSERT_NE(skeleton, nullptr);
+  for (bpf_program* program : {skeleton->progs.fl_handle, skeleton->progs.fl_fq_out})
+    bpf_program__set_autoload(program, false);
+  bpf_program__set_type(skeleton->progs.fl_lane, BPF_PROG_TYPE_SOCKET_FILTER);
+  const bpf::VerifierLog log(skeleton->obj);
+  Status refused;
+  const std::string said = Logged("text", [&] {
+    const int error = -datapath__load(skeleton.get());
+    EXPECT_GT(error, 0);
+    refused = log.Refused("the network programs", error);
+  });
+  EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), testing::StartsWith("the kernel refused the network programs: "));
+  EXPECT_THAT(said, testing::HasSubstr("the kernel's verifier on fl_lane: ..."));
+  EXPECT_THAT(said, testing::HasSubstr("\nprocessed "));
 }
 
 }  // namespace

@@ -73,6 +73,7 @@ TEST_ROWS = (
     ("an agent that is killed, stopped or cut off heals", "agent_e2e_test", r"AgentHeal\."),
     ("filters of a process that was killed are removed", "lifecycle_test", r"ClsactTest\.TheUndo"),
     ("other people's clsact qdiscs and filters stay", "lifecycle_test", r"OtherPeople|Somebody"),
+    ("other people's programs see what they saw, and hide nothing", "others_test", r""),
     ("interfaces, namespaces and lanes that go and come back", "hostile_test", r""),
     ("services that are started anew, move and are renamed", "follow_test", r""),
 )
