@@ -118,6 +118,14 @@ int Fail(const Status& status) {
   return kExitUsage;
 }
 
+// What is said of a directory that is damaged, with what to do.
+Status WithAdvice(const Status& status, const std::string& data_dir) {
+  if (status.code() != faultline::StatusCode::kDataLoss) return status;
+  return faultline::MakeError(status.code(),
+                              "{}; 'faultline-controller check {}' tells more, and what to do",
+                              faultline::ToString(status.message()), data_dir);
+}
+
 int Run(const Flags& flags) {
   // Before any thread: all of them leave these signals to sigwait below.
   sigset_t signals;
@@ -133,8 +141,9 @@ int Run(const Flags& flags) {
   }
   // gRPC's own log says in ten lines what the errors here say in one; the variable brings it back.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  const std::string data_dir = config->data_dir;
   const auto controller = faultline::server::Controller::Start(*std::move(config));
-  if (!controller.ok()) return Fail(controller.status());
+  if (!controller.ok()) return Fail(WithAdvice(controller.status(), data_dir));
   int signal = 0;
   sigwait(&signals, &signal);
   FL_LOG(info, "ending: {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");

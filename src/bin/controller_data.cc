@@ -132,9 +132,9 @@ int Repair(const Arguments& arguments) {
        fmt::format("{}: raised by 1000, since a lost record may have held a vote", report->term));
   Fact("old", report->old_dir);
   std::printf(
-      "repaired; what was acknowledged after entry %s may be missing. While other controllers of "
-      "the cluster\nrun they refuse this directory as another one: stop all of them first, or "
-      "replace this node\n",
+      "repaired; what was acknowledged after entry %s may be missing. Other controllers of the "
+      "cluster refuse\nthis directory as another one: stop all of them and remove the file 'peers' "
+      "from their directories\nfirst, or replace this node\n",
       fmt::format("{}", before.last_index()).c_str());
   return 0;
 }

@@ -82,6 +82,12 @@ TEST(App, WhatIsWrongOnTheLineIsOneSentenceAndExitCode2) {
   EXPECT_EQ(Faultline({"list", "--address", "x:y"}).code, ExitCode::kUsage);
 }
 
+TEST(App, ANodeTakesNoPlaceOfItsOwn) {
+  const auto result = Faultline({"cluster", "replace", "2", "2", "node2:7401"});
+  EXPECT_EQ(result.code, ExitCode::kUsage);
+  EXPECT_THAT(result.err, StartsWith("error: node 2 cannot take the place of node 2"));
+}
+
 TEST(App, StartTakesAKindOrAFile) {
   const std::string see = "; see 'faultline start --help'\n";
   EXPECT_EQ(Faultline({"start"}).err, "error: start takes a KIND of fault, or -f FILE" + see);

@@ -1,4 +1,4 @@
-// faultline cluster status|add|promote|remove|address|replace|transfer; snapshot is in snapshot.cc
+// faultline cluster status; what changes members is in cluster_members.cc, snapshot in snapshot.cc
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/format.h"
@@ -6,14 +6,6 @@
 
 namespace faultline::cli {
 namespace {
-
-struct ClusterArguments {
-  uint64_t id = 0;
-  uint64_t other_id = 0;
-  std::string address;
-  bool promote = false;
-};
-using Arguments = std::shared_ptr<ClusterArguments>;
 
 std::string RoleWord(const chaos::v1::ClusterMember& member) {
   if (!member.reachable()) return "unreachable";
@@ -97,124 +89,6 @@ Status RunStatus(Session& session) {
   return absl::OkStatus();
 }
 
-// Says on standard output what was done; as JSON, the response.
-void Done(Session& session, const google::protobuf::Message& response, const std::string& text) {
-  if (session.out.json()) {
-    session.out.Json(response);
-  } else {
-    session.out.Line(text);
-  }
-}
-
-Status Add(Session& session, uint64_t id, const std::string& address) {
-  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
-  chaos::v1::AddMemberRequest request;
-  request.set_node_id(id);
-  request.set_address(address);
-  FL_ASSIGN_OR_RETURN(const auto response, client->AddMember(request, session.call()));
-  Done(session, response, fmt::format("node {} is a learner", id));
-  return absl::OkStatus();
-}
-
-Status Promote(Session& session, uint64_t id) {
-  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
-  chaos::v1::PromoteMemberRequest request;
-  request.set_node_id(id);
-  FL_ASSIGN_OR_RETURN(const auto response, client->PromoteMember(request, session.call()));
-  Done(session, response, fmt::format("node {} is a voter", id));
-  return absl::OkStatus();
-}
-
-Status Remove(Session& session, uint64_t id) {
-  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
-  chaos::v1::RemoveMemberRequest request;
-  request.set_node_id(id);
-  FL_ASSIGN_OR_RETURN(const auto response, client->RemoveMember(request, session.call()));
-  Done(session, response, fmt::format("node {} is no member any more; stop it", id));
-  return absl::OkStatus();
-}
-
-Status SetAddress(Session& session, const ClusterArguments& arguments) {
-  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
-  chaos::v1::SetMemberAddressRequest request;
-  request.set_node_id(arguments.id);
-  request.set_address(arguments.address);
-  FL_ASSIGN_OR_RETURN(const auto response, client->SetMemberAddress(request, session.call()));
-  Done(session, response, fmt::format("node {} is reached at {}", arguments.id, arguments.address));
-  return absl::OkStatus();
-}
-
-Status Transfer(Session& session, uint64_t id) {
-  FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
-  chaos::v1::TransferLeadershipRequest request;
-  request.set_node_id(id);
-  FL_ASSIGN_OR_RETURN(const auto response, client->TransferLeadership(request, session.call()));
-  Done(session, response,
-       response.leader_id() == 0 ? "leadership was handed over"
-                                 : fmt::format("node {} leads", response.leader_id()));
-  return absl::OkStatus();
-}
-
-CLI::App* AddIdCommand(CLI::App& cluster, Session& session, const CommandText& text,
-                       const Arguments& arguments, std::function<Status(Session&)> run) {
-  CLI::App* command = AddCommand(cluster, session, text, std::move(run));
-  command->add_option("NODE", arguments->id, "The node's number")->type_name("")->required();
-  return command;
-}
-
-void AddAddressOption(CLI::App* command, const Arguments& arguments) {
-  command
-      ->add_option("ADDRESS", arguments->address,
-                   "host:port of its peer listener, as other nodes reach it")
-      ->type_name("")
-      ->required();
-}
-
-void AddChanges(CLI::App& cluster, Session& session, const Arguments& arguments) {
-  CLI::App* add =
-      AddIdCommand(cluster, session,
-                   {"add",
-                    "Add a node as a learner: it gets the log, without voting",
-                    {"faultline cluster add 4 node4.example.org:7401",
-                     "faultline cluster add 4 10.0.0.4:7401 --promote"},
-                    "The node itself is started with --join, before or after."},
-                   arguments, [arguments](Session& s) {
-                     FL_RETURN_IF_ERROR(Add(s, arguments->id, arguments->address));
-                     return arguments->promote ? Promote(s, arguments->id) : absl::OkStatus();
-                   });
-  AddAddressOption(add, arguments);
-  add->add_flag("--promote", arguments->promote, "Make it a voter as soon as it has caught up");
-  AddIdCommand(
-      cluster, session,
-      {"promote", "Make a learner a voter, once it has caught up", {"faultline cluster promote 4"}},
-      arguments, [arguments](Session& s) { return Promote(s, arguments->id); });
-  AddIdCommand(
-      cluster, session,
-      {"remove", "Remove a node; a leader hands over first", {"faultline cluster remove 2"}},
-      arguments, [arguments](Session& s) { return Remove(s, arguments->id); });
-  CLI::App* address =
-      AddIdCommand(cluster, session,
-                   {"address",
-                    "Change the address at which others reach a node",
-                    {"faultline cluster address 2 node2.example.org:7401"}},
-                   arguments, [arguments](Session& s) { return SetAddress(s, *arguments); });
-  AddAddressOption(address, arguments);
-  CLI::App* replace =
-      AddIdCommand(cluster, session,
-                   {"replace",
-                    "Put a new node in the place of one: add, promote, remove",
-                    {"faultline cluster replace 2 4 10.0.0.4:7401"}},
-                   arguments, [arguments](Session& s) {
-                     FL_RETURN_IF_ERROR(Add(s, arguments->other_id, arguments->address));
-                     FL_RETURN_IF_ERROR(Promote(s, arguments->other_id));
-                     return Remove(s, arguments->id);
-                   });
-  replace->add_option("NEW", arguments->other_id, "The new node's number")
-      ->type_name("")
-      ->required();
-  AddAddressOption(replace, arguments);
-}
-
 }  // namespace
 
 void AddCluster(CLI::App& app, Session& session) {
@@ -224,21 +98,13 @@ void AddCluster(CLI::App& app, Session& session) {
       ExamplesText({"faultline cluster status", "faultline cluster add 4 10.0.0.4:7401 --promote",
                     "faultline cluster remove 2", "faultline cluster transfer 3"}));
   cluster->require_subcommand(1);
-  const auto arguments = std::make_shared<ClusterArguments>();
   AddCommand(*cluster, session,
              {"status",
               "Show the nodes, who leads, and how far each has come",
               {"faultline cluster status", "faultline cluster status --json | jq .leader_id"},
               "Works without a quorum too, and says so."},
              RunStatus);
-  AddChanges(*cluster, session, arguments);
-  CLI::App* transfer = AddCommand(*cluster, session,
-                                  {"transfer",
-                                   "Hand leadership to another node, without a pause",
-                                   {"faultline cluster transfer", "faultline cluster transfer 3"}},
-                                  [arguments](Session& s) { return Transfer(s, arguments->id); });
-  transfer->add_option("NODE", arguments->id, "To this node (the one that is best prepared)")
-      ->type_name("");
+  AddMemberChanges(*cluster, session);
   AddSnapshot(*cluster, session);
 }
 

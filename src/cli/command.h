@@ -41,6 +41,8 @@ void AddTargets(CLI::App& app, Session& session);
 void AddFaults(CLI::App& app, Session& session);
 void AddDev(CLI::App& app, Session& session);
 void AddCluster(CLI::App& app, Session& session);
+// Subcommands of `cluster`.
+void AddMemberChanges(CLI::App& cluster, Session& session);
 void AddSnapshot(CLI::App& cluster, Session& session);
 void AddCompletion(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);

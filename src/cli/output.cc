@@ -42,6 +42,8 @@ std::string_view HintForReason(std::string_view reason) {
        "names others"},
       {"NO_ANSWER", "the cluster may have lost its majority; --timeout waits longer"},
       {"NO_LEADER", "the cluster may have lost its majority; --timeout waits longer"},
+      {"STORAGE_FAILED",
+       "that node's disk is full or fails: once it takes writes again, the node goes on by itself"},
       {"UNKNOWN_FAULT_KIND", "'faultline faults' lists the kinds with their parameters"},
       {"NO_TARGET_MATCHES", "'faultline targets' lists the targets with their labels"},
       {"UNKNOWN_SELECTOR_KEY", "'faultline targets' lists the targets with their labels"},

@@ -73,6 +73,12 @@ TEST(Output, ABusyTargetsErrorSaysHowToFreeIt) {
   EXPECT_EQ(HintFor(status), "'faultline stop x1' ends the other experiment");
 }
 
+TEST(Output, AFullDisksErrorSaysWhatToDo) {
+  const Status status =
+      MakeDetailedError(StatusCode::kUnavailable, "STORAGE_FAILED", "node 1 can store nothing");
+  EXPECT_NE(HintFor(status).find("disk is full or fails"), std::string::npos);
+}
+
 TEST(Output, AnInterruptedCommandSaysNothing) {
   Captured c;
   EXPECT_EQ(c.output.Error(MakeError(StatusCode::kCancelled, "cancelled")), ExitCode::kInterrupted);

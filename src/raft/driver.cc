@@ -197,8 +197,9 @@ void Driver::WriteDone(const Status& status) {
 }
 
 void Driver::Tick() {
-  if (!failure_.ok() || NowMs() < status_.timeout_ms) return;
-  Handle(core_->Timeout(NowMs()), {});
+  if (!failure_.ok()) return;
+  WatchWrite();
+  if (failure_.ok() && NowMs() >= status_.timeout_ms) Handle(core_->Timeout(NowMs()), {});
 }
 
 void Driver::Pump() {
@@ -207,6 +208,7 @@ void Driver::Pump() {
   SubmitProposals();
   StartWrite();  // while others are applied
   ApplyCommitted();
+  DropFetched();
   TellCommitted();
   AdvanceChange();
   AdaptTimeouts();
@@ -219,35 +221,51 @@ void Driver::Pump() {
 
 void Driver::StartWrite() {
   if (!failure_.ok()) return;
-  if (auto write = writes_.StartNext()) host_->StartWrite(std::move(*write));
+  auto write = writes_.StartNext();
+  if (!write) return;
+  write_since_ns_ = host_->NowNs();
+  host_->StartWrite(std::move(*write));
 }
 
 void Driver::ApplyCommitted() {
-  while (failure_.ok() && applied_index_ < status_.commit_index) {
-    const uint64_t index = applied_index_ + 1;
-    // While a snapshot is being installed the entries before it are gone.
-    if (index < log_.first_index() || index > log_.last_index()) return;
-    const EntryPtr entry = log_.At(index);
-    applied_index_ = index;
-    applied_term_ = entry->term();
-    bytes_since_snapshot_ += entry->data().size();
-    if (entry->type() == pb::ENTRY_TYPE_COMMAND) {
-      std::string result =
-          machine_->Apply(index, entry->term(), entry->data(), proposals_.WaitFor(index));
-      if (const Status health = machine_->health(); !health.ok()) return Fail(health);
-      proposals_.Applied(index, entry->term(), std::move(result));
-      continue;
-    }
-    machine_->Advance(index, entry->term());
-    if (entry->type() == pb::ENTRY_TYPE_CONFIGURATION) ApplyConfiguration(index);
+  const uint64_t begun_ns = host_->NowNs();
+  while (ApplyNext()) {
   }
+  // No fault of the disk's, whose thread may be the one that applies.
+  if (writes_.writing()) write_since_ns_ += host_->NowNs() - begun_ns;
+}
+
+bool Driver::ApplyNext() {
+  if (!failure_.ok() || applied_index_ >= status_.commit_index) return false;
+  const uint64_t index = applied_index_ + 1;
+  // While a snapshot is being installed the entries before it are gone.
+  if (index < log_.first_index() || index > log_.last_index()) return false;
+  const EntryPtr entry = log_.At(index);
+  applied_index_ = index;
+  applied_term_ = entry->term();
+  bytes_since_snapshot_ += entry->data().size();
+  if (entry->type() == pb::ENTRY_TYPE_COMMAND) {
+    std::string result =
+        machine_->Apply(index, entry->term(), entry->data(), proposals_.WaitFor(index));
+    if (const Status health = machine_->health(); !health.ok()) {
+      Fail(health);
+      return false;
+    }
+    proposals_.Applied(index, entry->term(), std::move(result));
+    return true;
+  }
+  machine_->Advance(index, entry->term());
+  if (entry->type() == pb::ENTRY_TYPE_CONFIGURATION) ApplyConfiguration(index);
+  return true;
 }
 
 uint64_t Driver::next_tick_ns() const {
-  const uint64_t timeout_ns = status_.timeout_ms * kNanosPerMilli;
+  uint64_t due_ns = status_.timeout_ms * kNanosPerMilli;
   // A write that ends, or a transfer, is followed by a Pump.
-  const bool gathers = proposals_.has_queued() && !writes_.writing() && !transfer_;
-  return gathers ? std::min(timeout_ns, GatherUntilNs()) : timeout_ns;
+  const bool gathers = proposals_.has_queued() && !writes_.writing() && Transferee() == 0;
+  if (gathers) due_ns = std::min(due_ns, GatherUntilNs());
+  if (writes_.writing() && storage_problem_.ok()) due_ns = std::min(due_ns, WriteHangsFromNs());
+  return due_ns;
 }
 
 View Driver::view() const {

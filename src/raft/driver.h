@@ -62,7 +62,7 @@ class Driver {
   void Receive(uint64_t from_id, std::string_view bytes);
   // OK: the write under way is durable. DATA_LOSS: nothing will ever be again. Else the disk is
   // full or fails: until WriteDone(OK) the member neither leads nor asks for votes, and appends
-  // nothing of its own.
+  // nothing of its own. So it does when nothing is said of a write for two seconds or more.
   void WriteDone(const Status& status);
   void SnapshotDone(const StatusOr<SnapshotPtr>& written);
   struct Fetched {
@@ -72,7 +72,8 @@ class Driver {
   void FetchDone(const StatusOr<Fetched>& fetched);
   // To be called at next_tick_ns(), or later.
   void Tick();
-  void Propose(std::string command, Node::ProposeDone done);
+  // `deadline_ns`: of the host's clock; 0: none.
+  void Propose(std::string command, Node::ProposeDone done, uint64_t deadline_ns = 0);
   void ReadBarrier(std::function<void(Status)> done);
   // Node::Change and Node::Transfer.
   void Change(MemberChange change, std::function<void(Status)> done);
@@ -132,6 +133,9 @@ class Driver {
   // What is known of another member's answers.
   struct Contact {
     uint64_t heard_ns = 0;  // of this term, as leader; 0: never
+    // When it was added or got its address, 0: before the start. Answers to what was sent before
+    // say nothing of that address.
+    uint64_t since_ns = 0;
     RoundTrip round_trip;
   };
 
@@ -174,6 +178,7 @@ class Driver {
   // Until when the queued commands wait for more; at least one is queued.
   uint64_t GatherUntilNs() const;
   void ApplyCommitted();
+  bool ApplyNext();  // false: nothing more can be applied now
   void ApplyConfiguration(uint64_t index);
   Status RestoreConfigurations(const LoadedLog& log);
   void MembersChanged();
@@ -186,6 +191,8 @@ class Driver {
   void EndTransfer(const Status& status);
   uint64_t BestTransferee() const;
   bool Reachable(uint64_t id) const;
+  // Who is a member since `since_ns` could have answered this leader by now.
+  bool HadTimeToAnswer(uint64_t since_ns) const;
   // Leader, or without one: of the slowest voter, as far as measured. Else as the leader says.
   uint64_t RoundTripUs() const;
   uint64_t Slowest(uint64_t (RoundTrip::*measure)() const) const;  // of the other voters
@@ -194,7 +201,14 @@ class Driver {
   void TakeSnapshot();
   uint32_t TrailingFor(uint64_t snapshot_index) const;
   bool FinishInstall(const SnapshotPtr& snapshot);
+  // A fetched snapshot that has not been installed goes once all it stands for is applied.
+  void DropFetched();
   bool FinishTake(const SnapshotPtr& snapshot, uint32_t trailing);
+  // To whom leadership is being handed over, asked for or since the disk refuses; 0: to nobody.
+  uint64_t Transferee() const { return transfer_ ? transfer_->to : status_.transferee; }
+  // From when on the write under way counts as one that the disk refuses; there must be one.
+  uint64_t WriteHangsFromNs() const;
+  void WatchWrite();
   // The disk refuses, and takes again.
   void StorageFailed(const Status& status);
   void StorageWorks();
@@ -214,6 +228,7 @@ class Driver {
   Status failure_;
   EntryLog log_;
   WriteQueue writes_{0};
+  uint64_t write_since_ns_ = 0;  // when the newest write was begun, and the time of applying since
   Proposals proposals_;
   QuorumClock quorum_;
 

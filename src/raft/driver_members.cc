@@ -1,5 +1,5 @@
-// The driver's part in who belongs to the group and who leads it: changes of membership, transfer
-// of leadership, and timeouts that fit the distance between members.
+// The driver's part in who belongs to the group and who leads it: changes of membership and
+// transfer of leadership.
 #include <algorithm>
 #include <utility>
 
@@ -11,9 +11,8 @@ namespace faultline::raft {
 namespace {
 
 // A member that has not answered for so long, or for two election timeouts, counts as away when a
-// change would rest on it.
+// change would rest on it. A new leader, and a new member, are given so long for the first answer.
 constexpr uint64_t kAwayNs = kNanosPerSecond;
-constexpr uint64_t kNanosPerMicro = 1'000;
 
 Status ChangePending() {
   return MakeDetailedError(
@@ -63,7 +62,16 @@ Status Driver::RestoreConfigurations(const LoadedLog& log) {
 }
 
 void Driver::MembersChanged() {
-  members_ = MembersOf(configurations_.latest());
+  const std::vector<Member> before = std::exchange(members_, MembersOf(configurations_.latest()));
+  for (const Member& member : members_) {
+    const bool stays = std::any_of(before.begin(), before.end(), [&member](const Member& was) {
+      return was.id == member.id && was.address == member.address;
+    });
+    if (stays) continue;
+    // Nobody has been heard from there, and the address may be wrong.
+    contacts_[member.id].heard_ns = 0;
+    contacts_[member.id].since_ns = host_->NowNs();
+  }
   quorum_.SetOthers(OtherVoters());
   std::erase_if(contacts_,
                 [this](const auto& entry) { return FindMember(entry.first) == nullptr; });
@@ -83,9 +91,13 @@ bool Driver::Reachable(uint64_t id) const {
   return host_->NowNs() - found->second.heard_ns < away_ns;
 }
 
+bool Driver::HadTimeToAnswer(uint64_t since_ns) const {
+  return host_->NowNs() >= std::max(leads_since_ns_, since_ns) + kAwayNs;
+}
+
 void Driver::Change(MemberChange change, std::function<void(Status)> done) {
   if (Status refusal = RefusalNow(); !refusal.ok()) return done(std::move(refusal));
-  if (change_ || transfer_ || configurations_.pending()) return done(ChangePending());
+  if (change_ || Transferee() != 0 || configurations_.pending()) return done(ChangePending());
   Status status = Changed(configurations_.latest(), change).status();
   if (status.ok() && change.kind == MemberChange::Kind::kRemove && change.id == options_.id) {
     status = MakeDetailedError(
@@ -102,6 +114,7 @@ void Driver::AdvanceChange() {
     if (applied_index_ >= change_->index) EndChange(absl::OkStatus());
     return;
   }
+  if (Transferee() != 0) return;  // the core takes nothing meanwhile
   // Without a committed entry of its own term a leader may not change members: another leader's
   // change, not yet seen, could rest on a majority that does not meet ours (Ongaro, "bug in
   // single-server membership changes", raft-dev, July 2015). The core does not see to it.
@@ -112,6 +125,12 @@ void Driver::AdvanceChange() {
   if (!change_->catching_up) {
     // The core notices only progress, not that there is nothing left to do.
     if (match_index == status_.last_index) return SubmitChange();
+    // Not begun with a member that is away: the core would try for seconds, and no other change
+    // could be made meanwhile.
+    if (!Reachable(id)) {
+      if (!HadTimeToAnswer(contacts_[id].since_ns)) return;
+      return EndChange(NotCaughtUp(id, match_index, status_.last_index));
+    }
     change_->catching_up = true;
     Handle(core_->CatchUp(NowMs(), id), {});
     return;
@@ -133,9 +152,15 @@ void Driver::SubmitBarrier() {
 void Driver::SubmitChange() {
   const auto to = Changed(configurations_.latest(), change_->change);
   if (!to.ok()) return EndChange(to.status());
-  const Status safe = CheckKeepsQuorum(*to, [this](uint64_t id) { return Reachable(id); });
+  // Nobody has been heard from at a new address, and it may be wrong. A voter that is the only one
+  // needs nobody.
+  const MemberChange& change = change_->change;
+  const bool moves = change.kind == MemberChange::Kind::kSetAddress &&
+                     FindMember(change.id)->address != change.address;
+  const uint64_t moved = moves && !OtherVoters().empty() ? change.id : 0;
+  const Status safe = CheckKeepsQuorum(*to, moved, [this](uint64_t id) { return Reachable(id); });
   // A new leader waits for those that have had no time to answer it.
-  if (!safe.ok() && host_->NowNs() < leads_since_ns_ + kAwayNs) return;
+  if (!safe.ok() && !HadTimeToAnswer(0)) return;
   if (!safe.ok()) return EndChange(safe);
   auto entry = std::make_shared<pb::Entry>();
   entry->set_term(status_.term);
@@ -153,7 +178,7 @@ void Driver::EndChange(const Status& status) {
 
 void Driver::Transfer(uint64_t to, std::function<void(Status)> done) {
   if (!failure_.ok() || status_.role != Role::kLeader) return done(NotLeaderError(view()));
-  if (change_ || transfer_ || configurations_.pending()) return done(ChangePending());
+  if (change_ || Transferee() != 0 || configurations_.pending()) return done(ChangePending());
   const uint64_t target = to == 0 ? BestTransferee() : to;
   const Member* member = FindMember(target);
   if (member == nullptr || member->learner || target == options_.id || !Reachable(target)) {
@@ -203,36 +228,6 @@ void Driver::EndTransfer(const Status& status) {
   transfer.done(status);
 }
 
-uint64_t Driver::RoundTripUs() const {
-  if (status_.role == Role::kFollower && status_.leader_id != 0) return leader_round_trip_us_;
-  const uint64_t measured_us = Slowest(&RoundTrip::bound_ns) / kNanosPerMicro;
-  return status_.role == Role::kLeader ? measured_us : std::max(measured_us, leader_round_trip_us_);
-}
-
-uint64_t Driver::Slowest(uint64_t (RoundTrip::*measure)() const) const {
-  uint64_t slowest_ns = 0;
-  for (const uint64_t id : OtherVoters()) {
-    const auto found = contacts_.find(id);
-    if (found == contacts_.end()) continue;
-    slowest_ns = std::max(slowest_ns, (found->second.round_trip.*measure)());
-  }
-  return slowest_ns;
-}
-
-void Driver::AdaptTimeouts() {
-  const Timeouts configured{static_cast<uint32_t>(options_.heartbeat.count()),
-                            static_cast<uint32_t>(options_.election_timeout.count())};
-  // Only a leader's heartbeat is of any use.
-  const bool leads = status_.role == Role::kLeader;
-  const uint64_t smoothed_us = leads ? Slowest(&RoundTrip::smoothed_ns) / kNanosPerMicro : 0;
-  const Timeouts wanted = Adapt(configured, smoothed_us, RoundTripUs());
-  const bool back_to_configured = wanted == configured && timeouts_ != configured;
-  if (!failure_.ok() || (!back_to_configured && !WorthChanging(timeouts_, wanted))) return;
-  timeouts_ = wanted;
-  core_->SetTimeouts(wanted.election_ms, wanted.heartbeat_ms);
-  status_ = core_->GetStatus();
-}
-
 GroupState Driver::group() const {
   GroupState group;
   const bool leads = failure_.ok() && status_.role == Role::kLeader;
@@ -254,7 +249,7 @@ GroupState Driver::group() const {
   }
   group.configuration_index = configurations_.latest_index();
   group.change_pending = change_.has_value() || configurations_.pending();
-  group.transferee = transfer_ ? transfer_->to : 0;
+  group.transferee = Transferee();
   group.not_member_by = not_member_by_;
   group.refused_strangers = strangers_;
   group.last_index = status_.last_index;

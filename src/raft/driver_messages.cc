@@ -159,7 +159,7 @@ void Driver::NoteAnswer(uint64_t from_id, const pb::PeerMessage& message) {
   contact.round_trip.Sample(echo_sent_ns, now_ns);
   if (message.has_vote_result() || message.term() != status_.term) return;
   if (status_.role != Role::kLeader) return;
-  contact.heard_ns = now_ns;
+  if (contact.since_ns == 0 || echo_sent_ns > contact.since_ns) contact.heard_ns = now_ns;
   quorum_.Acknowledge(from_id, echo_sent_ns);
 }
 

@@ -21,9 +21,9 @@ Status Driver::RefusalNow() const {
   return absl::OkStatus();
 }
 
-void Driver::Propose(std::string command, Node::ProposeDone done) {
+void Driver::Propose(std::string command, Node::ProposeDone done, uint64_t deadline_ns) {
   if (Status refusal = RefusalNow(); !refusal.ok()) return done(std::move(refusal));
-  proposals_.Add(std::move(command), std::move(done), host_->NowNs());
+  proposals_.Add(std::move(command), std::move(done), host_->NowNs(), deadline_ns);
 }
 
 void Driver::ReadBarrier(std::function<void(Status)> done) {
@@ -38,9 +38,11 @@ void Driver::SubmitProposals() {
     proposals_.FailQueued(NotLeaderError(view()));
     return;
   }
-  if (transfer_) return;  // the next leader gets them
+  if (Transferee() != 0) return;  // the next leader gets them
   if (writes_.writing() || host_->NowNs() < GatherUntilNs()) return;
-  std::vector<EntryPtr> entries = proposals_.Submit(status_.last_index + 1, status_.term);
+  std::vector<EntryPtr> entries =
+      proposals_.Submit(status_.last_index + 1, status_.term, host_->NowNs());
+  if (entries.empty()) return;
   const auto count = static_cast<uint32_t>(entries.size());
   Handle(core_->Submit(NowMs(), count), std::move(entries));
 }

@@ -16,7 +16,8 @@ constexpr size_t kMaxAppendBytes = 1 << 20;
 }  // namespace
 
 // A rejection of what the member once had is late, and then this does no harm; or the member lost
-// a torn record at the end of its log, which the core would never send again.
+// the end of its log on a disk that does not keep its promises, and the core would never send it
+// again.
 void Driver::Repair(const Member& to, const pb::AppendResult& rejection) {
   const uint64_t prev_index = rejection.last_index();
   if (status_.role != Role::kLeader || rejection.rejected() > log_.last_index() ||

@@ -160,6 +160,12 @@ void Driver::FetchDone(const StatusOr<Fetched>& fetched) {
   ReceiveSnapshot(fetch_from_, fetch_offer_);
 }
 
+void Driver::DropFetched() {
+  if (!storage_problem_.ok()) return;  // it removes a file, which may hang too
+  if (!fetched_.snapshot || fetched_.snapshot->metadata.last_index() > applied_index_) return;
+  fetched_ = {};
+}
+
 bool Driver::FinishInstall(const SnapshotPtr& snapshot) {
   const pb::SnapshotMetadata& metadata = snapshot->metadata;
   machine_->Restore(metadata.last_index(), metadata.last_term(),

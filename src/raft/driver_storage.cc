@@ -1,10 +1,33 @@
-// The driver while its disk refuses to write: it goes on receiving and applying what others commit,
-// and behaves to the group as if its disk were slow. Nothing that was acknowledged rests on the
-// write that failed; messages that rest on it are held until it has got through.
+// The driver while its disk refuses to write, or does not answer: it goes on receiving and applying
+// what others commit, and behaves to the group as if its disk were slow. Nothing that was
+// acknowledged rests on the write that failed; messages that rest on it are held until it has got
+// through.
+#include <algorithm>
+
+#include "base/clock.h"
 #include "base/log.h"
 #include "raft/driver.h"
 
 namespace faultline::raft {
+namespace {
+
+// A disk that has not answered for so long, or for two election timeouts, is taken for one that
+// refuses: its leader would go on sending heartbeats, and commit nothing.
+constexpr uint64_t kHangsNs = 2 * kNanosPerSecond;
+
+}  // namespace
+
+uint64_t Driver::WriteHangsFromNs() const {
+  return write_since_ns_ + std::max<uint64_t>(kHangsNs, 2 * timeouts_.election_ms * kNanosPerMilli);
+}
+
+void Driver::WatchWrite() {
+  const uint64_t now_ns = host_->NowNs();
+  if (!writes_.writing() || !storage_problem_.ok() || now_ns < WriteHangsFromNs()) return;
+  // The write goes on: its WriteDone comes, or it stays the one under way.
+  StorageFailed(MakeError(StatusCode::kUnavailable, "the disk has not answered for {} s",
+                          (now_ns - write_since_ns_) / kNanosPerSecond));
+}
 
 void Driver::StorageFailed(const Status& status) {
   const bool first = storage_problem_.ok();
@@ -18,7 +41,8 @@ void Driver::StorageFailed(const Status& status) {
   proposals_.FailWaiting(LeadershipLostError());
   proposals_.FailQueued(StorageFailedError(status));
   quorum_.FailReaders(StorageFailedError(status));
-  const uint64_t to = status_.role == Role::kLeader && !transfer_ ? BestTransferee() : 0;
+  if (status_.role != Role::kLeader || Transferee() != 0) return;
+  const uint64_t to = BestTransferee();
   if (to != 0) Handle(core_->Transfer(NowMs(), to), {});
 }
 

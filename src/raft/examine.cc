@@ -131,11 +131,7 @@ class Examiner {
                               return w > wal && fs::file_size(w) > 0;
                             });
       if (scan.torn && !followed) {
-        found_.torn = true;
-        found_.notes.push_back(
-            fmt::format("{} ends in a torn record at offset {}: it was being written when the node "
-                        "ended, and is discarded at the next start",
-                        wal.string(), scan.torn_offset));
+        found_.torn = {wal.string(), scan.torn_offset, "a record is torn"};
       }
       if (!scan.damaged && !followed) continue;
       Damaged(wal, scan.damaged ? scan.damage_offset : scan.torn_offset,

@@ -29,7 +29,7 @@ struct Examination {
   std::optional<Identity> identity;
   std::vector<Damage> damages;     // none: a node would start
   std::vector<std::string> notes;  // what is no damage, and worth knowing
-  bool torn = false;               // the newest write-ahead log ends in a torn record
+  std::optional<Damage> torn;      // the newest write-ahead log ends in a torn record
 
   // What can be read without a gap, which is all when nothing is damaged. The hard state is as the
   // log has it; of term 0 when it cannot be read.

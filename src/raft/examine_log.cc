@@ -31,6 +31,10 @@ class LogExaminer {
     }
     ChooseSnapshot();
     Join();
+    if (!torn_.empty()) {
+      const bool starts = found_.damages.empty();
+      found_.notes.push_back(torn_ + (starts ? ", and is discarded at the next start" : ""));
+    }
     return absl::OkStatus();
   }
 
@@ -67,17 +71,23 @@ class LogExaminer {
 
   // As LogStore::Open has it.
   void CheckNothingLost() {
-    if (!found_.lock->existed() || found_.lock->mark().last == 0) return;
     const uint64_t end = db_->GetLatestSequenceNumber();
-    const Watermark::Mark& mark = found_.lock->mark();
-    if (end >= mark.last) return;
-    if (found_.torn && end >= mark.previous && found_.damages.empty()) {
-      found_.notes.push_back("the last acknowledged write was lost in the torn record");
+    const std::optional<Damage>& torn = found_.torn;
+    if (end >= found_.lock->last()) {
+      if (!torn) return;
+      torn_ = fmt::format(
+          "{} ends in a torn record at offset {}: it was being written when the node ended",
+          torn->path, *torn->offset);
       return;
     }
     const std::string what =
-        fmt::format("the log ends at write {}, and {} were acknowledged", end, mark.last);
-    if (found_.damages.empty()) Damaged(what + ": files are missing or were cut off");
+        fmt::format("the log ends at write {}, and {} were acknowledged", end, found_.lock->last());
+    if (found_.damages.empty() && torn) {
+      found_.damages.push_back(*torn);
+      found_.damages.back().what += " that had been acknowledged";
+    } else if (found_.damages.empty()) {
+      Damaged(what + ": files are missing or were cut off");
+    }
     Cut("acknowledged writes: " + what);
   }
 
@@ -244,6 +254,7 @@ class LogExaminer {
   const std::unique_ptr<rocksdb::Env> env_;  // outlives db_
   std::unique_ptr<rocksdb::DB> db_;
   std::optional<pb::SnapshotRecord> record_;
+  std::string torn_;  // a note: a torn record was not acknowledged
 };
 
 }  // namespace

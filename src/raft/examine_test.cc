@@ -47,20 +47,46 @@ TEST_F(ExamineTest, WhatIsNoDataDirectoryIsRefused) {
   EXPECT_THAT(other.ToString(), HasSubstr("is no data directory of a controller"));
 }
 
-TEST_F(ExamineTest, ATornTailIsNoDamage) {
+TEST_F(ExamineTest, ATornTailThatWasNotAcknowledgedIsNoDamage) {
   MakeDirectory(2);
-  fs::path wal;
-  for (const auto& file : fs::directory_iterator(dir_)) {
-    if (file.path().extension() == ".log" && file.file_size() > 0) wal = file.path();
-  }
-  fs::resize_file(wal, fs::file_size(wal) - 5);
+  WriteOneThatIsNotAcknowledged();
+  TearNewestWal();
   const Picture before = PictureOf(dir_);
   const Examination found = Examine();
   EXPECT_THAT(Damages(found), testing::IsEmpty());
-  EXPECT_TRUE(found.torn);
+  EXPECT_TRUE(found.torn.has_value());
   EXPECT_THAT(found.notes, Contains(HasSubstr("torn record at offset")));
-  EXPECT_EQ(found.last_index(), truth_.size() - 1);
+  EXPECT_THAT(found.notes, Contains(HasSubstr("is discarded at the next start")));
+  EXPECT_EQ(found.last_index(), truth_.size());
   EXPECT_EQ(PictureOf(dir_), before);
+  EXPECT_TRUE(Start(dir_).ok());
+}
+
+TEST_F(ExamineTest, WhatANextStartDoesIsNotSaidWhereThereIsNone) {
+  MakeDirectory(2);
+  WriteOneThatIsNotAcknowledged();
+  TearNewestWal();
+  fs::remove(dir_ + "/identity");
+  const Examination found = Examine();
+  EXPECT_EQ(found.damages.size(), 1u) << testing::PrintToString(Damages(found));
+  EXPECT_THAT(found.notes, Contains(HasSubstr("torn record at offset")));
+  EXPECT_THAT(found.notes, testing::Not(Contains(HasSubstr("at the next start"))));
+}
+
+TEST_F(ExamineTest, ATornTailThatWasAcknowledgedIsDamage) {
+  MakeDirectory(2);
+  const fs::path wal = TearNewestWal();
+  {
+    const Examination found = Examine();
+    ASSERT_EQ(found.damages.size(), 1u) << testing::PrintToString(Damages(found));
+    EXPECT_EQ(found.damages[0].path, fs::canonical(wal));
+    EXPECT_TRUE(found.damages[0].offset.has_value());
+    EXPECT_THAT(found.damages[0].what, HasSubstr("had been acknowledged"));
+    EXPECT_THAT(found.cuts, Contains(HasSubstr("were acknowledged")));
+    EXPECT_EQ(found.last_index(), truth_.size() - 1);
+    EXPECT_EQ(Start(dir_).code(), StatusCode::kDataLoss);
+  }
+  ExpectRepairKeepsPartOfTruth();
 }
 
 TEST_F(ExamineTest, DamageIsNamedByFileAndOffsetAndWhatIsCutIsSaid) {

@@ -72,6 +72,25 @@ class ExamineTest : public testing::Test {
     }
   }
 
+  void WriteOneThatIsNotAcknowledged() {
+    auto store = LogStore::Open(dir_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    const std::string acknowledged = ReadAll(dir_ + "/ACKNOWLEDGED");
+    ASSERT_TRUE((*store)->Write(WriteOf(truth_.size() + 1, {EntryOf(2, "half of it")})).ok());
+    WriteAll(dir_ + "/ACKNOWLEDGED", acknowledged);
+  }
+
+  // Cuts off the end of its last record; the file.
+  fs::path TearNewestWal() const {
+    fs::path wal;
+    for (const auto& file : fs::directory_iterator(dir_)) {
+      const bool newer = wal.empty() || wal < file.path();
+      if (file.path().extension() == ".log" && file.file_size() > 0 && newer) wal = file.path();
+    }
+    fs::resize_file(wal, fs::file_size(wal) - 5);
+    return wal;
+  }
+
   Examination Examine() {
     auto found = ExamineDirectory(dir_);
     EXPECT_TRUE(found.ok()) << found.status();

@@ -48,6 +48,38 @@ TEST_F(GatheringTest, WhatComesBeforeEarlierOnesAreCommittedGoesTogether) {
   EXPECT_EQ(sent_[1].entries, 4);
 }
 
+TEST_F(GatheringTest, WhatWaitsPastItsDeadlineIsNotSubmitted) {
+  group_.SetDisk(leader_, TestGroup::Disk::kHangs);
+  group_.Submit(leader_, "in the write that waits");
+  std::vector<Status> answers(2, absl::UnknownError("none yet"));
+  const auto propose = [&](size_t which, const std::string& command, uint64_t after_ms) {
+    const uint64_t deadline_ns = group_.NowNs(leader_) + after_ms * kNanosPerMilli;
+    group_.driver(leader_).Propose(
+        command, [&answers, which](const auto& r) { answers[which] = r.status(); }, deadline_ns);
+  };
+  propose(0, "late", 10);
+  propose(1, "in time", 1'000);
+  group_.RunFor(50);
+  EXPECT_EQ(answers[0].code(), StatusCode::kUnknown) << "nothing is submitted yet";
+  group_.SetDisk(leader_, TestGroup::Disk::kWorks);
+  ASSERT_TRUE(group_.RunFor(1'000, [&] { return answers[1].ok(); })) << answers[1];
+  EXPECT_EQ(answers[0].code(), StatusCode::kDeadlineExceeded) << answers[0];
+  EXPECT_EQ(DetailOf(answers[0])->reason(), "TOO_LATE");
+  EXPECT_EQ(group_.machine(leader_).commands(),
+            (std::vector<std::string>{"the first", "in the write that waits", "in time"}));
+}
+
+TEST_F(GatheringTest, NothingIsSubmittedWhenAllThatWaitsIsTooLate) {
+  SubmitOneAndWrite();
+  std::optional<Status> answer;
+  group_.driver(leader_).Propose(
+      "late", [&](const auto& r) { answer = r.status(); }, group_.NowNs(leader_) + 1);
+  ASSERT_TRUE(group_.RunFor(1'000, [&] { return answer.has_value(); }));
+  EXPECT_EQ(answer->code(), StatusCode::kDeadlineExceeded) << *answer;
+  EXPECT_TRUE(group_.Propose(leader_, "two").ok());
+  EXPECT_TRUE(group_.driver(leader_).failure().ok());
+}
+
 TEST_F(GatheringTest, BetweenFarSitesNothingWaitsForARoundTrip) {
   for (uint64_t from = 1; from <= 3; ++from) {
     for (uint64_t to = 1; to <= 3; ++to) group_.SetDelay(from, to, 75'000);

@@ -3,14 +3,15 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/server_builder.h>
 
-#include <algorithm>
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/strand.h"
 #include "raft/grpc_peer.h"
 #include "raft/message_check.h"
 #include "raft/open_streams.h"
@@ -106,24 +107,15 @@ class Service final : public RaftService::WithCallbackMethod_Exchange<RaftServic
       if (admit_) FL_RETURN_IF_ERROR(admit_(hello));
       *stream = std::move(entered);
     }
-    FL_RETURN_IF_ERROR(messages_.Check(request->from_id(), *request));
+    // The one that was admitted.
+    const uint64_t from_id = (*stream)->node_id();
+    FL_RETURN_IF_ERROR(messages_.Check(from_id, *request));
     const std::shared_lock lock(mutex_);
     if (!receiver_) return absl::OkStatus();
     for (std::string& message : *request->mutable_messages()) {
-      receiver_(request->from_id(), std::move(message));
+      receiver_(from_id, std::move(message));
     }
     return absl::OkStatus();
-  }
-
-  static Hello HelloIn(const ExchangeRequest& request) {
-    Hello hello;
-    hello.node_id = request.from_id();
-    hello.cluster_id = request.cluster_id();
-    hello.store_id = request.store_id();
-    hello.start_id = request.start_id();
-    hello.oldest_protocol = std::max(request.oldest_protocol(), 1U);
-    hello.newest_protocol = std::max(request.newest_protocol(), 1U);
-    return hello;
   }
 
   std::function<Status(const Hello&)> admit_;
@@ -195,6 +187,25 @@ struct GrpcTransport::Impl {
   Fetcher fetcher;
   mutable std::mutex mutex;
   std::map<uint64_t, std::unique_ptr<GrpcPeer>> peers;
+  std::set<uint64_t> members;              // empty: not told yet
+  std::map<uint64_t, uint64_t> strangers;  // peers that are no members: when each was sent to last
+  Strand ending{"raft-peer-end"};
+
+  // Elsewhere: its end waits for gRPC's threads, which may wait for the lock, and for its own,
+  // which may be looking up a name.
+  void End(uint64_t id) {
+    auto peer = peers.extract(id);
+    if (peer.empty()) return;
+    ending.Post([ended = std::shared_ptr<GrpcPeer>(std::move(peer.mapped()))] {});
+  }
+
+  void EndStrangers(uint64_t now_ns) {
+    std::erase_if(strangers, [&](const auto& stranger) {
+      if (now_ns - stranger.second < kStrangerNs) return false;
+      End(stranger.first);
+      return true;
+    });
+  }
 };
 
 GrpcTransport::GrpcTransport(uint64_t own_id, std::shared_ptr<grpc::ChannelCredentials> credentials)
@@ -233,15 +244,34 @@ Status GrpcTransport::FetchSnapshot(const Member& from, const Snapshot& wanted, 
 void GrpcTransport::StopFetching() { impl_->fetcher.Stop(); }
 
 void GrpcTransport::Send(const Member& to, std::string message) {
-  // Its end waits for gRPC's threads, which may wait for the lock.
-  std::unique_ptr<GrpcPeer> old;
   const std::lock_guard lock(impl_->mutex);
+  const uint64_t now_ns = BoottimeNowNs();
+  const bool known = impl_->members.empty() || impl_->members.contains(to.id);
+  if (!known) impl_->strangers[to.id] = now_ns;
+  impl_->EndStrangers(now_ns);
+  const auto found = impl_->peers.find(to.id);
+  if (found != impl_->peers.end() && found->second->address() != to.address) impl_->End(to.id);
   std::unique_ptr<GrpcPeer>& peer = impl_->peers[to.id];
-  if (peer == nullptr || peer->address() != to.address) {
-    old = std::move(peer);
+  if (peer == nullptr) {
     peer = std::make_unique<GrpcPeer>(impl_->own_id, to, impl_->credentials, impl_->hello);
   }
   peer->Send(std::move(message));
+}
+
+void GrpcTransport::SetMembers(const std::vector<Member>& members) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->strangers.clear();
+  impl_->members.clear();
+  for (const Member& member : members) impl_->members.insert(member.id);
+  for (auto peer = impl_->peers.begin(); peer != impl_->peers.end();) {
+    const uint64_t id = (peer++)->first;
+    if (!impl_->members.contains(id)) impl_->End(id);
+  }
+}
+
+void GrpcTransport::EndStrangers(uint64_t now_ns) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->EndStrangers(now_ns);
 }
 
 std::map<std::string, uint64_t> GrpcTransport::refused() const {

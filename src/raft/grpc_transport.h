@@ -44,6 +44,9 @@ class GrpcTransport final : public Transport {
   // Largest message: entries of 1 MiB, or one larger entry.
   static constexpr size_t kMaxMessageBytes = 64 << 20;
 
+  // Who is no member has a connection until it has been sent nothing for so long.
+  static constexpr uint64_t kStrangerNs = 10'000'000'000;
+
   struct PeerHealth {
     uint64_t id = 0;
     std::string address;
@@ -79,6 +82,11 @@ class GrpcTransport final : public Transport {
 
   // Never blocks. From any thread.
   void Send(const Member& to, std::string message) override;
+  // Connections to others are closed; Send makes a new one, as to a node that asks for votes and is
+  // to be told that it is no member.
+  void SetMembers(const std::vector<Member>& members) override;
+  // Closes those that are due, as each Send does. `now_ns`: of BoottimeNowNs.
+  void EndStrangers(uint64_t now_ns);
 
   Status FetchSnapshot(const Member& from, const Snapshot& wanted, uint64_t offset,
                        const ByteSink& sink) override;

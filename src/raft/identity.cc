@@ -43,9 +43,7 @@ StatusOr<Identity> Read(const std::string& path) {
   identity.cluster_id = std::string(cluster_id) == "-" ? "" : cluster_id;
   identity.joined = joined != 0;
   if (fields != 5 || crc != Crc32c(Body(identity))) {
-    return MakeError(StatusCode::kDataLoss,
-                     "{} is damaged; if the directory's log is this node's, remove that file",
-                     path);
+    return MakeError(StatusCode::kDataLoss, "{} is damaged: repair or replace this node", path);
   }
   return identity;
 }
@@ -63,6 +61,19 @@ Status WriteDurably(const std::string& path, const std::string& text) {
   if (ok) return absl::OkStatus();
   return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", path,
                    ErrnoText(error));
+}
+
+// A node that did not join learns its cluster from its own log; one that joined has heard of it
+// before it had any.
+Status CheckHasLog(const std::string& dir, const Identity& identity) {
+  std::error_code error;
+  const bool had = !identity.joined && !identity.cluster_id.empty();
+  if (!had || fs::exists(dir + "/CURRENT", error)) return absl::OkStatus();
+  return MakeError(StatusCode::kDataLoss,
+                   "node {} was a member of cluster {}, and its log in {} is gone ({}/CURRENT is "
+                   "missing): bring the directory back, or remove the node and add it under a new "
+                   "id with an empty data directory",
+                   identity.node_id, identity.cluster_id, dir, dir);
 }
 
 }  // namespace
@@ -103,10 +114,13 @@ StatusOr<Identity> OpenIdentity(const std::string& dir, uint64_t node_id, bool j
   }
   if (fs::exists(PathIn(dir), error)) {
     FL_ASSIGN_OR_RETURN(Identity identity, Read(PathIn(dir)));
-    if (identity.node_id == node_id) return identity;
-    return MakeDetailedError(StatusCode::kFailedPrecondition, "OTHER_NODES_DIRECTORY",
-                             fmt::format("the data directory {} is node {}'s; this is node {}", dir,
-                                         identity.node_id, node_id));
+    if (identity.node_id != node_id) {
+      return MakeDetailedError(StatusCode::kFailedPrecondition, "OTHER_NODES_DIRECTORY",
+                               fmt::format("the data directory {} is node {}'s; this is node {}",
+                                           dir, identity.node_id, node_id));
+    }
+    FL_RETURN_IF_ERROR(CheckHasLog(dir, identity));
+    return identity;
   }
   Identity identity = NewIdentity(node_id);
   // Directories from before there were identities have a log already.

@@ -24,7 +24,7 @@ Identity NewIdentity(uint64_t node_id);
 StatusOr<Identity> ReadIdentity(const std::string& dir);
 
 // Reads it, or makes the directory and it; `joins` is for a new one. FAILED_PRECONDITION when the
-// directory is another node's; DATA_LOSS when the file is damaged.
+// directory is another node's; DATA_LOSS when the file is damaged, or tells of a log that is gone.
 StatusOr<Identity> OpenIdentity(const std::string& dir, uint64_t node_id, bool joins);
 
 // Durable when it returns OK.

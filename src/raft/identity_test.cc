@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "raft/test_dir.h"
@@ -33,6 +34,23 @@ TEST(IdentityTest, AnotherNodesDirectoryIsRefused) {
             std::string::npos);
 }
 
+TEST(IdentityTest, AMemberThatHasLostItsLogIsRefusedAndIsNoNewNode) {
+  TestDir dir;
+  auto identity = OpenIdentity(dir.path(), 3, false);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_TRUE(OpenIdentity(dir.path(), 3, false).ok()) << "killed before it had a log";
+  std::ofstream(dir.path() + "/CURRENT") << "MANIFEST-000004";
+  identity->cluster_id = "c-1234";
+  ASSERT_TRUE(SaveIdentity(dir.path(), *identity).ok());
+  EXPECT_TRUE(OpenIdentity(dir.path(), 3, false).ok());
+  std::filesystem::remove(dir.path() + "/CURRENT");
+  for (const bool joins : {false, true}) {
+    const Status lost = OpenIdentity(dir.path(), 3, joins).status();
+    EXPECT_EQ(lost.code(), StatusCode::kDataLoss) << lost;
+    EXPECT_NE(ToString(lost.message()).find("/CURRENT is missing"), std::string::npos) << lost;
+  }
+}
+
 TEST(IdentityTest, ADamagedFileIsRefusedWithItsName) {
   TestDir dir;
   ASSERT_TRUE(OpenIdentity(dir.path(), 3, false).ok());
@@ -42,7 +60,8 @@ TEST(IdentityTest, ADamagedFileIsRefusedWithItsName) {
   file.close();
   const auto damaged = OpenIdentity(dir.path(), 3, false);
   EXPECT_EQ(damaged.status().code(), StatusCode::kDataLoss);
-  EXPECT_NE(ToString(damaged.status().message()).find("/identity"), std::string::npos);
+  EXPECT_NE(ToString(damaged.status().message()).find("/identity is damaged: repair or replace"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ class Inbox {
     struct Proposal {
       std::string command;
       Node::ProposeDone done;
+      uint64_t deadline_ns;
     };
     struct Message {
       uint64_t from_id;

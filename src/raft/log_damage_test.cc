@@ -40,11 +40,27 @@ class LogDamageTest : public testing::Test {
   }
   Status OpenStatus() { return LogStore::Open(dir_.path()).status(); }
 
+  // 30 acknowledged writes of one entry each, and a 31st that was not: the power went before its
+  // sync had ended. Closed.
+  void MakeLogAndOneMore() {
+    auto store = LogStore::Open(dir_.path());
+    ASSERT_TRUE(store.ok()) << store.status();
+    std::string acknowledged;
+    for (uint64_t index = 1; index <= 31; ++index) {
+      if (index == 31) acknowledged = ReadAll(dir_.path() + "/ACKNOWLEDGED");
+      LogWrite write = WriteOf(index, {EntryOf(3, std::string(40, 'a'))});
+      write.hard_state = HardState{3, 2};
+      ASSERT_TRUE((*store)->Write(write).ok());
+    }
+    store->reset();
+    WriteAll(dir_.path() + "/ACKNOWLEDGED", acknowledged);
+  }
+
   TestDir dir_;
 };
 
-TEST_F(LogDamageTest, ATornLastRecordIsDiscardedAndAllBeforeItKept) {
-  MakeLog(dir_.path(), 30);
+TEST_F(LogDamageTest, ATornRecordThatWasNotAcknowledgedIsDiscardedAndAllBeforeItKept) {
+  MakeLogAndOneMore();
   const fs::path wal = Wal(dir_.path());
   const std::string bytes = ReadAll(wal);
   for (const size_t cut : {1u, 5u, 20u, 60u}) {
@@ -53,13 +69,30 @@ TEST_F(LogDamageTest, ATornLastRecordIsDiscardedAndAllBeforeItKept) {
     WriteAll(copy.path() + "/" + wal.filename().string(), bytes.substr(0, bytes.size() - cut));
     auto store = LogStore::Open(copy.path());
     ASSERT_TRUE(store.ok()) << cut << ": " << store.status();
-    EXPECT_EQ((*store)->TakeLoaded().entries.size(), 29u) << cut;
+    EXPECT_EQ((*store)->TakeLoaded().entries.size(), 30u) << cut;
     // And it goes on from there.
-    ASSERT_TRUE((*store)->Write(WriteOf(30, {EntryOf(3, "again")})).ok());
+    ASSERT_TRUE((*store)->Write(WriteOf(31, {EntryOf(3, "again")})).ok());
     store->reset();
     auto again = LogStore::Open(copy.path());
     ASSERT_TRUE(again.ok()) << again.status();
-    EXPECT_EQ((*again)->TakeLoaded().entries.size(), 30u);
+    EXPECT_EQ((*again)->TakeLoaded().entries.size(), 31u);
+  }
+}
+
+TEST_F(LogDamageTest, ATornRecordThatWasAcknowledgedIsRefusedWithFileAndOffset) {
+  MakeLog(dir_.path(), 30);
+  const fs::path wal = Wal(dir_.path());
+  const std::string bytes = ReadAll(wal);
+  for (const size_t cut : {1u, 5u, 20u, 60u}) {
+    TestDir copy;
+    fs::copy(dir_.path(), copy.path(), fs::copy_options::recursive);
+    WriteAll(copy.path() + "/" + wal.filename().string(), bytes.substr(0, bytes.size() - cut));
+    const Status status = LogStore::Open(copy.path()).status();
+    EXPECT_EQ(status.code(), StatusCode::kDataLoss) << cut << ": " << status;
+    EXPECT_NE(status.ToString().find(wal.filename().string() + " is damaged at offset"),
+              std::string::npos)
+        << status;
+    EXPECT_EQ(LogStore::Open(copy.path()).status(), status) << "it is as it was";
   }
 }
 
@@ -154,6 +187,49 @@ TEST_F(LogDamageTest, EveryMissingFileIsNoticed) {
     ++removed;
   }
   EXPECT_GE(removed, 5) << "log, table, manifest, CURRENT, ACKNOWLEDGED";
+}
+
+TEST_F(LogDamageTest, WithoutCurrentAndMarkWhatWasWrittenIsRefusedAndStays) {
+  MakeLog(dir_.path(), 30);
+  {
+    auto store = LogStore::Open(dir_.path());  // now there is a table as well
+    ASSERT_TRUE(store.ok()) << store.status();
+    LogWrite write = WriteOf(31, {EntryOf(3, "x")});
+    write.snapshot = SnapshotOf(**store, 8, 3, "state");
+    ASSERT_TRUE((*store)->Write(write).ok());
+  }
+  for (const std::string kept : {".log", ".sst", ".snapshot"}) {
+    TestDir copy;
+    fs::copy(dir_.path(), copy.path(), fs::copy_options::recursive);
+    for (const char* name : {"CURRENT", "ACKNOWLEDGED"}) fs::remove(copy.path() + "/" + name);
+    std::vector<fs::path> all;
+    for (const auto& file : fs::recursive_directory_iterator(copy.path())) all.push_back(file);
+    fs::path there;
+    for (const fs::path& path : all) {
+      const fs::path kind = path.extension();
+      if (kind == kept) there = path;
+      if (kind != kept && (kind == ".log" || kind == ".sst" || kind == ".snapshot")) {
+        fs::remove(path);
+      }
+    }
+    ASSERT_FALSE(there.empty()) << kept;
+    for (int i = 0; i < 2; ++i) {
+      const Status status = LogStore::Open(copy.path()).status();
+      EXPECT_EQ(status.code(), StatusCode::kDataLoss) << kept << ": " << status;
+      EXPECT_NE(status.ToString().find(kept + " is there"), std::string::npos) << status;
+      EXPECT_TRUE(fs::exists(there)) << kept;
+    }
+  }
+}
+
+TEST_F(LogDamageTest, AFirstStartThatWasKilledStartsAgain) {
+  // Before RocksDB had named its manifest.
+  WriteAll(dir_.path() + "/MANIFEST-000001", "");
+  WriteAll(dir_.path() + "/ACKNOWLEDGED", "");
+  EXPECT_TRUE(Reopen().empty());
+  // Before the mark was written.
+  WriteAll(dir_.path() + "/ACKNOWLEDGED", "");
+  EXPECT_TRUE(Reopen().empty());
 }
 
 TEST_F(LogDamageTest, AByteFlippedInAnyOtherFileThatMattersIsRefused) {

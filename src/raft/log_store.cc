@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -32,21 +33,45 @@ Status FromWrite(const std::string& dir, const rocksdb::Status& status) {
   return MakeError(StatusCode::kUnavailable, "the disk of {} fails: {}", dir, status.ToString());
 }
 
-// Looks through all append-only files. True when the newest write-ahead log ends in a torn record.
-StatusOr<bool> ScanFiles(const std::string& dir) {
+// A write-ahead log that ends in a torn record, which begins at `offset`.
+struct TornLog {
+  std::string path;
+  uint64_t offset = 0;
+};
+
+// Looks through all append-only files. With nothing, or the newest write-ahead log that is torn.
+StatusOr<std::optional<TornLog>> ScanFiles(const std::string& dir) {
   std::error_code error;
-  bool torn = false;
+  std::optional<TornLog> torn;
   for (const auto& file : fs::directory_iterator(dir, error)) {
     const std::string name = file.path().filename();
     const bool is_wal = file.path().extension() == ".log";
     if (!is_wal && name.rfind("MANIFEST-", 0) != 0) continue;
     FL_ASSIGN_OR_RETURN(const LogScan scan, ScanLogFile(file.path()));
     if (!scan.torn) continue;
-    FL_LOG(warn, "{} ends in a torn record at offset {}: that record is discarded",
-           file.path().string(), scan.torn_offset);
-    if (is_wal) torn = true;
+    if (!is_wal) {
+      FL_LOG(warn, "{} ends in a torn record at offset {}: that record is discarded",
+             file.path().string(), scan.torn_offset);
+    } else if (!torn || torn->path < file.path()) {
+      torn = {file.path(), scan.torn_offset};
+    }
   }
   return torn;
+}
+
+// A file that only a log has that has been written to; empty without one. A first start that is
+// killed leaves others at the most: a MANIFEST, and a write-ahead log that is empty.
+std::string FindWritten(const std::string& dir) {
+  std::error_code error;
+  for (const auto& file : fs::directory_iterator(dir, error)) {
+    const auto extension = file.path().extension();
+    const bool log = extension == ".log" && file.file_size(error) > 0;
+    if (log || extension == ".sst") return file.path();
+  }
+  for (const auto& file : fs::directory_iterator(dir + "/" + kSnapshotsFolder, error)) {
+    if (file.path().extension() == ".snapshot") return file.path();
+  }
+  return "";
 }
 
 pb::SnapshotRecord RecordOf(const Snapshot& snapshot) {
@@ -74,7 +99,8 @@ struct LogStore::Impl {
 
   Status Open();
   Status OpenDb(bool exists);
-  Status CheckNothingLost(bool exists, bool torn);
+  Status CheckTorn(const TornLog& torn) const;
+  Status CheckNothingLost(bool exists) const;
   Status Load();
   Status LoadEntry(std::string_view key, std::string_view value);
   Status CheckLoaded() const;
@@ -100,33 +126,51 @@ Status LogStore::Impl::Open() {
 
 Status LogStore::Impl::OpenDb(bool exists) {
   std::error_code error;
-  FL_ASSIGN_OR_RETURN(const bool torn, ScanFiles(dir));
-  if (exists && !fs::exists(dir + "/CURRENT", error)) {
-    return MakeError(StatusCode::kDataLoss, "{}/CURRENT is missing", dir);
+  FL_ASSIGN_OR_RETURN(const auto torn, ScanFiles(dir));
+  const bool current = fs::exists(dir + "/CURRENT", error);
+  if (exists && !current) return MakeError(StatusCode::kDataLoss, "{}/CURRENT is missing", dir);
+  const std::string written = exists ? "" : FindWritten(dir);
+  if (!written.empty()) {
+    return MakeError(StatusCode::kDataLoss, "{}/{} is missing{}, and {} is there", dir,
+                     kWatermarkFile, current ? "" : ", as is CURRENT", written);
   }
+  if (exists && torn) FL_RETURN_IF_ERROR(CheckTorn(*torn));
   rocksdb::DB* opened = nullptr;
   const auto status = rocksdb::DB::Open(LogDbOptions(!exists, env), dir, &opened);
   db.reset(opened);
   if (!status.ok()) return FromRocks(dir, status);
-  return CheckNothingLost(exists, torn);
+  return CheckNothingLost(exists);
 }
 
-Status LogStore::Impl::CheckNothingLost(bool exists, bool torn) {
+// Before RocksDB removes the file: what is refused stays as it is, to be looked at.
+Status LogStore::Impl::CheckTorn(const TornLog& torn) const {
+  rocksdb::DB* opened = nullptr;
+  const auto status = rocksdb::DB::OpenForReadOnly(LogDbOptions(false, env), dir, &opened);
+  const std::unique_ptr<rocksdb::DB> reader(opened);
+  if (!status.ok()) return FromRocks(dir, status);
+  const uint64_t found = reader->GetLatestSequenceNumber();
+  if (found < watermark.last()) {
+    return MakeError(StatusCode::kDataLoss,
+                     "{} is damaged at offset {}: the record there is torn, and had been "
+                     "acknowledged (the log ends at write {}, but {} were)",
+                     torn.path, torn.offset, found, watermark.last());
+  }
+  FL_LOG(warn, "{} ends in a torn record at offset {}: it was not acknowledged, and is discarded",
+         torn.path, torn.offset);
+  return absl::OkStatus();
+}
+
+Status LogStore::Impl::CheckNothingLost(bool exists) const {
   const uint64_t found = db->GetLatestSequenceNumber();
   if (!exists) {
     if (found == 0) return absl::OkStatus();
     return MakeError(StatusCode::kDataLoss, "{}/{} is missing", dir, kWatermarkFile);
   }
-  const Watermark::Mark& mark = watermark.mark();
-  if (found >= mark.last) return absl::OkStatus();
-  if (torn && found >= mark.previous) {
-    FL_LOG(warn, "the log in {} lost its last acknowledged write in a torn record", dir);
-    return absl::OkStatus();
-  }
+  if (found >= watermark.last()) return absl::OkStatus();
   return MakeError(StatusCode::kDataLoss,
                    "the log in {} ends at write {}, but {} were acknowledged: files are missing or "
                    "were cut off",
-                   dir, found, mark.last);
+                   dir, found, watermark.last());
 }
 
 Status LogStore::Impl::LoadEntry(std::string_view key, std::string_view value) {
@@ -243,14 +287,7 @@ Status LogStore::Recover() {
     if (status.code() == StatusCode::kDataLoss) return status;
     return MakeError(StatusCode::kUnavailable, "{}", ToString(status.message()));
   }
-  const uint64_t found = impl_->db->GetLatestSequenceNumber();
-  if (found < impl_->watermark.mark().last) {
-    return MakeError(StatusCode::kDataLoss,
-                     "the log in {} ends at write {}, but {} were acknowledged: the disk lost what "
-                     "it had called durable",
-                     impl_->dir, found, impl_->watermark.mark().last);
-  }
-  return impl_->watermark.Reset(found);
+  return impl_->watermark.Reset(impl_->db->GetLatestSequenceNumber());
 }
 
 SnapshotFolder& LogStore::snapshots() { return impl_->snapshots; }

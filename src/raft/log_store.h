@@ -2,8 +2,9 @@
 // snapshot's bytes in a file beside it.
 //
 // Whatever Write returned OK for is there at the next Open, whatever happens to the process; and
-// after a power loss, on disks that keep their promises. A torn last record is discarded; any other
-// damage, or acknowledged writes that have gone, are refused at Open: nothing is guessed.
+// after a power loss, on disks that keep their promises. A torn last record that was never
+// acknowledged is discarded; any other damage, or acknowledged writes that have gone, are refused
+// at Open: nothing is guessed.
 #pragma once
 
 #include <memory>

@@ -103,7 +103,7 @@ StatusOr<pb::Configuration> Changed(const pb::Configuration& from, const MemberC
   return to;
 }
 
-Status CheckKeepsQuorum(const pb::Configuration& to,
+Status CheckKeepsQuorum(const pb::Configuration& to, uint64_t moved,
                         const std::function<bool(uint64_t id)>& reachable) {
   size_t voters = 0;
   std::string missing;
@@ -111,10 +111,11 @@ Status CheckKeepsQuorum(const pb::Configuration& to,
   for (const pb::Member& member : to.members()) {
     if (member.learner()) continue;
     ++voters;
-    if (reachable(member.id())) {
+    if (member.id() != moved && reachable(member.id())) {
       ++present;
     } else {
-      missing += fmt::format("{}{}", missing.empty() ? "" : ", ", member.id());
+      missing += fmt::format("{}{}{}", missing.empty() ? "" : ", ", member.id(),
+                             member.id() == moved ? " (at a new address, which may be wrong)" : "");
     }
   }
   if (present > voters / 2) return absl::OkStatus();

@@ -22,8 +22,8 @@ std::vector<Member> MembersOf(const pb::Configuration& configuration);
 StatusOr<pb::Configuration> Changed(const pb::Configuration& from, const MemberChange& change);
 
 // FAILED_PRECONDITION / QUORUM_AT_RISK, saying who is missing, unless a majority of `to`'s voters
-// are reachable.
-Status CheckKeepsQuorum(const pb::Configuration& to,
+// are reachable without member `moved`, which has a new address there (0: nobody has).
+Status CheckKeepsQuorum(const pb::Configuration& to, uint64_t moved,
                         const std::function<bool(uint64_t id)>& reachable);
 
 // The configurations that stand in the log from the newest committed one on. The last is in force,

@@ -40,6 +40,10 @@ Status MessageCheck::Refusal(const ::raft::v1::ExchangeRequest& request, uint64_
         StatusCode::kResourceExhausted, "MESSAGE_TOO_LARGE", from_id,
         fmt::format("has {} bytes, and {} are allowed", request.ByteSizeLong(), kMaxWireBytes));
   }
+  if (request.from_id() != from_id) {
+    return Bad(StatusCode::kInvalidArgument, "MALFORMED_MESSAGE", from_id,
+               fmt::format("says that it is of node {}", request.from_id()));
+  }
   // Versions that do not tell have none.
   const bool checked = request.crc32c_size() > 0;
   if (checked && request.crc32c_size() != request.messages_size()) {

@@ -22,9 +22,9 @@ class MessageCheck {
   explicit MessageCheck(uint64_t own_id) : own_id_(own_id) {}
 
   // A part of member `from_id`'s stream. An error ends the stream, and its sentence reaches the
-  // sender: MESSAGE_TOO_LARGE, BAD_CHECKSUM, MALFORMED_MESSAGE, or FOR_ANOTHER_NODE when an address
-  // leads to the wrong member. A kind of message that this version does not know passes: it is
-  // ignored later.
+  // sender: MESSAGE_TOO_LARGE, BAD_CHECKSUM, MALFORMED_MESSAGE (also when the part names another
+  // sender), or FOR_ANOTHER_NODE when an address leads to the wrong member. A kind of message that
+  // this version does not know passes: it is ignored later.
   Status Check(uint64_t from_id, const ::raft::v1::ExchangeRequest& request);
 
   // By reason.

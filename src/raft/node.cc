@@ -58,9 +58,9 @@ class NodeImpl final : public Node, private Driver::Host {
     return status;
   }
 
-  void Propose(std::string command, ProposeDone done) override {
+  void Propose(std::string command, ProposeDone done, uint64_t deadline_ns) override {
     inbox_.Bring([&](Brought& brought) {
-      brought.proposals.push_back({std::move(command), Metered(std::move(done))});
+      brought.proposals.push_back({std::move(command), Metered(std::move(done)), deadline_ns});
     });
   }
 
@@ -164,7 +164,7 @@ class NodeImpl final : public Node, private Driver::Host {
   void Work(Brought brought) {
     for (auto& message : brought.messages) driver_.Receive(message.from_id, message.bytes);
     for (auto& proposal : brought.proposals) {
-      driver_.Propose(std::move(proposal.command), std::move(proposal.done));
+      driver_.Propose(std::move(proposal.command), std::move(proposal.done), proposal.deadline_ns);
     }
     for (auto& reader : brought.readers) driver_.ReadBarrier(std::move(reader));
     for (auto& task : brought.tasks) task();
@@ -175,8 +175,8 @@ class NodeImpl final : public Node, private Driver::Host {
   void AfterPump() {
     quorum_ns_.store(driver_.quorum_ns());
     const uint64_t members_index = driver_.configurations().latest_index();
-    if (members_index != members_index_) {
-      members_index_ = members_index;
+    if (std::exchange(members_index_, members_index) != members_index) {
+      transport_->SetMembers(driver_.members());
       if (members_observer_) members_observer_(driver_.members());
     }
     shelf_.Put(driver_.snapshot(), BoottimeNowNs());

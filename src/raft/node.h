@@ -124,6 +124,10 @@ class Transport {
   virtual ~Transport() = default;
   virtual void Send(const Member& to, std::string message) = 0;
 
+  // Who belongs to the group from now on, this node included: what is kept for others may go; one
+  // that is sent to all the same is made anew. Must not block.
+  virtual void SetMembers(const std::vector<Member>& /*members*/) {}
+
   // Gives the bytes of the snapshot `wanted` (whose own bytes are null), which `from` has offered,
   // to `sink` from `offset` on. Blocks; one at a time. OK at the end; NOT_FOUND when `from` has it
   // no longer; the sink's error; UNAVAILABLE when the connection is lost or too slow to have given
@@ -153,11 +157,12 @@ class Node {
   virtual ~Node() = default;
 
   // Leader: appends and replicates; `done` runs once, after Apply. UNAVAILABLE with reason
-  // NOT_LEADER when this node does not lead, or STORAGE_FAILED when its disk is full or fails
-  // (nothing was appended in both cases); ABORTED with reason
-  // LEADERSHIP_LOST when the outcome is unknown: ask again with the same request id;
-  // RESOURCE_EXHAUSTED when too much is pending.
-  virtual void Propose(std::string command, ProposeDone done) = 0;
+  // NOT_LEADER when this node does not lead, or STORAGE_FAILED when its disk is full, fails or does
+  // not answer (nothing was appended in both cases); ABORTED with reason LEADERSHIP_LOST when the
+  // outcome is unknown: ask again with the same request id; RESOURCE_EXHAUSTED when too much is
+  // pending; DEADLINE_EXCEEDED with reason TOO_LATE, and nothing was appended, when the command
+  // still waits at `deadline_ns` (CLOCK_BOOTTIME; 0: none).
+  virtual void Propose(std::string command, ProposeDone done, uint64_t deadline_ns = 0) = 0;
 
   // Runs `done` with OK once everything committed before the call has been applied here and this
   // node was the leader backed by a quorum after the call: a linearizable read point.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -18,10 +19,13 @@ using std::chrono::nanoseconds;
 class NoTransport final : public Transport {
  public:
   void Send(const Member&, std::string) override {}
+  void SetMembers(const std::vector<Member>& all) override { members = all.size(); }
   Status FetchSnapshot(const Member&, const Snapshot&, uint64_t, const ByteSink&) override {
     return absl::UnavailableError("there is nobody");
   }
   void StopFetching() override {}
+
+  std::atomic<size_t> members = 0;
 };
 
 Options SingleOptions(const std::string& dir) {
@@ -68,6 +72,20 @@ TEST(NodeTest, ASingleNodeLeadsAsSoonAsItHasStarted) {
   EXPECT_EQ((*node)->GetView().leader_id, 1u);
   EXPECT_EQ((*node)->GetView().leader_address, "127.0.0.1:1");
   EXPECT_EQ((*node)->QuorumAge(), nanoseconds::zero());
+}
+
+TEST(NodeTest, TheTransportIsToldTheMembersOfEachConfiguration) {
+  const TestDir dir;
+  TestMachine machine;
+  NoTransport transport;
+  auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ(transport.members, 1u);
+  std::promise<Status> added;
+  (*node)->Change({MemberChange::Kind::kAdd, 2, "127.0.0.1:2"},
+                  [&](const Status& status) { added.set_value(status); });
+  EXPECT_TRUE(added.get_future().get().ok());
+  EXPECT_EQ(transport.members, 2u);
 }
 
 TEST(NodeTest, ACommittedCommandAnswersWithWhatApplyReturned) {

@@ -1,8 +1,22 @@
 #include "raft/open_streams.h"
 
+#include <algorithm>
+
 #include "base/log.h"
+#include "raft/v1/raft.pb.h"
 
 namespace faultline::raft {
+
+Hello HelloIn(const ::raft::v1::ExchangeRequest& request) {
+  Hello hello;
+  hello.node_id = request.from_id();
+  hello.cluster_id = request.cluster_id();
+  hello.store_id = request.store_id();
+  hello.start_id = request.start_id();
+  hello.oldest_protocol = std::max(request.oldest_protocol(), 1U);
+  hello.newest_protocol = std::max(request.newest_protocol(), 1U);
+  return hello;
+}
 
 OpenStreams::Stream::Stream(OpenStreams* owner, const Hello& hello, uint64_t now_ns)
     : owner_(owner), node_id_(hello.node_id), start_id_(hello.start_id), heard_ns_(now_ns) {}

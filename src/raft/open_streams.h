@@ -12,7 +12,14 @@
 #include "base/status.h"
 #include "raft/grpc_transport.h"
 
+namespace raft::v1 {
+class ExchangeRequest;
+}
+
 namespace faultline::raft {
+
+// How a stream's first part introduces the node that it comes from.
+Hello HelloIn(const ::raft::v1::ExchangeRequest& request);
 
 class OpenStreams {
  public:
@@ -26,6 +33,8 @@ class OpenStreams {
     ~Stream();
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
+    // Whose it is.
+    uint64_t node_id() const { return node_id_; }
     // Something has come.
     void Heard(uint64_t now_ns);
 

@@ -112,7 +112,7 @@ TEST(ProposalsTest, ResultsGoToWhoeverProposedAndToNobodyElse) {
   };
   proposals.Add("a", collect, 1);
   proposals.Add("b", collect, 2);
-  const auto entries = proposals.Submit(7, 3);
+  const auto entries = proposals.Submit(7, 3, 3);
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[1]->data(), "b");
   EXPECT_EQ(entries[1]->term(), 3u);
@@ -136,10 +136,35 @@ TEST(ProposalsTest, TooMuchPendingIsRefusedUntilThereIsRoomAgain) {
   EXPECT_EQ(refused, 0);
   proposals.Add("one more", count, 1);
   EXPECT_EQ(refused, 1);
-  proposals.Submit(1, 1);
+  proposals.Submit(1, 1, 1);
   proposals.Applied(1, 1, "");
   proposals.Add("one more", count, 1);
   EXPECT_EQ(refused, 1);
+}
+
+TEST(ProposalsTest, WhatStillWaitsAtItsDeadlineIsRefusedAndTakesNoRoom) {
+  Proposals proposals;
+  std::vector<Status> answers;
+  const auto collect = [&](const StatusOr<Node::Committed>& result) {
+    answers.push_back(result.status());
+  };
+  proposals.Add(std::string(Proposals::kMaxBytes, 'x'), collect, 1, 10);
+  EXPECT_TRUE(proposals.Submit(7, 3, 10).empty());
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(DetailOf(answers[0])->reason(), "TOO_LATE");
+  EXPECT_FALSE(proposals.has_queued());
+  proposals.Add("no deadline", collect, 11);
+  proposals.Add("over", collect, 11, 12);
+  proposals.Add("in time", collect, 11, 14);
+  const auto entries = proposals.Submit(7, 3, 13);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[1]->data(), "in time");
+  EXPECT_EQ(answers.size(), 2u);
+  proposals.Applied(7, 3, "");
+  proposals.Applied(8, 3, "");
+  ASSERT_EQ(answers.size(), 4u);
+  EXPECT_TRUE(answers[3].ok());
 }
 
 TEST(QuorumClockTest, TheQuorumIsAsOldAsTheMemberThatCompletesIt) {

@@ -27,20 +27,31 @@ Status LeadershipLostError() {
       "this node lost leadership before the outcome was known; ask again with the same request id");
 }
 
-void Proposals::Add(std::string command, Node::ProposeDone done, uint64_t now_ns) {
+Status TooLateError() {
+  return MakeDetailedError(StatusCode::kDeadlineExceeded, "TOO_LATE",
+                           "the call's time was over before it was begun: nothing was done");
+}
+
+void Proposals::Add(std::string command, Node::ProposeDone done, uint64_t now_ns,
+                    uint64_t deadline_ns) {
   if (queued_.size() + waiting_.size() >= kMaxCount || bytes_ + command.size() > kMaxBytes) {
     done(MakeDetailedError(StatusCode::kResourceExhausted, "TOO_MANY_PENDING",
                            "too many commands wait for the cluster; try again later"));
     return;
   }
   bytes_ += command.size();
-  queued_.push_back({std::move(command), std::move(done), now_ns});
+  queued_.push_back({std::move(command), std::move(done), now_ns, deadline_ns});
 }
 
-std::vector<EntryPtr> Proposals::Submit(uint64_t first_index, uint64_t term) {
+std::vector<EntryPtr> Proposals::Submit(uint64_t first_index, uint64_t term, uint64_t now_ns) {
   std::vector<EntryPtr> entries;
   entries.reserve(queued_.size());
-  for (Queued& queued : queued_) {
+  for (Queued& queued : std::exchange(queued_, {})) {
+    if (queued.deadline_ns != 0 && now_ns >= queued.deadline_ns) {
+      bytes_ -= queued.command.size();
+      queued.done(TooLateError());
+      continue;
+    }
     waiting_.push_back(
         {first_index + entries.size(), queued.command.size(), std::move(queued.done)});
     auto entry = std::make_shared<pb::Entry>();
@@ -49,7 +60,6 @@ std::vector<EntryPtr> Proposals::Submit(uint64_t first_index, uint64_t term) {
     entry->set_data(std::move(queued.command));
     entries.push_back(std::move(entry));
   }
-  queued_.clear();
   return entries;
 }
 

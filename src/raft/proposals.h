@@ -17,6 +17,8 @@ Status NotLeaderError(const View& view);
 Status StorageFailedError(const Status& problem);
 // ABORTED / LEADERSHIP_LOST.
 Status LeadershipLostError();
+// DEADLINE_EXCEEDED / TOO_LATE.
+Status TooLateError();
 
 class Proposals {
  public:
@@ -24,15 +26,16 @@ class Proposals {
   static constexpr size_t kMaxCount = 16'384;
   static constexpr size_t kMaxBytes = 64 << 20;
 
-  // Runs `done` at once with RESOURCE_EXHAUSTED when a limit is reached.
-  void Add(std::string command, Node::ProposeDone done, uint64_t now_ns);
+  // Runs `done` at once with RESOURCE_EXHAUSTED when a limit is reached. `deadline_ns`: of the
+  // clock of `now_ns`; 0: none.
+  void Add(std::string command, Node::ProposeDone done, uint64_t now_ns, uint64_t deadline_ns = 0);
   bool has_queued() const { return !queued_.empty(); }
   // When the first of the queued commands came; there must be one.
   uint64_t queued_since_ns() const { return queued_.front().since_ns; }
 
-  // All queued commands as entries of `term`; they wait from then on for indexes from
-  // `first_index` on.
-  std::vector<EntryPtr> Submit(uint64_t first_index, uint64_t term);
+  // The queued commands as entries of `term`; they wait from then on for indexes from `first_index`
+  // on. Those whose deadline is over fail with TOO_LATE instead.
+  std::vector<EntryPtr> Submit(uint64_t first_index, uint64_t term, uint64_t now_ns);
   // Somebody here waits for the result of the entry at `index`, the lowest that is not applied.
   bool WaitFor(uint64_t index) const {
     return !waiting_.empty() && waiting_.front().index == index;
@@ -48,6 +51,7 @@ class Proposals {
     std::string command;
     Node::ProposeDone done;
     uint64_t since_ns;
+    uint64_t deadline_ns;
   };
   struct Waiting {
     uint64_t index;

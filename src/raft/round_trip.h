@@ -9,6 +9,8 @@
 
 namespace faultline::raft {
 
+inline constexpr uint64_t kNanosPerMicro = 1'000;
+
 class RoundTrip {
  public:
   // So many are kept: 0.8 s of them at the default heartbeat, longer where a round trip takes

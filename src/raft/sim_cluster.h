@@ -20,10 +20,11 @@ namespace faultline::raft {
 struct SimFaults {
   double loss = 0;
   double duplicate = 0;
-  double late = 0;          // delivered after up to a second
-  bool partitions = false;  // links are cut and mended, also in one direction
-  bool crashes = false;     // nodes stop, losing what is not durable, and come back
-  bool slow_disks = false;  // some syncs take up to 100 ms
+  double late = 0;             // delivered after up to a second
+  bool partitions = false;     // links are cut and mended, also in one direction
+  bool crashes = false;        // nodes stop, losing what is not durable, and come back
+  bool slow_disks = false;     // some syncs take up to 100 ms
+  bool hanging_disks = false;  // a few take 2 to 6 s
 };
 
 class SimCluster {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstring>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "raft/load_snapshot.h"
 #include "raft/memory_snapshot.h"
 #include "raft/sim_cluster.h"
+#include "raft/sim_disk.h"
 
 namespace faultline::raft {
 
@@ -18,33 +18,6 @@ inline uint64_t Mix(uint64_t digest, std::string_view bytes) {
   for (const char c : bytes) digest = (digest ^ static_cast<uint8_t>(c)) * 0x100000001b3ULL;
   return digest;
 }
-
-// A disk: what was synced, and nothing else.
-struct SimDisk {
-  HardState hard_state;
-  SnapshotPtr snapshot;
-  std::map<uint64_t, EntryPtr> entries;
-
-  void Apply(const LogWrite& write) {
-    if (write.hard_state) hard_state = *write.hard_state;
-    if (write.clear_log) entries.clear();
-    if (write.remove_from > 0) entries.erase(entries.lower_bound(write.remove_from), entries.end());
-    uint64_t index = write.first_index;
-    for (const EntryPtr& entry : write.entries) entries[index++] = entry;
-    if (write.snapshot) snapshot = write.snapshot;
-    entries.erase(entries.begin(), entries.upper_bound(write.trim_to));
-  }
-
-  LoadedLog Load() const {
-    LoadedLog log;
-    log.hard_state = hard_state;
-    log.snapshot = snapshot;
-    log.first_index = entries.empty() ? (snapshot ? snapshot->metadata.last_index() + 1 : 1)
-                                      : entries.begin()->first;
-    for (const auto& [index, entry] : entries) log.entries.push_back(entry);
-    return log;
-  }
-};
 
 // A member's machine, disk and driver; the driver is null while the member is down.
 struct SimCluster::Member final : StateMachine, Driver::Host {
@@ -76,6 +49,9 @@ struct SimCluster::Member final : StateMachine, Driver::Host {
     uint64_t delay = cluster->Between(kNanosPerMilli / 10, 3 * kNanosPerMilli);
     if (cluster->faults_.slow_disks && cluster->Chance(0.05)) {
       delay = cluster->Between(1, 100) * kNanosPerMilli;
+    }
+    if (cluster->faults_.hanging_disks && cluster->Chance(0.0005)) {
+      delay = cluster->Between(2, 6) * kNanosPerSecond;
     }
     // Crashes during a write, and above all during those of votes, find what is told too early.
     if (cluster->faults_.crashes && cluster->Chance(write.hard_state ? 0.1 : 0.004)) {

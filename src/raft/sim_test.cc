@@ -61,6 +61,10 @@ TEST(RaftSimTest, ThreeNodesStandPartitionsAndCrashes) {
   RunSeeds(3, {.loss = 0.01, .duplicate = 0.01, .late = 0.02, .partitions = true, .crashes = true});
 }
 
+TEST(RaftSimTest, ThreeNodesStandDisksThatHang) {
+  RunSeeds(3, {.loss = 0.01, .late = 0.02, .slow_disks = true, .hanging_disks = true});
+}
+
 TEST(RaftSimTest, FiveNodesStandEverythingAtOnce) {
   RunSeeds(5, {.loss = 0.05,
                .duplicate = 0.05,

@@ -10,6 +10,7 @@
 #include "raft/log_store_testing.h"
 #include "raft/snapshot_shelf.h"
 #include "raft/test_dir.h"
+#include "raft/test_group.h"
 #include "raft/test_machine.h"
 
 namespace faultline::raft {
@@ -214,6 +215,42 @@ TEST_F(SnapshotFileTest, AFetchGoesOnWhereItWasInterrupted) {
   ASSERT_TRUE(folder.OpenPart(other, &part, &have).ok());
   EXPECT_EQ(have, 0u);
   EXPECT_EQ(Files(), 2u) << "the fetched one and the new part";
+}
+
+TEST(FetchedSnapshot, ThatIsNotInstalledIsLetGoOnceItsEntriesAreApplied) {
+  TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  const uint64_t index = group.driver(leader).core_status().last_index + 2;
+  const auto applied = [&] { return group.driver(follower).view().applied_index; };
+  SnapshotPtr fetched = MakeSnapshot(MetadataAt(index), TextImage("x\n"));
+  const std::weak_ptr<const Snapshot> there = fetched;
+  // Its offer was of an earlier term.
+  group.driver(follower).FetchDone(Driver::Fetched{std::move(fetched), nullptr});
+  ASSERT_TRUE(group.Propose(leader, "a").ok());
+  ASSERT_TRUE(group.RunFor(1'000, [&] { return applied() == index - 1; }));
+  EXPECT_FALSE(there.expired()) << "the next leader may offer the same";
+  ASSERT_TRUE(group.Propose(leader, "b").ok());
+  ASSERT_TRUE(group.RunFor(1'000, [&] { return applied() == index; }));
+  EXPECT_TRUE(there.expired());
+}
+
+TEST(FetchedSnapshot, IsNotLetGoWhileTheDiskRefuses) {
+  TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  Driver& driver = group.driver(follower);
+  group.SetDisk(follower, TestGroup::Disk::kFails);
+  ASSERT_TRUE(group.Propose(leader, "a").ok());
+  ASSERT_TRUE(group.RunFor(1'000, [&] { return !driver.storage_problem().ok(); }));
+  SnapshotPtr fetched = MakeSnapshot(MetadataAt(driver.view().applied_index), TextImage("x\n"));
+  const std::weak_ptr<const Snapshot> there = fetched;
+  driver.FetchDone(Driver::Fetched{std::move(fetched), nullptr});
+  group.RunFor(1'000);
+  EXPECT_FALSE(there.expired()) << "its file would be removed by whoever hears from the others";
+  group.SetDisk(follower, TestGroup::Disk::kWorks);
+  group.RunFor(1'000);
+  EXPECT_TRUE(there.expired());
 }
 
 TEST(SnapshotShelf, KeepsAnOlderOneAsLongAsItIsFetched) {

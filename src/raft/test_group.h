@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "raft/driver.h"
 #include "raft/load_snapshot.h"
+#include "raft/sim_disk.h"
 #include "raft/test_machine.h"
 
 namespace faultline::raft {
@@ -28,7 +29,7 @@ class TestGroup {
     for (uint64_t id = 1; id <= size; ++id) members.push_back({id, AddressOf(id)});
     for (uint64_t id = 1; id <= size; ++id) {
       One& one = Make(id);
-      one.Apply(InitialLog(members));
+      one.disk.Apply(InitialLog(members));
       Start(id);
     }
   }
@@ -40,6 +41,7 @@ class TestGroup {
   TestMachine& machine(uint64_t id) { return *ones_.at(id)->machine; }
   bool running(uint64_t id) const { return ones_.count(id) > 0 && ones_.at(id)->driver != nullptr; }
   uint64_t now_ms() const { return now_ns_ / kNanosPerMilli; }
+  uint64_t NowNs(uint64_t id) const { return ones_.at(id)->NowNs(); }  // of its clock
 
   // A node with an empty log, which waits to be sent one.
   void StartJoining(uint64_t id) {
@@ -54,16 +56,28 @@ class TestGroup {
     options.join = one.joins;
     one.machine = std::make_unique<TestMachine>();
     one.driver = std::make_unique<Driver>(options, one.machine.get(), &one);
-    started_ = one.driver->Start(one.Load());
+    started_ = one.driver->Start(one.disk.Load());
     After(one);
   }
   void Stop(uint64_t id) {
     One& one = *ones_.at(id);
     ++one.life;
     one.armed_ns = 0;
+    one.under_way.reset();
     one.driver = nullptr;
   }
   const Status& started() const { return started_; }  // the newest start
+
+  // What a member's disk does from now on with the write under way and those that come.
+  enum class Disk { kWorks, kHangs, kFails };
+  void SetDisk(uint64_t id, Disk disk) {
+    One& one = *ones_.at(id);
+    one.disk_does = disk;
+    one.EndWrite();
+    After(one);
+  }
+  // Begun before the one before had ended, which no member may do.
+  int overlapping_writes() const { return overlapping_writes_; }
 
   void Cut(uint64_t from, uint64_t to) { cut_.insert({from, to}); }
   void Isolate(uint64_t id) {
@@ -73,12 +87,12 @@ class TestGroup {
     }
   }
   void Mend() { cut_.clear(); }
-  void SetDelay(uint64_t from, uint64_t to, uint64_t delay_us) {
-    delays_us_[{from, to}] = delay_us;
-  }
+  void SetDelay(uint64_t from, uint64_t to, uint64_t us) { delays_us_[{from, to}] = us; }
   // Sees each message before it is sent, and may change it; false loses it.
   std::function<bool(uint64_t from, uint64_t to, pb::PeerMessage*)> tamper;
 
+  // Within what a member does.
+  void Spend(uint64_t duration_ms) { now_ns_ += duration_ms * kNanosPerMilli; }
   // Runs for so long, or until `done`, and says whether that came.
   bool RunFor(uint64_t duration_ms, const std::function<bool()>& done = nullptr) {
     const uint64_t end_ns = now_ns_ + duration_ms * kNanosPerMilli;
@@ -168,21 +182,26 @@ class TestGroup {
     One(TestGroup* in, uint64_t own_id) : group(in), id(own_id) {}
     uint64_t NowNs() const override { return group->now_ns_ + id * kNanosPerSecond; }
     void StartWrite(LogWrite write) override {
-      auto written = std::make_shared<LogWrite>(std::move(write));
-      group->At(group->now_ns_ + 20'000, [this, written, born = life] {
-        if (life != born || driver == nullptr) return;
-        Apply(*written);
-        driver->WriteDone(absl::OkStatus());
-        group->After(*this);
-      });
+      group->overlapping_writes_ += under_way.has_value();
+      under_way = std::move(write);
+      Later(20'000, [this] { EndWrite(); });
+    }
+    void EndWrite() {
+      if (!under_way || disk_does == Disk::kHangs) return;
+      if (disk_does == Disk::kFails) {
+        return driver->WriteDone(MakeError(StatusCode::kUnavailable, "input/output error"));
+      }
+      disk.Apply(*std::exchange(under_way, std::nullopt));
+      driver->WriteDone(absl::OkStatus());
     }
     void StartSnapshot(pb::SnapshotMetadata metadata,
                        std::shared_ptr<const StateImage> image) override {
-      Later([this, made = MakeSnapshot(metadata, *image)] { driver->SnapshotDone(made); });
+      Later(1'000'000,
+            [this, made = MakeSnapshot(metadata, *image)] { driver->SnapshotDone(made); });
     }
     void StartFetch(const Member& from, SnapshotPtr wanted) override {
-      Later([this, from = from.id, wanted] {
-        const SnapshotPtr& found = group->ones_.at(from)->snapshot;
+      Later(1'000'000, [this, from = from.id, wanted] {
+        const SnapshotPtr& found = group->ones_.at(from)->disk.snapshot;
         if (!found || found->sum != wanted->sum) {
           return driver->FetchDone(MakeError(StatusCode::kNotFound, "it is not offered any more"));
         }
@@ -191,8 +210,8 @@ class TestGroup {
         driver->FetchDone(Driver::Fetched{found, *std::move(state)});
       });
     }
-    void Later(std::function<void()> run) {
-      group->At(group->now_ns_ + 1'000'000, [this, run = std::move(run), born = life] {
+    void Later(uint64_t delay_ns, std::function<void()> run) {
+      group->At(group->now_ns_ + delay_ns, [this, run = std::move(run), born = life] {
         if (life != born || driver == nullptr) return;
         run();
         group->After(*this);
@@ -201,35 +220,15 @@ class TestGroup {
     void Send(const Member& to, std::string message) override {
       group->Transmit(id, to.address, std::move(message));
     }
-    void Apply(const LogWrite& write) {
-      if (write.hard_state) hard_state = *write.hard_state;
-      if (write.clear_log) entries.clear();
-      if (write.remove_from > 0)
-        entries.erase(entries.lower_bound(write.remove_from), entries.end());
-      uint64_t index = write.first_index;
-      for (const EntryPtr& entry : write.entries) entries[index++] = entry;
-      if (write.snapshot) snapshot = write.snapshot;
-      entries.erase(entries.begin(), entries.upper_bound(write.trim_to));
-    }
-    LoadedLog Load() const {
-      LoadedLog log;
-      log.hard_state = hard_state;
-      log.snapshot = snapshot;
-      log.first_index = !entries.empty() ? entries.begin()->first
-                        : snapshot       ? snapshot->metadata.last_index() + 1
-                                         : 1;
-      for (const auto& [index, entry] : entries) log.entries.push_back(entry);
-      return log;
-    }
 
     TestGroup* const group;
     const uint64_t id;
     bool joins = false;
     uint64_t life = 0;
     uint64_t armed_ns = 0;
-    HardState hard_state;
-    SnapshotPtr snapshot;
-    std::map<uint64_t, EntryPtr> entries;
+    SimDisk disk;
+    Disk disk_does = Disk::kWorks;
+    std::optional<LogWrite> under_way;
     std::unique_ptr<TestMachine> machine;
     std::unique_ptr<Driver> driver;
   };
@@ -290,6 +289,7 @@ class TestGroup {
   Options options_;
   uint64_t now_ns_ = kNanosPerSecond;
   uint64_t order_ = 0;
+  int overlapping_writes_ = 0;
   Status started_;
   std::map<uint64_t, std::unique_ptr<One>> ones_;
   std::set<std::pair<uint64_t, uint64_t>> cut_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -14,11 +15,14 @@ namespace faultline::raft {
 
 class TestMachine final : public StateMachine {
  public:
+  std::function<void()> on_apply;  // runs while a command is applied
+
   std::string Apply(uint64_t index, uint64_t, std::string_view command, bool) override {
     const std::lock_guard lock(mutex_);
     in_order_ = in_order_ && index > index_;
     index_ = index;
     commands_.emplace_back(command);
+    if (on_apply) on_apply();
     return "applied " + std::string(command);
   }
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "raft/crc32c.h"
 #include "raft/grpc_peer.h"
 #include "raft/grpc_transport.h"
@@ -63,8 +64,9 @@ class TransportTest : public testing::Test {
 
   std::string address() const { return fmt::format("127.0.0.1:{}", port_); }
 
-  // What the sender of this as a stream's first part is told; OK: it was taken.
-  Status Send(const ExchangeRequest& request) {
+  // What the sender of these as a stream's first parts is told; OK: they were taken.
+  Status Send(const ExchangeRequest& request) { return SendAll({request}); }
+  Status SendAll(const std::vector<ExchangeRequest>& requests) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxSendMessageSize(-1);
     const auto stub = RaftService::NewStub(
@@ -72,7 +74,7 @@ class TransportTest : public testing::Test {
     grpc::ClientContext context;
     ExchangeResponse response;
     const auto stream = stub->Exchange(&context, &response);
-    stream->Write(request);
+    for (const ExchangeRequest& request : requests) stream->Write(request);
     stream->WritesDone();
     return rpc::FromGrpc(stream->Finish());
   }
@@ -128,6 +130,40 @@ TEST_F(TransportTest, RefusesWhatIsNoMessageOrNotForThisNode) {
   ExpectRefused(RequestWith({Query(3).SerializeAsString()}), StatusCode::kFailedPrecondition,
                 "FOR_ANOTHER_NODE",
                 "what node 2 sends to node 3 arrives at node 1: its address is wrong");
+}
+
+TEST_F(TransportTest, RefusesAnotherSenderOnAStreamThatWasAdmitted) {
+  const ExchangeRequest first = RequestWith({Query(1).SerializeAsString()});
+  EXPECT_TRUE(SendAll({first, first}).ok());
+  EXPECT_EQ(received_, 2);
+  ExchangeRequest other = first;
+  other.set_from_id(3);
+  const Status status = SendAll({first, other});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(status.ToString(), HasSubstr("a message of node 2 says that it is of node 3"));
+  EXPECT_EQ(transport_.refused()["MALFORMED_MESSAGE"], 1u);
+  EXPECT_EQ(received_, 3);
+}
+
+TEST_F(TransportTest, KeepsNothingForThoseThatAreNoMembersAnyMore) {
+  GrpcTransport other(2, grpc::InsecureChannelCredentials());
+  for (const uint64_t id : {1, 3, 4}) other.Send({id, address()}, "x");
+  EXPECT_EQ(other.Health().size(), 3u);
+  other.SetMembers({{1, address()}, {2, "self:1"}});
+  ASSERT_EQ(other.Health().size(), 1u);
+  EXPECT_EQ(other.Health()[0].id, 1u);
+  other.Send({3, address()}, "x");
+  EXPECT_EQ(other.Health().size(), 2u) << "it may be told that it is none";
+  const uint64_t sent_ns = BoottimeNowNs();
+  other.EndStrangers(sent_ns + GrpcTransport::kStrangerNs / 2);
+  EXPECT_EQ(other.Health().size(), 2u) << "and told again";
+  other.EndStrangers(sent_ns + GrpcTransport::kStrangerNs);
+  ASSERT_EQ(other.Health().size(), 1u) << "but is not kept for ever";
+  EXPECT_EQ(other.Health()[0].id, 1u);
+  other.Send({3, address()}, "x");
+  other.SetMembers({{1, address()}, {2, "self:1"}, {3, address()}});
+  other.EndStrangers(BoottimeNowNs() + 2 * GrpcTransport::kStrangerNs);
+  EXPECT_EQ(other.Health().size(), 2u) << "it has become a member";
 }
 
 TEST_F(TransportTest, RefusesMessagesOfTheWrongSize) {

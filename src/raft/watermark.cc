@@ -16,8 +16,8 @@ namespace {
 struct Record {
   char magic[8];
   uint64_t last;
-  uint64_t previous;
-  uint32_t crc;  // of all before
+  uint64_t again;  // the same; not read
+  uint32_t crc;    // of all before
   uint32_t zero;
 };
 constexpr char kMagic[8] = {'F', 'L', 'R', 'A', 'F', 'T', 'W', '1'};
@@ -69,15 +69,14 @@ Status Watermark::Read() {
       std::memcmp(record.magic, kMagic, sizeof kMagic) != 0 || record.crc != CrcOf(record)) {
     return MakeError(StatusCode::kDataLoss, "{} is damaged at offset 0", path_);
   }
-  mark_ = {record.last, record.previous};
+  last_ = record.last;
   return absl::OkStatus();
 }
 
 Status Watermark::Write() {
   Record record{};
   std::memcpy(record.magic, kMagic, sizeof kMagic);
-  record.last = mark_.last;
-  record.previous = mark_.previous;
+  record.last = record.again = last_;
   record.crc = CrcOf(record);
   if (pwrite(fd_, &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {
     return MakeError(StatusCode::kUnavailable, "cannot write {}: {}", path_, ErrnoText(errno));
@@ -86,7 +85,7 @@ Status Watermark::Write() {
 }
 
 Status Watermark::Reset(uint64_t sequence) {
-  mark_ = {sequence, sequence};
+  last_ = sequence;
   FL_RETURN_IF_ERROR(Write());
   if (fsync(fd_) != 0) {
     return MakeError(StatusCode::kUnavailable, "cannot sync {}: {}", path_, ErrnoText(errno));
@@ -95,7 +94,7 @@ Status Watermark::Reset(uint64_t sequence) {
 }
 
 Status Watermark::Advance(uint64_t sequence) {
-  mark_ = {sequence, mark_.last};
+  last_ = sequence;
   return Write();
 }
 

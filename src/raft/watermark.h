@@ -1,7 +1,7 @@
 // A small file beside the log that remembers how far the log has been acknowledged. It is written
 // after the log's own sync and is itself never synced, so that what is on disk is never ahead of
-// the log: a log that ends before it has lost writes that others were told of. Also the lock of the
-// directory.
+// the log: a log that ends before it, torn or not, has lost writes that others were told of. Also
+// the lock of the directory.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,6 @@ namespace faultline::raft {
 
 class Watermark {
  public:
-  struct Mark {
-    uint64_t last = 0;      // the log's sequence number after the newest acknowledged write
-    uint64_t previous = 0;  // and after the one before
-  };
-
   Watermark() = default;
   ~Watermark();
   Watermark(const Watermark&) = delete;
@@ -30,9 +25,10 @@ class Watermark {
   Status OpenToRead(const std::string& path);
   // False: the file was made by Open, or is missing.
   bool existed() const { return existed_; }
-  const Mark& mark() const { return mark_; }
+  // The log's sequence number after the newest acknowledged write.
+  uint64_t last() const { return last_; }
 
-  // Sets both numbers, durably.
+  // Sets it, durably.
   Status Reset(uint64_t sequence);
   // Remembers one more acknowledged write.
   Status Advance(uint64_t sequence);
@@ -45,7 +41,7 @@ class Watermark {
   std::string path_;
   int fd_ = -1;
   bool existed_ = false;
-  Mark mark_;
+  uint64_t last_ = 0;
 };
 
 }  // namespace faultline::raft

@@ -6,16 +6,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/leader_tries.h"
 
 namespace faultline::server {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{50};
-
-Status Ending(uint64_t node_id) {
-  return MakeDetailedError(StatusCode::kUnavailable, "NODE_ENDING",
-                           fmt::format("node {} has stopped or is ending", node_id));
-}
+// Changes whose tries are counted.
+constexpr size_t kMostCounted = 64;
 
 v1::Role RoleOf(raft::Role role) {
   switch (role) {
@@ -78,11 +76,21 @@ std::string ReasonOf(const Status& status) {
 }  // namespace
 
 void Cluster::Attach(raft::Node* node) {
-  const std::lock_guard lock(node_mutex_);
-  node_ = node;
+  {
+    const std::lock_guard lock(node_mutex_);
+    node_ = node;
+  }
+  if (gate_ == nullptr) return;
+  const auto observed = std::make_shared<std::promise<void>>();
+  node->Inspect([observed](const auto&, const auto&) { observed->set_value(); });
+  observed->get_future().wait();
+  gate_->Save();
 }
 
-void Cluster::Detach() { Attach(nullptr); }
+void Cluster::Detach() {
+  const std::lock_guard lock(node_mutex_);
+  node_ = nullptr;
+}
 
 void Cluster::SetRefusals(std::function<std::map<std::string, uint64_t>()> refusals) {
   refusals_ = std::move(refusals);
@@ -90,7 +98,7 @@ void Cluster::SetRefusals(std::function<std::map<std::string, uint64_t>()> refus
 
 void Cluster::Describe(Done<v1::DescribeResponse> done) {
   const std::shared_lock lock(node_mutex_);
-  if (node_ == nullptr) return done(Ending(node_id_));
+  if (node_ == nullptr) return done(NodeEnding(node_id_));
   const uint64_t quorum_age_ns = Nanos(node_->QuorumAge());
   node_->Inspect([this, quorum_age_ns, done = std::move(done)](const raft::View& view,
                                                                const raft::GroupState& group) {
@@ -98,18 +106,33 @@ void Cluster::Describe(Done<v1::DescribeResponse> done) {
     response.set_node_id(node_id_);
     response.set_cluster_id(plane_->version().cluster_id());
     response.set_quorum_age_ns(quorum_age_ns);
+    response.set_store_id(gate_->Hello().store_id);
     done(std::move(response));
   });
 }
 
 void Cluster::ChangeHere(const v1::ChangeRequest& request, std::function<void(Status)> done) {
   const std::shared_lock lock(node_mutex_);
-  if (node_ == nullptr) return done(Ending(node_id_));
-  FL_LOG(info, "membership: {} of node {} {}by {}", v1::ChangeRequest::Kind_Name(request.kind()),
-         request.node_id(), request.address().empty() ? "" : "at " + request.address() + " ",
-         request.caller());
-  const auto log = [request, done = std::move(done)](const Status& status) {
-    if (!status.ok()) FL_LOG(warn, "membership: refused: {}", ToString(status.message()));
+  if (node_ == nullptr) return done(NodeEnding(node_id_));
+  if (Status status = plane_->CheckCluster(request.cluster_id()); !status.ok()) {
+    return done(std::move(status));
+  }
+  const std::string what = fmt::format(
+      "{} of node {} {}by {}", v1::ChangeRequest::Kind_Name(request.kind()), request.node_id(),
+      request.address().empty() ? "" : "at " + request.address() + " ", request.caller());
+  const uint64_t tries = CountTry(what);
+  if (IsWorthALine(tries)) {
+    FL_LOG(info, "membership: {}{}", what, tries == 1 ? "" : fmt::format(", try {}", tries));
+  }
+  const auto log = [this, what, tries, done = std::move(done)](const Status& status) {
+    const std::string reason = ReasonOf(status);
+    // Who asked tries again.
+    const bool waits = reason == "NOT_CAUGHT_UP" || reason == "CHANGE_PENDING";
+    if (!waits) ForgetTries(what);
+    if (status.ok() && tries > 1) FL_LOG(info, "membership: {} was made at try {}", what, tries);
+    if (!status.ok() && (!waits || IsWorthALine(tries))) {
+      FL_LOG(warn, "membership: refused: {}", ToString(status.message()));
+    }
     done(status);
   };
   if (request.kind() == v1::ChangeRequest::KIND_TRANSFER) {
@@ -118,16 +141,35 @@ void Cluster::ChangeHere(const v1::ChangeRequest& request, std::function<void(St
   node_->Change(ToChange(request), log);
 }
 
+uint64_t Cluster::CountTry(const std::string& what) {
+  const std::lock_guard lock(tries_mutex_);
+  if (tries_.size() >= kMostCounted && !tries_.contains(what)) tries_.clear();
+  return ++tries_[what];
+}
+
+void Cluster::ForgetTries(const std::string& what) {
+  const std::lock_guard lock(tries_mutex_);
+  tries_.erase(what);
+}
+
 void Cluster::HandOver(std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  auto handed_over = std::make_shared<std::promise<Status>>();
-  std::future<Status> status = handed_over->get_future();
-  {
-    const std::shared_lock lock(node_mutex_);
-    if (node_ == nullptr || node_->GetView().role != raft::Role::kLeader) return;
-    node_->Transfer(0, [handed_over](const Status& result) { handed_over->set_value(result); });
+  for (;;) {
+    auto handed_over = std::make_shared<std::promise<Status>>();
+    std::future<Status> end = handed_over->get_future();
+    {
+      const std::shared_lock lock(node_mutex_);
+      if (node_ == nullptr || node_->GetView().role != raft::Role::kLeader) return;
+      node_->Transfer(0, [handed_over](const Status& result) { handed_over->set_value(result); });
+    }
+    if (end.wait_until(deadline) != std::future_status::ready) return;
+    const Status status = end.get();
+    if (status.ok()) break;
+    // A change that is under way may be over in time.
+    const bool pending = ReasonOf(status) == "CHANGE_PENDING";
+    if (!pending || std::chrono::steady_clock::now() >= deadline) return;
+    std::this_thread::sleep_for(kPause);
   }
-  if (status.wait_until(deadline) != std::future_status::ready || !status.get().ok()) return;
   // What waited for the transfer goes to the new leader from here.
   while (std::chrono::steady_clock::now() < deadline) {
     const raft::View view = plane_->view();
@@ -135,91 +177,6 @@ void Cluster::HandOver(std::chrono::milliseconds patience) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   std::this_thread::sleep_for(kPause);
-}
-
-// One change's search for the leader.
-class Cluster::Search : public std::enable_shared_from_this<Search> {
- public:
-  Search(Cluster* owner, const CallContext& context, v1::ChangeRequest request,
-         std::function<void(Status)> done)
-      : owner_(owner),
-        deadline_ns_(context.deadline_ns),
-        request_(std::move(request)),
-        done_(std::move(done)) {}
-
-  void Attempt() {
-    if (MonotonicNowNs() >= deadline_ns_) return Finish();
-    const raft::View view = owner_->plane_->view();
-    const auto take = [self = shared_from_this()](const Status& status) { self->Take(status); };
-    const v1::ChangeRequest request = hand_over_ ? HandOverRequest() : request_;
-    if (view.role == raft::Role::kLeader) return owner_->ChangeHere(request, take);
-    if (view.leader_id == 0 || view.leader_address.empty()) return Retry();
-    owner_->peers_->Change(view.leader_address, request, deadline_ns_, take);
-  }
-
- private:
-  v1::ChangeRequest HandOverRequest() const {
-    v1::ChangeRequest request;
-    request.set_kind(v1::ChangeRequest::KIND_TRANSFER);
-    request.set_caller(request_.caller());
-    return request;
-  }
-
-  void Take(const Status& status) {
-    if (std::exchange(hand_over_, false)) {
-      if (!status.ok() && status.code() != StatusCode::kUnavailable) return done_(status);
-      return Retry();
-    }
-    if (status.ok()) return done_(status);
-    const std::string reason = ReasonOf(status);
-    if (reason == "IS_LEADER") {
-      hand_over_ = true;
-      return Attempt();
-    }
-    // An attempt before this one was committed although its leader was lost.
-    const bool was_done =
-        reason == "MEMBER_EXISTS" || reason == "MEMBER_IS_VOTER" || reason == "MEMBER_NOT_FOUND";
-    if (unknown_ && was_done) return done_(absl::OkStatus());
-    if (status.code() == StatusCode::kAborted ||
-        (status.code() == StatusCode::kUnavailable && reason != "NOT_LEADER")) {
-      unknown_ = true;
-    } else if (status.code() != StatusCode::kUnavailable) {
-      return done_(status);
-    }
-    if (request_.kind() == v1::ChangeRequest::KIND_TRANSFER && unknown_) {
-      return done_(absl::OkStatus());
-    }
-    Retry();
-  }
-
-  void Retry() {
-    owner_->timers_->PostAfter(kPause, [self = shared_from_this()] { self->Attempt(); });
-  }
-
-  void Finish() {
-    if (unknown_) {
-      return done_(MakeDetailedError(
-          StatusCode::kDeadlineExceeded, "OUTCOME_UNKNOWN",
-          "the leader was lost; whether the change was made is shown by the cluster's status"));
-    }
-    done_(MakeDetailedError(
-        StatusCode::kUnavailable, "NO_LEADER",
-        fmt::format("no leader: node {} finds no majority of the control plane; members cannot be "
-                    "changed without one",
-                    owner_->node_id_)));
-  }
-
-  Cluster* const owner_;
-  const uint64_t deadline_ns_;
-  const v1::ChangeRequest request_;
-  const std::function<void(Status)> done_;
-  bool hand_over_ = false;  // the next attempt is a transfer away from the leader to be removed
-  bool unknown_ = false;    // some attempt's outcome is not known
-};
-
-void Cluster::Change(const CallContext& context, const v1::ChangeRequest& request,
-                     std::function<void(Status)> done) {
-  std::make_shared<Search>(this, context, request, std::move(done))->Attempt();
 }
 
 }  // namespace faultline::server

@@ -34,6 +34,11 @@ std::function<void(Status)> FinishWith(ServerUnaryReactor* reactor) {
   return [reactor](const Status& status) { reactor->Finish(rpc::ToGrpc(status)); };
 }
 
+// Whether the caller is gone; until the call is finished.
+std::function<bool()> CancelledOf(const CallbackServerContext* context) {
+  return [context] { return context->IsCancelled(); };
+}
+
 class ClusterService final : public chaos::v1::ClusterService::CallbackService {
  public:
   ClusterService(Cluster* cluster, ControlPlane* plane, SnapshotSaver* saver)
@@ -81,13 +86,15 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
     change.set_kind(v1::ChangeRequest::KIND_TRANSFER);
     change.set_node_id(request->node_id());
     change.set_caller(rpc::CallerOf(*context).name);
-    cluster_->Change(ContextOf(*context), change,
-                     [this, reactor, response, to = request->node_id()](const Status& status) {
-                       if (status.ok()) {
-                         response->set_leader_id(to != 0 ? to : plane_->view().leader_id);
-                       }
-                       reactor->Finish(rpc::ToGrpc(status));
-                     });
+    cluster_->Change(
+        ContextOf(*context), change,
+        [this, reactor, response, to = request->node_id()](const Status& status) {
+          if (status.ok()) {
+            response->set_leader_id(to != 0 ? to : plane_->view().leader_id);
+          }
+          reactor->Finish(rpc::ToGrpc(status));
+        },
+        CancelledOf(context));
     return reactor;
   }
 
@@ -135,7 +142,7 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
     change.set_node_id(node_id);
     change.set_address(address);
     change.set_caller(rpc::CallerOf(*context).name);
-    cluster_->Change(ContextOf(*context), change, FinishWith(reactor));
+    cluster_->Change(ContextOf(*context), change, FinishWith(reactor), CancelledOf(context));
     return reactor;
   }
 

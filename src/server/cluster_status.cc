@@ -13,6 +13,7 @@ namespace {
 constexpr uint64_t kWaitNs = kNanosPerSecond;
 // A leader whose quorum is older than so many election timeouts has none any more.
 constexpr uint64_t kQuorumTimeouts = 2;
+constexpr std::chrono::seconds kMeetEvery{2};
 
 using Answers = std::map<uint64_t, v1::DescribeResponse>;  // by node
 
@@ -117,6 +118,8 @@ class Cluster::Survey : public std::enable_shared_from_this<Survey> {
           (answer->cluster_id().empty() || self_.cluster_id().empty() ||
            answer->cluster_id() == self_.cluster_id())) {
         answers_[id] = *answer;
+        owner_->gate_->Learn(
+            {.node_id = id, .cluster_id = answer->cluster_id(), .store_id = answer->store_id()});
       }
       if (--waiting_ > 0) return;
     }
@@ -143,6 +146,18 @@ class Cluster::Survey : public std::enable_shared_from_this<Survey> {
   size_t waiting_ = 0;
   Answers answers_;
 };
+
+void Cluster::SetGate(PeerGate* gate) {
+  gate_ = gate;
+  MeetOthers();
+}
+
+void Cluster::MeetOthers() {
+  timers_->PostAfter(kMeetEvery, [this] {
+    if (!gate_->KnowsAll()) Get({{}, MonotonicNowNs() + kWaitNs}, [](const auto&) {});
+    MeetOthers();
+  });
+}
 
 void Cluster::Get(const CallContext& context, Done<chaos::v1::GetClusterResponse> done) {
   const uint64_t deadline_ns = std::min(context.deadline_ns, MonotonicNowNs() + kWaitNs);

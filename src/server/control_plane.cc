@@ -18,6 +18,14 @@ constexpr Gate::Limits kStartLimits{"new experiments", "TOO_MANY_PENDING", kStar
 constexpr Gate::Limits kCommandLimits{"commands", "TOO_MANY_PENDING", ControlPlane::kMaxPending,
                                       ControlPlane::kMaxPendingBytes, ControlPlane::kMaxPending};
 
+// A deadline of CLOCK_MONOTONIC, which calls have, as the node takes it: CLOCK_BOOTTIME, 0 for one
+// that never comes.
+uint64_t ToNodeDeadline(uint64_t deadline_ns, uint64_t now_ns) {
+  const uint64_t left_ns = deadline_ns - now_ns;
+  const uint64_t boottime_ns = BoottimeNowNs();
+  return left_ns < UINT64_MAX - boottime_ns ? boottime_ns + left_ns : 0;
+}
+
 }  // namespace
 
 Status NodeEnding() {
@@ -107,7 +115,8 @@ void ControlPlane::Propose(CommandPtr command, uint64_t deadline_ns, Done<Propos
 
 void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t deadline_ns,
                               Done<Proposed> done) {
-  if (MonotonicNowNs() >= deadline_ns) return done(TooLate());
+  const uint64_t now_ns = MonotonicNowNs();
+  if (now_ns >= deadline_ns) return done(TooLate());
   control::v1::Command stamp;
   stamp.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
   stamp.set_version(control::VersionOf(command));
@@ -124,8 +133,8 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
   if (!ticket.ok()) return done(ticket.status());
   const auto node = this->node();
   if (node == nullptr) return done(NodeEnding());
-  node->Propose(std::move(bytes), [done = std::move(done), start, ticket = *ticket](
-                                      const StatusOr<raft::Node::Committed>& committed) {
+  auto answer = [done = std::move(done), start,
+                 ticket = *ticket](const StatusOr<raft::Node::Committed>& committed) {
     if (!committed.ok()) return done(committed.status());
     Proposed proposed;
     proposed.revision = committed->index;
@@ -133,7 +142,8 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
       return done(MakeError(StatusCode::kInternal, "a result cannot be read"));
     }
     done(std::move(proposed));
-  });
+  };
+  node->Propose(std::move(bytes), std::move(answer), ToNodeDeadline(deadline_ns, now_ns));
 }
 
 void ControlPlane::ReadIndex(Done<uint64_t> done) {
@@ -148,6 +158,14 @@ void ControlPlane::ReadIndex(Done<uint64_t> done) {
 chaos::v1::StateVersion ControlPlane::version() const {
   const std::lock_guard lock(mutex_);
   return version_;
+}
+
+Status ControlPlane::CheckCluster(const std::string& asking) const {
+  if (asking.empty()) return absl::OkStatus();
+  const std::string own = With([](const auto& state, const auto&) { return state.cluster_id; });
+  if (own.empty() || own == asking) return absl::OkStatus();
+  return MakeDetailedError(StatusCode::kFailedPrecondition, "OTHER_CLUSTER",
+                           fmt::format("a node of cluster {} asks one of cluster {}", asking, own));
 }
 
 raft::View ControlPlane::view() const {
@@ -214,8 +232,10 @@ std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view 
     if (wanted) result = outcome.result.SerializeAsString();
     change.agents = std::move(outcome.agents);
     for (const uint64_t created : outcome.experiments) {
-      // What is finished may be forgotten at once.
-      if (!state_.experiments.contains(created)) continue;
+      if (!state_.experiments.contains(created)) {
+        change.forgotten = true;
+        continue;
+      }
       const auto record = state_.experiments.Shared(created);
       change.experiments.emplace_back(record, &record->experiment());
     }

@@ -29,6 +29,7 @@ struct Change {
   uint64_t revision = 0;
   std::vector<std::shared_ptr<const chaos::v1::Experiment>> experiments;
   std::set<std::string> agents;  // whose record or desired state changed
+  bool forgotten = false;        // some that changed are not kept: more had ended than are
   bool restored = false;         // a snapshot replaced everything; the sets are then empty
 };
 
@@ -99,6 +100,9 @@ class ControlPlane final : public raft::StateMachine {
     return read(state_, version_);
   }
   chaos::v1::StateVersion version() const;
+  // FAILED_PRECONDITION / OTHER_CLUSTER when a node asks that belongs to another cluster. OK when
+  // one of the two is not known (empty).
+  Status CheckCluster(const std::string& asking) const;
 
   raft::View view() const;
   std::chrono::nanoseconds quorum_age() const;

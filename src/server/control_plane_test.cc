@@ -6,39 +6,10 @@
 
 #include "base/clock.h"
 #include "raft/memory_snapshot.h"
+#include "server/node_testing.h"
 
 namespace faultline::server {
 namespace {
-
-// Leads at once, and commits nothing.
-class SilentNode final : public raft::Node {
- public:
-  void Propose(std::string command, ProposeDone done) override {
-    commands.push_back(std::move(command));
-    waiting.push_back(std::move(done));
-  }
-  void ReadBarrier(std::function<void(Status)> done) override { done(absl::OkStatus()); }
-  void Receive(uint64_t, std::string) override {}
-  void Change(raft::MemberChange, std::function<void(Status)>) override {}
-  void Transfer(uint64_t, std::function<void(Status)>) override {}
-  void Inspect(std::function<void(const raft::View&, const raft::GroupState&)>) override {}
-  void ObserveMembers(std::function<void(const std::vector<raft::Member>&)>) override {}
-  StatusOr<std::unique_ptr<ByteSource>> ReadSnapshot(const raft::Snapshot&,
-                                                     uint64_t) const override {
-    return absl::NotFoundError("there is none");
-  }
-  void Capture(Captured) override {}
-  raft::View GetView() const override { return {}; }
-  const raft::Meters& meters() const override { return meters_; }
-  std::chrono::nanoseconds QuorumAge() const override { return {}; }
-  void ObserveView(std::function<void(const raft::View&)>) override {}
-
-  std::vector<std::string> commands;
-  std::vector<ProposeDone> waiting;
-
- private:
-  raft::Meters meters_;
-};
 
 control::v1::Command Stop() {
   control::v1::Command command;
@@ -72,6 +43,17 @@ TEST_F(Proposing, TooLateProposesNothing) {
   EXPECT_TRUE(node.commands.empty());
   EXPECT_TRUE(Propose(Stop()).ok());
   EXPECT_EQ(node.commands.size(), 1u);
+}
+
+TEST_F(Proposing, TheNodeIsToldTheDeadlineOnItsOwnClock) {
+  constexpr uint64_t kLeftNs = 1'000 * kNanosPerSecond;
+  const uint64_t before_ns = BoottimeNowNs();
+  ASSERT_TRUE(Propose(Stop(), MonotonicNowNs() + kLeftNs).ok());
+  ASSERT_TRUE(Propose(Stop()).ok());
+  ASSERT_EQ(node.deadlines_ns.size(), 2u);
+  EXPECT_GT(node.deadlines_ns[0], before_ns + kLeftNs / 2);
+  EXPECT_LE(node.deadlines_ns[0], BoottimeNowNs() + kLeftNs);
+  EXPECT_EQ(node.deadlines_ns[1], 0u) << "there is none";
 }
 
 TEST_F(Proposing, MoreThanMayWaitIsRefusedWithATimeToComeBack) {

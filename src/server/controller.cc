@@ -61,12 +61,13 @@ class Node final : public Controller {
     cluster_.emplace(config_.node_id, &plane_, cluster_peers_.get(), &timers_);
     FL_ASSIGN_OR_RETURN(
         identity_, raft::OpenIdentity(config_.data_dir, config_.node_id, !config_.join.empty()));
-    gate_.emplace(identity_);
+    gate_.emplace(config_.data_dir, identity_);
+    cluster_->SetGate(&*gate_);
     cluster_->SetRefusals([this] { return Refused(); });
     if (!identity_.joined || !identity_.cluster_id.empty()) return absl::OkStatus();
     FL_ASSIGN_OR_RETURN(const auto found,
                         FindCluster(cluster_peers_.get(), config_.join, config_.node_id, kJoin));
-    gate_->SetCluster(config_.data_dir, found.cluster_id());
+    gate_->SetCluster(found.cluster_id());
     FL_LOG(info,
            "node {} joins cluster {}; unless that has been done, add it: faultline cluster add {} "
            "HOST:PORT (of {} as others reach it)",
@@ -103,7 +104,7 @@ class Node final : public Controller {
 
   Status MakePeers() {
     std::vector<raft::Member> others;
-    std::vector<uint64_t> other_ids;
+    std::vector<uint64_t> other_ids, all_ids = {config_.node_id};
     std::vector<std::string> addresses = config_.join;
     for (const auto& member : config_.members) addresses.push_back(member.address);
     names_->SetAddresses(addresses);
@@ -111,8 +112,9 @@ class Node final : public Controller {
       if (member.id == config_.node_id) continue;
       others.push_back(member);
       other_ids.push_back(member.id);
+      all_ids.push_back(member.id);
     }
-    FL_ASSIGN_OR_RETURN(peers_, Peers::Make(others, config_.tls));
+    FL_ASSIGN_OR_RETURN(peers_, Peers::Make(others, config_.tls, &plane_));
     scheduler_.emplace(&strand_, &plane_, config_.lease);
     versions_.emplace(config_.node_id, &strand_, &plane_);
     leader_.emplace(config_.node_id, &plane_, peers_.get(), &*scheduler_, &timers_);
@@ -124,8 +126,6 @@ class Node final : public Controller {
     experiments_.emplace(&plane_, &*leader_, config_.lease);
     reads_.emplace(config_.node_id, &plane_, &*leader_, &*sessions_);
     relays_.emplace(config_.node_id, other_ids, &strand_, peers_.get(), &plane_, &metrics_);
-    std::vector<uint64_t> all_ids = other_ids;
-    all_ids.push_back(config_.node_id);
     versions_->SetMembers(std::move(all_ids));
     metrics_.ObserveDemand([this] { relays_->OnDemand(); });
     plane_.Observe([this](const Change& change) { sessions_->OnChange(change); });
@@ -136,7 +136,7 @@ class Node final : public Controller {
                          UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
     });
     plane_.Observe([this](const Change&) {
-      gate_->SetCluster(config_.data_dir, plane_.version().cluster_id());
+      gate_->SetCluster(plane_.version().cluster_id());
       webhooks_->webhooks().OnChange();
     });
     return absl::OkStatus();

@@ -32,8 +32,11 @@ void AddAdvice(const raft::Examination& found, v1::DirectoryReport* report) {
   if (found.begins()) {
     report->add_advice(fmt::format(
         "{}'faultline-controller repair {}' keeps what can be read without a gap, up to entry {}, "
-        "and leaves the damaged directory beside it",
-        majority, report->directory(), found.last_index()));
+        "and leaves the damaged directory beside it{}",
+        majority, report->directory(), found.last_index(),
+        alone ? ""
+              : "; then stop the other controllers and remove the file 'peers' from their "
+                "directories, since they refuse the repaired one else"));
   }
   report->add_advice(
       fmt::format("{}'faultline cluster snapshot restore' begins a new cluster with a saved "

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "base/clock.h"
+#include "server/leader_tries.h"
 
 namespace faultline::server {
 namespace {
@@ -18,17 +19,6 @@ constexpr int kQuestions = 4;
 bool MayBeElsewhere(const Status& status) {
   return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kAborted ||
          status.code() == StatusCode::kDeadlineExceeded || status.code() == StatusCode::kCancelled;
-}
-
-Status NoLeader(uint64_t node_id) {
-  return MakeDetailedError(
-      StatusCode::kUnavailable, "NO_LEADER",
-      fmt::format("no leader: node {} finds no majority of the control plane", node_id));
-}
-
-Status Unavailable(uint64_t node_id) {
-  return MakeDetailedError(StatusCode::kUnavailable, "NODE_ENDING",
-                           fmt::format("node {} has stopped or is ending", node_id));
 }
 
 // `revision`: what this node would have to have applied.
@@ -54,7 +44,8 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
   using Local = std::function<void(Done<Response>)>;
   using Remote = std::function<void(uint64_t node_id, uint64_t deadline_ns, Done<Response>)>;
 
-  Search(LeaderClient* owner, uint64_t deadline_ns, Local local, Remote remote, Done<Response> done)
+  Search(LeaderClient* owner, uint64_t deadline_ns, Effect effect, Local local, Remote remote,
+         Done<Response> done)
       : node_id_(owner->node_id_),
         plane_(owner->plane_),
         timers_(owner->timers_),
@@ -62,12 +53,13 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
         deadline_ns_(LatestAnswerNs(deadline_ns)),
         local_(std::move(local)),
         remote_(std::move(remote)),
-        done_(std::move(done)) {}
+        done_(std::move(done)),
+        tries_(node_id_, effect) {}
 
   void Start() {
     late_ = deadlines_->Add(deadline_ns_, [weak = this->weak_from_this()] {
       const auto self = weak.lock();
-      if (self && self->Claim()) self->done_(NoLeader(self->node_id_));
+      if (self && self->Claim()) self->done_(self->TimeIsUp());
     });
     Attempt();
   }
@@ -76,22 +68,32 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
   void Attempt() {
     if (finished_) return;
     const raft::View view = plane_->view();
-    auto answer = [self = this->shared_from_this()](StatusOr<Response> response) {
-      self->Take(std::move(response));
-    };
-    if (view.role == raft::Role::kUnavailable) return Finish(Unavailable(node_id_));
+    if (view.role == raft::Role::kUnavailable)
+      return Finish(tries_.WithOutcome(NodeEnding(node_id_)));
     // The timer would find nobody when this was the last to hold the search.
-    if (MonotonicNowNs() >= deadline_ns_) return Finish(NoLeader(node_id_));
-    if (view.role == raft::Role::kLeader) return local_(std::move(answer));
-    if (view.leader_id == 0) return Retry();
-    remote_(view.leader_id, std::min(deadline_ns_, MonotonicNowNs() + kAttemptNs),
-            std::move(answer));
+    if (MonotonicNowNs() >= deadline_ns_) return Finish(TimeIsUp());
+    const bool leads = view.role == raft::Role::kLeader;
+    const uint64_t asked = leads ? node_id_ : view.leader_id;
+    if (asked == 0) {
+      tries_.FoundNone(view);
+      return Retry();
+    }
+    tries_.Asks();
+    auto answer = [self = this->shared_from_this(), asked](StatusOr<Response> response) {
+      self->Take(asked, std::move(response));
+    };
+    if (leads) return local_(std::move(answer));
+    remote_(asked, std::min(deadline_ns_, MonotonicNowNs() + kAttemptNs), std::move(answer));
   }
 
-  void Take(StatusOr<Response> response) {
-    if (response.ok() || !MayBeElsewhere(response.status())) return Finish(std::move(response));
+  void Take(uint64_t asked, StatusOr<Response> response) {
+    if (response.ok()) return Finish(std::move(response));
+    if (!MayBeElsewhere(response.status())) return Finish(tries_.Refused(response.status()));
+    tries_.Failed(asked, response.status());
     Retry();
   }
+
+  Status TimeIsUp() const { return tries_.WithOutcome(tries_.Last()); }
 
   void Retry() {
     timers_->PostAfter(kPause, [self = this->shared_from_this()] { self->Attempt(); });
@@ -116,6 +118,7 @@ class LeaderClient::Search : public std::enable_shared_from_this<Search<Response
   const Remote remote_;
   const Done<Response> done_;
   std::atomic<bool> finished_{false};
+  LeaderTries tries_;
 };
 
 void LeaderClient::Start() {
@@ -138,6 +141,8 @@ void LeaderClient::Propose(const CallContext& context, control::v1::Command comm
                            Done<control::v1::Result> done) {
   using Result = control::v1::Result;
   if (MonotonicNowNs() >= context.deadline_ns) return done(TooLate());
+  const Effect effect =
+      command.create_experiment().request_id().empty() ? Effect::kChange : Effect::kChangeOnce;
   auto request = std::make_shared<v1::ForwardRequest>();
   request->mutable_caller()->set_name(context.caller.name);
   request->mutable_caller()->set_authenticated(context.caller.authenticated);
@@ -161,8 +166,8 @@ void LeaderClient::Propose(const CallContext& context, control::v1::Command comm
     if (result.ok() && result->has_error()) return done(control::FromError(result->error()));
     done(std::move(result));
   };
-  std::make_shared<Search<Result>>(this, context.deadline_ns, std::move(local), std::move(remote),
-                                   std::move(finish))
+  std::make_shared<Search<Result>>(this, context.deadline_ns, effect, std::move(local),
+                                   std::move(remote), std::move(finish))
       ->Start();
 }
 
@@ -204,7 +209,8 @@ void LeaderClient::FindPoint(const CallContext& context, bool agents, Done<Point
     if (!agents) return AskShared(node_id, deadline_ns, std::move(answer));
     peers_->ReadIndex(node_id, Question(agents), deadline_ns, std::move(answer));
   };
-  std::make_shared<Search<Point>>(this, context.deadline_ns, local, remote, std::move(done))
+  std::make_shared<Search<Point>>(this, context.deadline_ns, Effect::kNone, local, remote,
+                                  std::move(done))
       ->Start();
 }
 

@@ -31,14 +31,16 @@ class LeaderClient {
   // version with that.
   void Start();
 
-  // The applied command's result; its error, if it was refused. UNAVAILABLE with reason NO_LEADER
-  // when none was found in time.
+  // The applied command's result; its error, if it was refused. UNAVAILABLE when no leader was
+  // found in time, with what the last try came to: reason STORAGE_FAILED when a disk takes nothing,
+  // else NO_LEADER. An error's message says so when the command was sent and its outcome is not
+  // known.
   void Propose(const CallContext& context, control::v1::Command command,
                Done<control::v1::Result> done);
 
   // OK once this node has applied everything that was committed before the call; UNAVAILABLE with
-  // reason NO_LEADER or NODE_BEHIND when that takes too long. Calls that come while many are under
-  // way share a question to the leader that is sent after them.
+  // reason STORAGE_FAILED, NO_LEADER or NODE_BEHIND when that takes too long. Calls that come while
+  // many are under way share a question to the leader that is sent after them.
   void CatchUp(const CallContext& context, std::function<void(Status)> done);
 
   // The same, with which agents some node serves and how long ago each was last heard of.

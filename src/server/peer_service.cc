@@ -69,6 +69,7 @@ class PeerService final : public v1::PeerService::CallbackService {
   ServerUnaryReactor* Forward(CallbackServerContext* context, const v1::ForwardRequest* request,
                               v1::ForwardResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    if (!IsOfOurs(*request, reactor)) return reactor;
     // gRPC keeps the request until the answer.
     const CommandPtr command(CommandPtr(), &request->command());
     if (command->has_create_experiment() || command->has_stop_experiments()) {
@@ -95,6 +96,7 @@ class PeerService final : public v1::PeerService::CallbackService {
   ServerUnaryReactor* ReadIndex(CallbackServerContext* context, const v1::ReadIndexRequest* request,
                                 v1::ReadIndexResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    if (!IsOfOurs(*request, reactor)) return reactor;
     // A node of version 1 says nothing of it.
     parts_.versions->Report(request->node_id(), std::max(request->version(), 1u));
     parts_.plane->ReadIndex(
@@ -114,6 +116,7 @@ class PeerService final : public v1::PeerService::CallbackService {
                                      const v1::ReportSessionsRequest* request,
                                      v1::ReportSessionsResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    if (!IsOfOurs(*request, reactor)) return reactor;
     parts_.scheduler->ReportSessions(
         *request, [reactor, response](const StatusOr<v1::ReportSessionsResponse>& answer) {
           if (answer.ok()) *response = *answer;
@@ -128,6 +131,14 @@ class PeerService final : public v1::PeerService::CallbackService {
   }
 
  private:
+  // Else the call is over.
+  template <typename Request>
+  bool IsOfOurs(const Request& request, ServerUnaryReactor* reactor) const {
+    const Status status = parts_.plane->CheckCluster(request.cluster_id());
+    if (!status.ok()) reactor->Finish(rpc::ToGrpc(status));
+    return status.ok();
+  }
+
   const Parts parts_;
 };
 

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "rpc/credentials.h"
 #include "rpc/status.h"
+#include "server/control_plane.h"
 #include "server/v1/peer.grpc.pb.h"
 #include "server/validation.h"
 
@@ -149,7 +150,7 @@ class RelayReader final
 
 class GrpcPeers final : public Peers {
  public:
-  explicit GrpcPeers(rpc::TlsFiles tls) : tls_(std::move(tls)) {}
+  GrpcPeers(rpc::TlsFiles tls, const ControlPlane* plane) : tls_(std::move(tls)), plane_(plane) {}
   ~GrpcPeers() override { calls_.Close(); }
 
   void SetMembers(const std::vector<raft::Member>& members) override {
@@ -247,6 +248,7 @@ class GrpcPeers final : public Peers {
     if (!calls_.Begin(&state->context)) return done(NoSuchMember(node_id));
     state->context.set_deadline(ToDeadline(deadline_ns));
     state->request = request;
+    state->request.set_cluster_id(plane_->version().cluster_id());
     (state->stub->async()->*method)(
         &state->context, &state->request, &state->response,
         [this, state, done = std::move(done)](const grpc::Status& status) {
@@ -260,6 +262,7 @@ class GrpcPeers final : public Peers {
   }
 
   const rpc::TlsFiles tls_;
+  const ControlPlane* const plane_;
   std::mutex mutex_;
   std::map<uint64_t, Peer> peers_;
   std::map<uint64_t, uint64_t> relays_ended_;
@@ -269,8 +272,8 @@ class GrpcPeers final : public Peers {
 }  // namespace
 
 StatusOr<std::unique_ptr<Peers>> Peers::Make(const std::vector<raft::Member>& members,
-                                             const rpc::TlsFiles& tls) {
-  auto peers = std::make_unique<GrpcPeers>(tls);
+                                             const rpc::TlsFiles& tls, const ControlPlane* plane) {
+  auto peers = std::make_unique<GrpcPeers>(tls, plane);
   for (const auto& member : members) FL_RETURN_IF_ERROR(peers->Add(member));
   return std::unique_ptr<Peers>(std::move(peers));
 }

@@ -18,11 +18,14 @@ namespace faultline::server {
 
 namespace v1 = ::server::v1;
 
+class ControlPlane;
+
 class Peers {
  public:
   // INVALID_ARGUMENT when a member cannot be reached with these TLS files (rpc/credentials.h).
+  // Calls name the cluster of `plane`, which outlives the result.
   static StatusOr<std::unique_ptr<Peers>> Make(const std::vector<raft::Member>& members,
-                                               const rpc::TlsFiles& tls);
+                                               const rpc::TlsFiles& tls, const ControlPlane* plane);
   virtual ~Peers() = default;
 
   // The other members from now on. Calls under way go on. A member that cannot be reached with the

@@ -40,7 +40,7 @@ class Relaying : public PlaneTest {
  protected:
   void SetUp() override {
     Serve();
-    auto made = Peers::Make({{.id = kThere, .address = address}}, {});
+    auto made = Peers::Make({{.id = kThere, .address = address}}, {}, &plane);
     ASSERT_TRUE(made.ok()) << made.status();
     peers = *std::move(made);
     relays = std::make_unique<RelayManager>(kHere, std::vector{kThere}, &strand, peers.get(),

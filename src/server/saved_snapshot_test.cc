@@ -249,6 +249,15 @@ TEST_F(SavedTest, ACheckSaysWhatIsThereAndOfDamageWhatToDo) {
   EXPECT_EQ(exported.code(), StatusCode::kDataLoss);
 }
 
+TEST_F(SavedTest, OthersHaveToForgetTheDirectoryThatIsRepaired) {
+  ASSERT_TRUE(RestoreSnapshot(OptionsFor(1)).ok());
+  std::ofstream(Dir(1) + "/identity") << "?";
+  const auto damaged = CheckDirectory(Dir(1));
+  ASSERT_TRUE(damaged.ok()) << damaged.status();
+  EXPECT_TRUE(damaged->repairable());
+  EXPECT_THAT(damaged->advice(), Contains(HasSubstr("and remove the file 'peers' from their")));
+}
+
 TEST_F(SavedTest, AnExportIsTheWholeStateWithWhatFollowsTheSnapshot) {
   ASSERT_TRUE(RestoreSnapshot(OptionsFor(1)).ok());
   {

@@ -185,11 +185,18 @@ void WatchHub::Keep(const Change& change) {
   }
 }
 
+void WatchHub::ForgetUpTo(uint64_t revision) {
+  history_.clear();
+  kept_count_ = kept_bytes_ = 0;
+  forgotten_revision_ = revision;
+}
+
 void WatchHub::OnChange(const Change& change) {
-  if (change.experiments.empty() && !change.restored) return;
+  if (change.experiments.empty() && !change.forgotten && !change.restored) return;
   uint64_t last_change = 0;
   if (change.restored) {
-    // Since this revision no experiment has changed: nothing after it is missing.
+    // Since this revision no experiment has changed: nothing after it is missing, since what is
+    // forgotten had ended before what is kept.
     last_change = plane_->With([](const control::State& state, const auto&) {
       return state.by_revision.empty() ? 0 : state.by_revision.rbegin()->first;
     });
@@ -197,9 +204,9 @@ void WatchHub::OnChange(const Change& change) {
   {
     const std::lock_guard lock(mutex_);
     if (change.restored) {
-      history_.clear();
-      kept_count_ = kept_bytes_ = 0;
-      forgotten_revision_ = last_change;
+      ForgetUpTo(last_change);
+    } else if (change.forgotten) {
+      ForgetUpTo(change.revision);
     } else {
       Keep(change);
     }

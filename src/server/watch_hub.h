@@ -67,6 +67,8 @@ class WatchHub {
   // forgotten.
   StatusOr<std::optional<Change>> After(uint64_t revision) const;
   void Keep(const Change& change);
+  // Who has not read that far lists again.
+  void ForgetUpTo(uint64_t revision);
   void WakeAll();
 
   ControlPlane* const plane_;

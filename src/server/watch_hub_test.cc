@@ -127,6 +127,35 @@ TEST_F(Watching, TooSlowlyIsCutOff) {
   EXPECT_EQ(Reason(*watcher), "COMPACTED");
 }
 
+TEST_F(Watching, AnEndThatIsForgottenAtOnceIsAHole) {
+  const auto refuse = [this](const std::string& agent, const std::string& id) {
+    control::v1::Command command;
+    command.mutable_report_faults()->set_agent_id(agent);
+    command.mutable_report_faults()->set_incarnation(1);
+    auto* report = command.mutable_report_faults()->add_reports();
+    report->set_experiment_id(id);
+    report->set_target_id(agent + "/x");
+    report->set_phase(chaos::v1::TARGET_PHASE_REFUSED);
+    Apply(command);
+  };
+  const std::string first = StartOn("service:a");
+  Register("b");
+  for (size_t i = 0; i < control::kMaxFinishedExperiments; ++i) refuse("b", StartOn("service:b"));
+  const auto watcher = Watch(index);
+  const auto of_one = Watch(index, first);
+  EXPECT_TRUE(Nothing(*watcher));
+  EXPECT_TRUE(Nothing(*of_one));
+  refuse("a", first);
+  ASSERT_EQ(plane.With([&](const control::State& state, const auto&) { return state.Find(first); }),
+            nullptr)
+      << "at version 1 of the commands what was created first goes first";
+  EXPECT_EQ(Reason(*watcher), "COMPACTED");
+  EXPECT_EQ(Reason(*of_one), "COMPACTED");
+  EXPECT_TRUE(Nothing(*Watch(index))) << "who lists again misses nothing from then on";
+  const std::string next = StartOn("service:a");
+  EXPECT_EQ(Next(*Watch(index - 1)).experiments(0).experiment_id(), next);
+}
+
 TEST_F(Watching, OfSomeExperimentsLeavesOutTheOthers) {
   const std::string first = Start();
   const auto watcher = Watch(0, first);

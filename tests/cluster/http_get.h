@@ -7,13 +7,11 @@
 #include <cstdio>
 #include <string>
 
+#include "tests/cluster/process.h"
+
 namespace faultline::cluster {
 
 // What a shell command prints, and how it ends.
-struct Ended {
-  int code = -1;
-  std::string text;
-};
 inline Ended Shell(const std::string& command) {
   Ended run;
   FILE* pipe = popen((command + " 2>&1").c_str(), "r");

@@ -3,13 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <csignal>
-#include <map>
 #include <thread>
 
-#include "client/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/ports/free_ports.h"
+#include "tests/cluster/group.h"
 
 namespace faultline::cluster {
 namespace {
@@ -20,120 +16,6 @@ std::string ReasonOf(const Status& status) {
   const auto detail = DetailOf(status);
   return detail ? detail->reason() : "";
 }
-
-// Nodes that begin at different times and under different conditions.
-class Group {
- public:
-  explicit Group(int most) : ports_(FreePorts(2 * most)) {}
-
-  std::string Api(uint64_t id) const { return fmt::format("127.0.0.1:{}", ports_[2 * id - 2]); }
-  std::string Peer(uint64_t id) const { return fmt::format("127.0.0.1:{}", ports_[2 * id - 1]); }
-  std::string Dir(uint64_t id) const { return fmt::format("{}/node-{}", directory_.path(), id); }
-
-  // `how`: {"--members", ...} or {"--join", ...} or nothing.
-  void Start(uint64_t id, const std::vector<std::string>& how, const std::string& dir = "") {
-    std::vector<std::string> command = {std::string(FAULTLINE_BIN_DIR) + "/faultline-controller",
-                                        "--id",
-                                        fmt::format("{}", id),
-                                        "--data-dir",
-                                        dir.empty() ? Dir(id) : dir,
-                                        "--api-listen",
-                                        Api(id),
-                                        "--peer-listen",
-                                        Peer(id)};
-    command.insert(command.end(), how.begin(), how.end());
-    how_[id] = how;
-    nodes_[id] =
-        std::make_unique<Process>(command, fmt::format("{}/node-{}.log", directory_.path(), id));
-  }
-  void Restart(uint64_t id) { Start(id, how_[id]); }
-  void StartTogether(uint64_t count) {
-    std::string members;
-    for (uint64_t id = 1; id <= count; ++id) {
-      members += fmt::format("{}{}={}", id == 1 ? "" : ",", id, Peer(id));
-    }
-    for (uint64_t id = 1; id <= count; ++id) Start(id, {"--members", members});
-    EXPECT_NE(WaitForLeader(), 0u);
-  }
-  Process& node(uint64_t id) { return *nodes_.at(id); }
-  // With what came from a file, ends as after SIGTERM; its exit code.
-  int Terminate(uint64_t id) {
-    node(id).Signal(SIGTERM);
-    return node(id).Wait();
-  }
-
-  // Of all nodes that were started, or of one.
-  std::unique_ptr<client::Client> Connect(uint64_t only = 0) const {
-    client::Options options;
-    for (const auto& [id, process] : nodes_) {
-      if (only != 0 && id != only) continue;
-      options.addresses += (options.addresses.empty() ? "" : ",") + Api(id);
-    }
-    options.timeout = std::chrono::seconds(20);
-    auto connected = client::Client::Create(options);
-    EXPECT_TRUE(connected.ok()) << connected.status();
-    return *std::move(connected);
-  }
-
-  chaos::v1::GetClusterResponse Look(uint64_t at = 0) const {
-    const auto cluster = Connect(at)->GetCluster({});
-    return cluster.ok() ? *cluster : chaos::v1::GetClusterResponse();
-  }
-  uint64_t WaitForLeader() const {
-    uint64_t leader = 0;
-    Eventually([&] {
-      const auto cluster = Look();
-      leader = cluster.has_quorum() ? cluster.leader_id() : 0;
-      return leader != 0;
-    });
-    return leader;
-  }
-
-  Status Add(uint64_t id) {
-    chaos::v1::AddMemberRequest request;
-    request.set_node_id(id);
-    request.set_address(Peer(id));
-    return Connect()->AddMember(request).status();
-  }
-  Status Promote(uint64_t id) {
-    chaos::v1::PromoteMemberRequest request;
-    request.set_node_id(id);
-    return Connect()->PromoteMember(request).status();
-  }
-  Status Remove(uint64_t id) {
-    chaos::v1::RemoveMemberRequest request;
-    request.set_node_id(id);
-    return Connect()->RemoveMember(request).status();
-  }
-  Status Transfer(uint64_t to) {
-    chaos::v1::TransferLeadershipRequest request;
-    request.set_node_id(to);
-    return Connect()->TransferLeadership(request).status();
-  }
-  // A new node, from its start to its vote.
-  void Grow(uint64_t id) {
-    Start(id, {"--join", Peer(1)});
-    ASSERT_TRUE(Add(id).ok()) << id;
-    const Status promoted = Promote(id);
-    ASSERT_TRUE(promoted.ok()) << promoted << node(id).log();
-  }
-
-  static std::string Members(const chaos::v1::GetClusterResponse& cluster) {
-    std::string text;
-    for (const auto& member : cluster.members()) {
-      if (!text.empty()) text += ' ';
-      text += member.voter() ? fmt::format("{}", member.node_id())
-                             : fmt::format("({})", member.node_id());
-    }
-    return text;
-  }
-
- private:
-  const std::vector<int> ports_;
-  TempDir directory_;
-  std::map<uint64_t, std::vector<std::string>> how_;
-  std::map<uint64_t, std::unique_ptr<Process>> nodes_;
-};
 
 // Stops experiments that are not there, one call after another, as long as it lives: each is a
 // command in the log. Retries are the client's own.
@@ -310,61 +192,74 @@ TEST(Membership, RefusesWhatWouldLoseTheQuorumOrMakesNoSense) {
   EXPECT_EQ(Group::Members(group.Look(leader)), "1 2 3");
 }
 
-TEST(Membership, ASecondNodeWithTheSameIdIsRefusedAtBothEnds) {
+// `faultline cluster`, as an operator gives it.
+Ended ClusterCommand(const Group& group, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "cluster");
+  arguments.insert(arguments.end(), {"--timeout", "60s", "--address", group.Api(1)});
+  return RunToEnd("faultline", arguments);
+}
+
+TEST(Membership, ACommandThatStoppedHalfWayGoesOnWhenItIsGivenAgain) {
+  Group group(5);
+  group.StartTogether(3);
+  group.Start(4, {"--join", group.Peer(1)});
+  ASSERT_TRUE(group.Add(4).ok());
+  const std::vector<std::string> add = {"add", "4", group.Peer(4), "--promote"};
+  const Ended went_on = ClusterCommand(group, add);
+  EXPECT_EQ(went_on.code, 0) << went_on.text;
+  EXPECT_THAT(went_on.text, HasSubstr("node 4 is a learner already\n"));
+  EXPECT_THAT(went_on.text, HasSubstr("node 4 is a voter\n"));
+  const Ended again = ClusterCommand(group, add);
+  EXPECT_EQ(again.code, 0) << again.text;
+  EXPECT_THAT(again.text, HasSubstr("node 4 is a voter already\n"));
+  const Ended other = ClusterCommand(group, {"add", "4", group.Peer(5), "--promote"});
+  EXPECT_EQ(other.code, 5) << "another address is another node: " << other.text;
+
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t old = leader == 4 ? 2 : 4;
+  const std::vector<std::string> replace = {"replace", fmt::format("{}", old), "5", group.Peer(5)};
+  group.Start(5, {"--join", group.Peer(1)});
+  ASSERT_TRUE(group.Add(5).ok());
+  for (int run = 0; run < 2; ++run) {
+    const Ended replaced = ClusterCommand(group, replace);
+    EXPECT_EQ(replaced.code, 0) << replaced.text;
+  }
+  EXPECT_EQ(Group::Members(group.Look(1)), old == 4 ? "1 2 3 5" : "1 3 4 5");
+  EXPECT_EQ(ClusterCommand(group, {"remove", fmt::format("{}", old)}).code, 4);
+}
+
+TEST(Membership, AReplacementTakesNoVoteAwayFromAMemberThatIsNamedAsTheNewOne) {
   Group group(4);
   group.StartTogether(3);
-  const uint64_t leader = group.WaitForLeader();
-  const uint64_t id = leader % 3 + 1;
-  group.Terminate(id);
-  // The same id and address over another, empty directory: a node that lost its votes.
-  std::string members;
-  for (uint64_t other = 1; other <= 3; ++other) {
-    members += fmt::format("{}{}={}", other == 1 ? "" : ",", other, group.Peer(other));
-  }
-  group.Start(id, {"--members", members}, group.Dir(4));
-  EXPECT_TRUE(Eventually([&] {
-    return group.node(id).log().find("refuses this node: node") != std::string::npos;
-  })) << group.node(id).log();
-  EXPECT_TRUE(
-      Eventually([&] { return group.Look(leader).refused_peers().contains("DUPLICATE_ID"); }));
-  EXPECT_EQ(group.Look(leader).leader_id(), leader);
+  const auto replace = [&](uint64_t old_id, uint64_t new_id) {
+    return ClusterCommand(group, {"replace", fmt::format("{}", old_id), fmt::format("{}", new_id),
+                                  group.Peer(new_id)});
+  };
+  EXPECT_EQ(replace(2, 2).code, 2);
+  const Ended member = replace(2, 3);
+  EXPECT_EQ(member.code, 5) << member.text;
+  EXPECT_THAT(member.text, HasSubstr("node 3 is a voter already"));
+  EXPECT_THAT(member.text, HasSubstr("'faultline cluster remove 2'"));
+  const Ended nobody = replace(9, 4);
+  EXPECT_EQ(nobody.code, 4) << nobody.text;
+  EXPECT_EQ(Group::Members(group.Look(1)), "1 2 3");
 }
 
-TEST(Membership, ANodeOfAnotherClusterIsRefusedAtBothEnds) {
-  Group group(3);
-  group.StartTogether(2);
-  // A cluster of its own, whose directory is then used with the addresses of the first.
-  group.Start(3, {"--members", "3=" + group.Peer(3)});
-  ASSERT_TRUE(Eventually([&] { return !group.Look(3).cluster_id().empty(); }));
-  chaos::v1::AddMemberRequest request;
-  request.set_node_id(1);
-  request.set_address(group.Peer(1));
-  ASSERT_TRUE(group.Connect(3)->AddMember(request).ok());
-  EXPECT_TRUE(Eventually([&] { return group.Look(1).refused_peers().contains("OTHER_CLUSTER"); }));
+TEST(Membership, APromotionWaitsForANodeThatIsStartedLate) {
+  Group group(2);
+  group.StartTogether(1);
+  Process promotion({FAULTLINE_BIN_DIR "/faultline", "cluster", "add", "2", group.Peer(2),
+                     "--promote", "--timeout", "120s", "--address", group.Api(1)},
+                    group.Dir(1) + ".promotion");
   EXPECT_TRUE(Eventually([&] {
-    return group.node(3).log().find("refuses this node: node 3 comes from cluster") !=
+    return group.node(1).log().find("membership: refused: node 2 has the log up to") !=
            std::string::npos;
-  })) << group.node(3).log();
-  EXPECT_THAT(group.node(1).log(), HasSubstr("refused a node: node 3 comes from cluster"));
-}
-
-TEST(Membership, ADirectoryOfAnotherNodeIsRefusedAtTheStart) {
-  Group group(2);
-  group.Start(1, {"--members", "1=" + group.Peer(1)});
-  ASSERT_EQ(group.WaitForLeader(), 1u);
-  group.Terminate(1);
-  group.Start(2, {"--members", "2=" + group.Peer(2)}, group.Dir(1));
-  EXPECT_EQ(group.node(2).Wait(), 2);
-  EXPECT_THAT(group.node(2).log(), HasSubstr("is node 1's; this is node 2"));
-}
-
-TEST(Membership, AnAddressThatDoesNotResolveIsSaid) {
-  Group group(2);
-  group.Start(2, {"--join", "no-such-host.invalid:7401"});
-  EXPECT_TRUE(Eventually([&] {
-    const std::string log = group.node(2).log();
-    return log.find("no-such-host.invalid:7401") != std::string::npos;
-  })) << group.node(2).log();
+  })) << group.node(1).log();
+  EXPECT_TRUE(promotion.running());
+  group.Start(2, {"--join", group.Peer(1)});
+  EXPECT_EQ(promotion.Wait(), 0) << promotion.log();
+  EXPECT_THAT(promotion.log(), HasSubstr("waiting until it has them"));
+  EXPECT_EQ(Group::Members(group.Look(1)), "1 2");
 }
 
 }  // namespace

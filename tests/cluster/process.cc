@@ -76,4 +76,13 @@ std::string Process::log() const {
   return text.str();
 }
 
+Ended RunToEnd(const std::string& program, const std::vector<std::string>& arguments) {
+  const TempDir directory;
+  std::vector<std::string> command = {std::string(FAULTLINE_BIN_DIR) + "/" + program};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  Process process(command, directory.path() + "/log");
+  const int code = process.Wait();
+  return {code, process.log()};
+}
+
 }  // namespace faultline::cluster

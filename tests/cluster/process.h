@@ -46,4 +46,12 @@ class Process {
   int result_ = 0;
 };
 
+// How a program ended, with all that it wrote.
+struct Ended {
+  int code = -1;
+  std::string text;
+};
+// One of ours that ends by itself.
+Ended RunToEnd(const std::string& program, const std::vector<std::string>& arguments);
+
 }  // namespace faultline::cluster

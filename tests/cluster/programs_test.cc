@@ -14,20 +14,6 @@
 namespace faultline::cluster {
 namespace {
 
-struct Ended {
-  int code;
-  std::string text;
-};
-
-Ended RunToEnd(const std::vector<std::string>& arguments) {
-  const TempDir directory;
-  std::vector<std::string> command = {std::string(FAULTLINE_BIN_DIR) + "/faultline-controller"};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  Process process(command, directory.path() + "/log");
-  const int code = process.Wait();
-  return {code, process.log()};
-}
-
 std::string Address(int port) { return fmt::format("127.0.0.1:{}", port); }
 
 TEST(Controller, SaysInOneSentenceThatAPortIsTaken) {
@@ -35,7 +21,8 @@ TEST(Controller, SaysInOneSentenceThatAPortIsTaken) {
   const TempDir directory;
   const auto ports = FreePorts(1);
   const Ended ended =
-      RunToEnd({"--data-dir", directory.path(), "--api-listen", cluster.api_address(0),
+      RunToEnd("faultline-controller",
+               {"--data-dir", directory.path(), "--api-listen", cluster.api_address(0),
                 "--peer-listen", Address(ports[0]), "--log-level", "off"});
   EXPECT_EQ(ended.code, 2);
   EXPECT_EQ(ended.text, "faultline-controller: cannot listen on " + cluster.api_address(0) +
@@ -45,9 +32,9 @@ TEST(Controller, SaysInOneSentenceThatAPortIsTaken) {
 TEST(Controller, SaysInOneSentenceThatItsDataIsInUse) {
   Cluster cluster({});
   const auto ports = FreePorts(2);
-  const Ended ended =
-      RunToEnd({"--data-dir", cluster.data_dir(0), "--api-listen", Address(ports[0]),
-                "--peer-listen", Address(ports[1]), "--log-level", "off"});
+  const Ended ended = RunToEnd(
+      "faultline-controller", {"--data-dir", cluster.data_dir(0), "--api-listen", Address(ports[0]),
+                               "--peer-listen", Address(ports[1]), "--log-level", "off"});
   EXPECT_EQ(ended.code, 2);
   EXPECT_NE(ended.text.find(cluster.data_dir(0)), std::string::npos) << ended.text;
   EXPECT_EQ(std::count(ended.text.begin(), ended.text.end(), '\n'), 1) << ended.text;
@@ -57,14 +44,15 @@ TEST(Controller, SaysInOneSentenceWhatIsWrongWithItsConfiguration) {
   const TempDir directory;
   const std::string path = directory.path() + "/controller.yaml";
   std::ofstream(path) << "id: 1\nlisten: 127.0.0.1:1\n";
-  const Ended unknown = RunToEnd({"--config", path});
+  const Ended unknown = RunToEnd("faultline-controller", {"--config", path});
   EXPECT_EQ(unknown.code, 2);
   EXPECT_NE(unknown.text.find(path + ":2: unknown key 'listen'"), std::string::npos)
       << unknown.text;
-  const Ended open = RunToEnd({"--data-dir", directory.path(), "--api-listen", "0.0.0.0:7400"});
+  const Ended open = RunToEnd("faultline-controller",
+                              {"--data-dir", directory.path(), "--api-listen", "0.0.0.0:7400"});
   EXPECT_EQ(open.code, 2);
   EXPECT_NE(open.text.find("without TLS only a loopback address"), std::string::npos) << open.text;
-  EXPECT_EQ(RunToEnd({"--no-such-flag"}).code, 2);
+  EXPECT_EQ(RunToEnd("faultline-controller", {"--no-such-flag"}).code, 2);
 }
 
 TEST(Controller, IsReadyAndReflectsItsServices) {

@@ -115,6 +115,14 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
             std::string::npos);
   EXPECT_EQ(Get(port(0), "/readyz").status, "200") << "the others go on";
 
+  // Without them its clients hear what is wrong with it, and not that it finds no majority.
+  for (const int node : {0, 1}) cluster_->process(node).Kill();
+  const Status alone = cluster_->List(kSick).status();
+  ASSERT_TRUE(DetailOf(alone).has_value()) << alone;
+  EXPECT_EQ(DetailOf(alone)->reason(), "STORAGE_FAILED");
+  EXPECT_THAT(alone.ToString(), testing::HasSubstr("node 3 can store nothing at present"));
+  for (const int node : {0, 1}) cluster_->Start(node);
+
   fs::remove(filler);
   EXPECT_TRUE(BecomesReady(kSick));
   cluster_->process(kSick).Kill();

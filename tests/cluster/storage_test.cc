@@ -20,30 +20,16 @@ using testing::HasSubstr;
 
 constexpr char kSelector[] = "service:checkout,version:v1";
 
-struct Ended {
-  int code;
-  std::string text;
-};
-
-// One of our programs, with what it wrote.
-Ended Run(const std::string& program, const std::vector<std::string>& arguments) {
-  const TempDir directory;
-  std::vector<std::string> command = {std::string(FAULTLINE_BIN_DIR) + "/" + program};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  Process process(command, directory.path() + "/log");
-  const int code = process.Wait();
-  return {code, process.log()};
-}
 Ended Offline(const std::string& command, const std::string& dir,
               const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {command, dir};
   arguments.insert(arguments.end(), more.begin(), more.end());
-  return Run("faultline-controller", arguments);
+  return RunToEnd("faultline-controller", arguments);
 }
 Ended Snapshot(const std::vector<std::string>& arguments) {
   std::vector<std::string> all = {"cluster", "snapshot"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  return Run("faultline", all);
+  return RunToEnd("faultline", all);
 }
 
 bool Active(Cluster& cluster, int node, const std::string& id) {
@@ -216,6 +202,8 @@ TEST(Directories, ADamagedOneIsRefusedSaidToBeAndRepaired) {
   cluster.Start(0);
   EXPECT_EQ(cluster.process(0).Wait(), 2);
   EXPECT_THAT(cluster.process(0).log(), HasSubstr(wal.string() + " is damaged at offset"));
+  EXPECT_THAT(cluster.process(0).log(),
+              HasSubstr("; 'faultline-controller check " + dir + "' tells more, and what to do\n"));
   const Ended damaged = Offline("check", dir);
   EXPECT_EQ(damaged.code, 1) << damaged.text;
   EXPECT_THAT(damaged.text, HasSubstr(wal.string() + " at offset"));

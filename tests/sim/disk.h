@@ -1,6 +1,6 @@
 // A node's disk: what raft/log_store.h keeps, with what goes wrong on disks. What was synced is
 // there after a crash; a write that was under way is there as a whole or not at all (the real store
-// drops a torn record).
+// drops a torn record that was not acknowledged).
 #pragma once
 
 #include <functional>

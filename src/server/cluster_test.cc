@@ -1,0 +1,266 @@
+#include "server/cluster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <future>
+
+#include "base/clock.h"
+#include "base/log_testing.h"
+#include "raft/test_dir.h"
+#include "server/node_testing.h"
+
+namespace faultline::server {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint64_t kOwn = 1, kOther = 2, kNew = 4;
+
+class OtherMembers final : public ClusterPeers {
+ public:
+  void Describe(const std::string&, const v1::DescribeRequest&, uint64_t,
+                Done<v1::DescribeResponse> done) override {
+    done(absl::UnavailableError("nobody is there"));
+  }
+  void Change(const std::string&, const v1::ChangeRequest& request, uint64_t,
+              std::function<void(Status)> done) override {
+    ++asked;
+    cluster_id = request.cluster_id();
+    done(answer);
+  }
+  void Shutdown() override {}
+
+  Status answer;
+  std::atomic<int> asked = 0;
+  std::string cluster_id;  // of the last request
+};
+
+Status NotCaughtUp() {
+  return MakeDetailedError(StatusCode::kFailedPrecondition, "NOT_CAUGHT_UP",
+                           "node 4 has the log up to 0 of 9 and does not catch up");
+}
+Status ChangePending() {
+  return MakeDetailedError(StatusCode::kFailedPrecondition, "CHANGE_PENDING",
+                           "another change of membership is under way");
+}
+
+class ChangingMembers : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    plane_.Attach(&node_);
+    cluster_.Attach(&node_);
+    raft::View view;
+    view.role = raft::Role::kLeader;
+    view.leader_id = kOwn;
+    node_.See(view);
+  }
+  void TearDown() override {
+    if (attached_) Detach();
+    timers_.Stop();
+  }
+  void Detach() {
+    attached_ = false;
+    cluster_.Detach();
+    plane_.Detach();
+  }
+  void Follow(uint64_t leader) {
+    raft::View view;
+    view.role = raft::Role::kFollower;
+    view.leader_id = leader;
+    view.leader_address = "other:7401";
+    node_.See(view);
+  }
+  static v1::ChangeRequest Request(v1::ChangeRequest::Kind kind) {
+    v1::ChangeRequest request;
+    request.set_kind(kind);
+    request.set_node_id(kNew);
+    return request;
+  }
+  std::future<Status> Change(v1::ChangeRequest::Kind kind, uint64_t deadline_ns,
+                             std::function<bool()> cancelled = nullptr) {
+    auto end = std::make_shared<std::promise<Status>>();
+    cluster_.Change(
+        {{}, deadline_ns}, Request(kind), [end](const Status& status) { end->set_value(status); },
+        std::move(cancelled));
+    return end->get_future();
+  }
+  std::future<Status> Promote(uint64_t deadline_ns) {
+    return Change(v1::ChangeRequest::KIND_PROMOTE, deadline_ns);
+  }
+  static uint64_t Soon() { return MonotonicNowNs() + 2 * kNanosPerSecond; }
+  static std::string ReasonOf(const Status& status) {
+    const auto detail = DetailOf(status);
+    return detail ? detail->reason() : "";
+  }
+
+  Strand timers_{"timers"};
+  ControlPlane plane_{&timers_};
+  SilentNode node_;
+  OtherMembers others_;
+  Cluster cluster_{kOwn, &plane_, &others_, &timers_};
+  bool attached_ = true;
+};
+
+constexpr uint64_t kNever = UINT64_MAX / 2;
+
+TEST_F(ChangingMembers, APromotionWaitsForAnotherChangeAndUntilTheMemberHasCaughtUp) {
+  const std::vector<Status> answers = {ChangePending(), NotCaughtUp(), absl::OkStatus()};
+  size_t tries = 0;
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    done(answers[tries++]);
+  });
+  const Status promoted = Promote(kNever).get();
+  EXPECT_TRUE(promoted.ok()) << promoted;
+  EXPECT_EQ(tries, answers.size());
+}
+
+TEST_F(ChangingMembers, OtherChangesDoNotWaitForOneThatIsUnderWay) {
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    done(ChangePending());
+  });
+  EXPECT_EQ(ReasonOf(Change(v1::ChangeRequest::KIND_ADD, kNever).get()), "CHANGE_PENDING");
+}
+
+TEST_F(ChangingMembers, APromotionThatNobodyWaitsForIsNotTriedAgain) {
+  std::atomic<bool> gone = false;
+  int tries = 0;
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    ++tries;
+    gone = true;
+    done(NotCaughtUp());
+  });
+  const Status end =
+      Change(v1::ChangeRequest::KIND_PROMOTE, kNever, [&] { return gone.load(); }).get();
+  EXPECT_EQ(end.code(), StatusCode::kCancelled) << end;
+  EXPECT_EQ(tries, 1);
+}
+
+TEST_F(ChangingMembers, OfAPromotionThatIsUnderWayAtTheEndTheOutcomeIsNotKnown) {
+  int tries = 0;
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    done(++tries == 1 ? NotCaughtUp() : absl::DeadlineExceededError("time is up"));
+  });
+  const Status late = Promote(kNever).get();
+  EXPECT_EQ(ReasonOf(late), "OUTCOME_UNKNOWN") << late;
+  EXPECT_THAT(late.ToString(), HasSubstr("node 4 has the log up to 0 of 9"));
+  EXPECT_EQ(tries, 2);
+}
+
+TEST_F(ChangingMembers, TriesOfAPromotionThatWaitsAreNotAllLogged) {
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    done(NotCaughtUp());
+  });
+  const auto lines = LoggedLines([&] {
+    for (int i = 0; i < 7; ++i) {
+      cluster_.ChangeHere(Request(v1::ChangeRequest::KIND_PROMOTE), [](const Status&) {});
+    }
+  });
+  const auto refusals = std::count_if(lines.begin(), lines.end(), [](const std::string& line) {
+    return line.starts_with("W membership: refused: node 4 has the log");
+  });
+  EXPECT_EQ(refusals, 3) << "the 1st, the 2nd and the 4th";
+}
+
+TEST_F(ChangingMembers, ALeaderThatEndsHandsOverOnceTheChangeUnderWayIsOver) {
+  int tries = 0;
+  node_.OnTransfer([&](const std::function<void(Status)>& done) {
+    if (++tries < 3) return done(ChangePending());
+    Follow(kOther);
+    done(absl::OkStatus());
+  });
+  cluster_.HandOver(std::chrono::minutes(1));
+  EXPECT_EQ(tries, 3);
+}
+
+TEST_F(ChangingMembers, APromotionThatTakesTooLongSaysWhatItWaitsFor) {
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    done(NotCaughtUp());
+  });
+  const Status late = Promote(Soon()).get();
+  EXPECT_EQ(ReasonOf(late), "NOT_CAUGHT_UP") << late;
+  EXPECT_THAT(late.ToString(), HasSubstr("node 4 has the log up to 0 of 9"));
+  EXPECT_THAT(late.ToString(), HasSubstr("it was waited for"));
+}
+
+TEST_F(ChangingMembers, WhatKeepsTheLeaderFromItIsSaidAtTheEnd) {
+  Follow(kOther);
+  others_.answer = MakeDetailedError(StatusCode::kUnavailable, "STORAGE_FAILED",
+                                     "this node can store nothing at present: it is full");
+  const Status full = Promote(Soon()).get();
+  EXPECT_EQ(ReasonOf(full), "STORAGE_FAILED") << full;
+  EXPECT_THAT(full.ToString(), HasSubstr("node 2: this node can store nothing at present"));
+  others_.answer = absl::UnavailableError("the connection broke");
+  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "OUTCOME_UNKNOWN");
+  Follow(0);
+  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "NO_LEADER");
+}
+
+TEST_F(ChangingMembers, ANodeOfAnotherClusterChangesNothing) {
+  control::v1::Command init;
+  init.mutable_init_cluster()->set_cluster_id("ours");
+  plane_.Apply(1, 1, init.SerializeAsString(), /*wanted=*/false);
+  int changes = 0;
+  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+    ++changes;
+    done(absl::OkStatus());
+  });
+  v1::ChangeRequest request;
+  request.set_kind(v1::ChangeRequest::KIND_REMOVE);
+  for (const std::string from : {"theirs", "ours", ""}) {
+    request.set_cluster_id(from);
+    Status told;
+    cluster_.ChangeHere(request, [&](const Status& status) { told = status; });
+    EXPECT_EQ(ReasonOf(told), from == "theirs" ? "OTHER_CLUSTER" : "") << told;
+  }
+  EXPECT_EQ(changes, 2);
+  Follow(kOther);
+  EXPECT_TRUE(Promote(Soon()).get().ok());
+  EXPECT_EQ(others_.cluster_id, "ours");
+}
+
+TEST(AttachingTheNode, MakesDurableWhoWasAdmittedBeforeTheMembersWereKnown) {
+  const raft::TestDir dir;
+  const std::string peers = dir.path() + "/peers";
+  Strand timers("timers");
+  ControlPlane plane(&timers);
+  SilentNode node;
+  OtherMembers others;
+  PeerGate gate(dir.path(), raft::Identity{kOwn, 100, "ours", false});
+  Cluster cluster(kOwn, &plane, &others, &timers);
+  cluster.SetGate(&gate);
+  EXPECT_TRUE(gate.Admit({.node_id = kOther, .cluster_id = "ours", .store_id = 200}).ok());
+  EXPECT_FALSE(std::filesystem::exists(peers));
+  node.OnInspect([&](const std::function<void()>& done) {
+    gate.SetMembers({kOwn, kOther});
+    done();
+  });
+  cluster.Attach(&node);
+  EXPECT_TRUE(std::filesystem::exists(peers));
+  cluster.Detach();
+  timers.Stop();
+}
+
+TEST_F(ChangingMembers, TheSearchForALeaderEndsWithTheNode) {
+  Follow(0);
+  auto searching = Promote(kNever);
+  Detach();
+  EXPECT_EQ(ReasonOf(searching.get()), "NODE_ENDING");
+  EXPECT_EQ(ReasonOf(Promote(kNever).get()), "NODE_ENDING");
+}
+
+TEST_F(ChangingMembers, AnEndingLeaderMakesNoChangeAndAnotherOneIsLookedFor) {
+  cluster_.Detach();
+  EXPECT_EQ(ReasonOf(Promote(kNever).get()), "NODE_ENDING") << "this node";
+  Follow(kOther);
+  others_.answer =
+      MakeDetailedError(StatusCode::kUnavailable, "NODE_ENDING", "node 2 has stopped or is ending");
+  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "NO_LEADER");
+  EXPECT_GT(others_.asked, 1);
+}
+
+}  // namespace
+}  // namespace faultline::server

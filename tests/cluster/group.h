@@ -1,0 +1,137 @@
+// Controllers whose members change: each is started, added, promoted and removed by itself.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/ports/free_ports.h"
+
+namespace faultline::cluster {
+
+// Nodes that begin at different times and under different conditions.
+class Group {
+ public:
+  explicit Group(int most) : ports_(FreePorts(2 * most)) {}
+
+  std::string Api(uint64_t id) const { return fmt::format("127.0.0.1:{}", ports_[2 * id - 2]); }
+  std::string Peer(uint64_t id) const { return fmt::format("127.0.0.1:{}", ports_[2 * id - 1]); }
+  std::string Dir(uint64_t id) const { return fmt::format("{}/node-{}", directory_.path(), id); }
+
+  // `how`: {"--members", ...} or {"--join", ...} or nothing.
+  void Start(uint64_t id, const std::vector<std::string>& how, const std::string& dir = "") {
+    std::vector<std::string> command = {std::string(FAULTLINE_BIN_DIR) + "/faultline-controller",
+                                        "--id",
+                                        fmt::format("{}", id),
+                                        "--data-dir",
+                                        dir.empty() ? Dir(id) : dir,
+                                        "--api-listen",
+                                        Api(id),
+                                        "--peer-listen",
+                                        Peer(id)};
+    command.insert(command.end(), how.begin(), how.end());
+    how_[id] = how;
+    nodes_[id] =
+        std::make_unique<Process>(command, fmt::format("{}/node-{}.log", directory_.path(), id));
+  }
+  void Restart(uint64_t id) { Start(id, how_[id]); }
+  // Of nodes 1 to `count`, as --members takes them.
+  std::string MembersFlag(uint64_t count, const std::string& host = "127.0.0.1") const {
+    std::string members;
+    for (uint64_t id = 1; id <= count; ++id) {
+      members += fmt::format("{}{}={}:{}", id == 1 ? "" : ",", id, host, ports_[2 * id - 1]);
+    }
+    return members;
+  }
+  void StartTogether(uint64_t count, const std::string& host = "127.0.0.1") {
+    const std::string members = MembersFlag(count, host);
+    for (uint64_t id = 1; id <= count; ++id) Start(id, {"--members", members});
+    EXPECT_NE(WaitForLeader(), 0u);
+  }
+  Process& node(uint64_t id) { return *nodes_.at(id); }
+  // With what came from a file, ends as after SIGTERM; its exit code.
+  int Terminate(uint64_t id) {
+    node(id).Signal(SIGTERM);
+    return node(id).Wait();
+  }
+
+  // Of all nodes that were started, or of one.
+  std::unique_ptr<client::Client> Connect(uint64_t only = 0) const {
+    client::Options options;
+    for (const auto& [id, process] : nodes_) {
+      if (only != 0 && id != only) continue;
+      options.addresses += (options.addresses.empty() ? "" : ",") + Api(id);
+    }
+    options.timeout = std::chrono::seconds(20);
+    auto connected = client::Client::Create(options);
+    EXPECT_TRUE(connected.ok()) << connected.status();
+    return *std::move(connected);
+  }
+
+  chaos::v1::GetClusterResponse Look(uint64_t at = 0) const {
+    const auto cluster = Connect(at)->GetCluster({});
+    return cluster.ok() ? *cluster : chaos::v1::GetClusterResponse();
+  }
+  uint64_t WaitForLeader() const {
+    uint64_t leader = 0;
+    Eventually([&] {
+      const auto cluster = Look();
+      leader = cluster.has_quorum() ? cluster.leader_id() : 0;
+      return leader != 0;
+    });
+    return leader;
+  }
+
+  Status Add(uint64_t id) {
+    chaos::v1::AddMemberRequest request;
+    request.set_node_id(id);
+    request.set_address(Peer(id));
+    return Connect()->AddMember(request).status();
+  }
+  Status Promote(uint64_t id) {
+    chaos::v1::PromoteMemberRequest request;
+    request.set_node_id(id);
+    return Connect()->PromoteMember(request).status();
+  }
+  Status Remove(uint64_t id) {
+    chaos::v1::RemoveMemberRequest request;
+    request.set_node_id(id);
+    return Connect()->RemoveMember(request).status();
+  }
+  Status Transfer(uint64_t to) {
+    chaos::v1::TransferLeadershipRequest request;
+    request.set_node_id(to);
+    return Connect()->TransferLeadership(request).status();
+  }
+  // A new node, from its start to its vote.
+  void Grow(uint64_t id) {
+    Start(id, {"--join", Peer(1)});
+    ASSERT_TRUE(Add(id).ok()) << id;
+    const Status promoted = Promote(id);
+    ASSERT_TRUE(promoted.ok()) << promoted << node(id).log();
+  }
+
+  static std::string Members(const chaos::v1::GetClusterResponse& cluster) {
+    std::string text;
+    for (const auto& member : cluster.members()) {
+      if (!text.empty()) text += ' ';
+      text += member.voter() ? fmt::format("{}", member.node_id())
+                             : fmt::format("({})", member.node_id());
+    }
+    return text;
+  }
+
+ private:
+  const std::vector<int> ports_;
+  TempDir directory_;
+  std::map<uint64_t, std::vector<std::string>> how_;
+  std::map<uint64_t, std::unique_ptr<Process>> nodes_;
+};
+
+}  // namespace faultline::cluster
