@@ -55,6 +55,11 @@ void LeaseKeeper::Follow(const std::string& cluster_id) {
 
 Status LeaseKeeper::OnGrant(const chaos::v1::LeaseGrant& grant, uint64_t now_ns) {
   FL_RETURN_IF_ERROR(CheckVersion(grant.version(), newest_, now_ns));
+  if (!cluster_id_.empty() && grant.version().cluster_id() != cluster_id_) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "of cluster '{}', whose desired state was not taken",
+                     grant.version().cluster_id());
+  }
   const uint64_t sent_ns = grant.sent_boottime_ns();
   if (!sent_.contains(sent_ns)) {
     return MakeError(StatusCode::kFailedPrecondition, "answers no renewal of this connection");

@@ -4,7 +4,9 @@
 // A lease is counted from when the agent sent the renewal that a grant answers, so that the way
 // back of a grant never makes it longer. Of one cluster nothing older than what was already taken
 // is believed, with or without a lease: a node that lags must not bring back what the majority has
-// ended. Another cluster is believed only while no lease is held.
+// ended. Another cluster is believed only while no lease is held, and grants nothing before its
+// desired state was taken: its lease must not keep what the one before desired. (A node tells the
+// desired state once a stream; one that told it too early is left as silent, and tells it again.)
 #pragma once
 
 #include <cstdint>
@@ -33,7 +35,8 @@ class LeaseKeeper {
   void OnRenewalSent(uint64_t sent_ns);
 
   // Takes a grant. FAILED_PRECONDITION, with nothing changed, when it is older than what was taken,
-  // of another cluster, answers no renewal of this connection, or its length is not 1 ms to 1 h.
+  // of another cluster than what is desired, answers no renewal of this connection, or its length
+  // is not 1 ms to 1 h.
   Status OnGrant(const chaos::v1::LeaseGrant& grant, uint64_t now_ns);
 
   // Judges a desired state. OK: newest so far (or as new), and remembered as such.

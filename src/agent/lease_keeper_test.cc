@@ -104,6 +104,25 @@ TEST(LeaseKeeper, RefusesAnotherClusterOnlyWhileALeaseIsHeld) {
   EXPECT_EQ(keeper.cluster_id(), "other");
 }
 
+// The lease of another cluster would keep up what the one before desired.
+TEST(LeaseKeeper, TakesNoGrantOfAnotherClusterBeforeItsDesiredState) {
+  LeaseKeeper keeper = Leased();
+  keeper.OnConnected(108 * kSecond);
+  EXPECT_FALSE(keeper.OnDesired(Version(9, 9, "other"), 108 * kSecond).ok());
+  keeper.OnRenewalSent(109 * kSecond);
+  const uint64_t now_ns = 111 * kSecond;
+  ASSERT_FALSE(keeper.Held(now_ns));
+  EXPECT_FALSE(keeper.OnGrant(Grant(Version(9, 9, "other"), 109 * kSecond), now_ns).ok());
+  EXPECT_FALSE(keeper.Held(now_ns));
+  EXPECT_TRUE(keeper.NodeIsSilent(113 * kSecond)) << "so that it is asked anew";
+  // On the next stream it is told again.
+  keeper.OnConnected(113 * kSecond);
+  EXPECT_TRUE(keeper.OnDesired(Version(9, 9, "other"), 113 * kSecond).ok());
+  keeper.OnRenewalSent(113 * kSecond);
+  EXPECT_TRUE(keeper.OnGrant(Grant(Version(9, 9, "other"), 113 * kSecond), 113 * kSecond).ok());
+  EXPECT_TRUE(keeper.Held(114 * kSecond));
+}
+
 TEST(LeaseKeeper, NeverTakesAnOlderDesiredStateOfItsClusterEvenWithoutALease) {
   LeaseKeeper keeper = Leased();
   ASSERT_TRUE(keeper.OnDesired(Version(2, 60), 101 * kSecond).ok());
