@@ -132,6 +132,7 @@ int Undo(const Guardian::Options& options) {
   auto journal = UndoJournal::Open(options.journal_path);
   if (!journal.ok()) {
     FL_LOG(error, "guardian: {}", ToString(journal.status().message()));
+    UndoJournal::UndoReadable(options.journal_path, options.undo).IgnoreError();
     return 1;
   }
   return (*journal)->UndoAll(options.undo).ok() ? 0 : 1;

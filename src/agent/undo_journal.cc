@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/crc.hpp>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 
@@ -113,10 +115,37 @@ UndoJournal::~UndoJournal() {
   if (fd_ >= 0) close(fd_);
 }
 
+StatusOr<std::string> UndoJournal::ReadFile() const {
+  const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return std::string();
+  if (fd < 0) return FileError(path_, "cannot be opened", errno);
+  std::string file;
+  std::array<char, 1 << 16> part;
+  ssize_t bytes = 0;
+  while ((bytes = read(fd, part.data(), part.size())) != 0) {
+    if (bytes > 0) file.append(part.data(), static_cast<size_t>(bytes));
+    if (bytes < 0 && errno != EINTR) break;
+  }
+  const int error = errno;
+  close(fd);
+  if (bytes < 0) return FileError(path_, "cannot be read", error);
+  return file;
+}
+
+Status UndoJournal::UndoReadable(const std::string& path, const UndoFunction& undo,
+                                 const std::string& boot_id) {
+  UndoJournal journal(path, boot_id);
+  FL_ASSIGN_OR_RETURN(const std::string file, journal.ReadFile());
+  for (size_t at = 0; at + kHeaderBytes <= file.size();) {
+    const auto payload = ReadFrame(file, at);
+    const bool sound = payload && !payload->empty() && journal.Apply(*payload, at).ok();
+    at += sound ? kHeaderBytes + payload->size() : 1;
+  }
+  return journal.UndoAll(undo);
+}
+
 Status UndoJournal::Load() {
-  std::ifstream in(path_, std::ios::binary);
-  if (!in) return absl::OkStatus();
-  const std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  FL_ASSIGN_OR_RETURN(const std::string file, ReadFile());
   if (file.size() < kMagicBytes) return absl::OkStatus();
   if (file.compare(0, kMagicBytes, kMagic) != 0) {
     return MakeError(StatusCode::kDataLoss, "{}: not an undo journal, at offset 0", path_);
@@ -222,7 +251,7 @@ StatusOr<uint64_t> UndoJournal::Record(const std::string& kind,
 }
 
 void UndoJournal::Erase(uint64_t handle) {
-  if (deeds_.erase(handle) == 0) return;
+  if (deeds_.erase(handle) == 0 || fd_ < 0) return;
   ::agent::v1::JournalRecord record;
   record.set_erased(handle);
   // A lost erasure is harmless: undoing again finds nothing to undo.

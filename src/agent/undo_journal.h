@@ -3,7 +3,8 @@
 // The file begins with an 8-byte magic; then records follow: length, CRC-32 of the payload, CRC-32
 // of those two words (little-endian, 4 bytes each), and the payload, an agent.v1.JournalRecord.
 // Every record is flushed to disk before the next is written, so a crash can tear only the last:
-// a torn end is cut off, damage before it is refused with the file and the offset.
+// a torn end is cut off, damage before it is refused with the file and the offset (after what is
+// sound has been undone: UndoReadable).
 //
 // All actions of faults/undo.h undo kernel state, which a reboot clears: deeds of an earlier boot
 // are dropped when the journal is opened.
@@ -46,6 +47,13 @@ class UndoJournal : public faults::UndoLog {
   // is returned after all were tried; what failed stays for the next time.
   Status UndoAll(const UndoFunction& undo);
 
+  // Of a journal that Open refuses: undoes every deed of this boot that can be read, the newest
+  // first, and changes nothing of the file. What had been undone already is undone once more, which
+  // finds nothing to do. The first failure is returned after all were tried; INTERNAL when the file
+  // cannot be read.
+  static Status UndoReadable(const std::string& path, const UndoFunction& undo,
+                             const std::string& boot_id = BootId());
+
   // Deeds not yet undone.
   size_t size() const { return deeds_.size(); }
 
@@ -56,6 +64,7 @@ class UndoJournal : public faults::UndoLog {
   };
   UndoJournal(std::string path, std::string boot_id)
       : path_(std::move(path)), boot_id_(std::move(boot_id)) {}
+  StatusOr<std::string> ReadFile() const;  // empty when there is none
   Status Load();
   Status Apply(const std::string& payload, uint64_t offset);
   // Rewrites the file with only what is left to undo.

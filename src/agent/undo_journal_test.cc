@@ -123,6 +123,47 @@ TEST_F(UndoJournalTest, DamageBeforeTheEndIsRefusedWithFileAndOffset) {
   }
 }
 
+TEST_F(UndoJournalTest, OfADamagedOneAllThatIsSoundIsUndone) {
+  {
+    auto journal = Open();
+    for (const char* kind : {"first", "second", "third"}) {
+      ASSERT_TRUE(journal->Record(kind, {"1"}).ok());
+    }
+    journal->Erase(*journal->Record("fourth", {}));
+  }
+  const std::string sound = Bytes();
+  const auto readable = [&](const std::string& boot_id = "boot-1") {
+    std::vector<std::string> undone;
+    const auto undo = [&](const std::string& kind, const auto&) {
+      undone.push_back(kind);
+      return absl::OkStatus();
+    };
+    EXPECT_TRUE(UndoJournal::UndoReadable(path_, undo, boot_id).ok());
+    return undone;
+  };
+  using Kinds = std::vector<std::string>;
+  EXPECT_EQ(readable(), (Kinds{"third", "second", "first"}));
+  EXPECT_EQ(readable("boot-2"), Kinds{});
+  std::string damaged = sound;
+  const size_t of_second = damaged.find("second");
+  damaged[of_second] = 'S';
+  Overwrite(damaged);
+  EXPECT_FALSE(UndoJournal::Open(path_, "boot-1").ok());
+  EXPECT_EQ(readable(), (Kinds{"third", "first"}));
+  damaged[0] = 'X';
+  Overwrite(damaged.substr(0, damaged.size() - 3));  // the erasure is torn
+  EXPECT_EQ(readable(), (Kinds{"fourth", "third", "first"}));
+  EXPECT_EQ(Bytes().size(), damaged.size() - 3) << "the file is left as it was";
+  std::filesystem::remove(path_);
+  EXPECT_EQ(readable(), Kinds{});
+}
+
+TEST_F(UndoJournalTest, AFileThatCannotBeReadIsNotTakenForNone) {
+  std::filesystem::create_directory(path_);
+  EXPECT_EQ(UndoJournal::Open(path_, "b").status().code(), StatusCode::kInternal);
+  EXPECT_TRUE(std::filesystem::is_directory(path_));
+}
+
 TEST_F(UndoJournalTest, RefusesAFileThatIsNoJournal) {
   Overwrite("something else entirely");
   EXPECT_EQ(UndoJournal::Open(path_, "b").status().code(), StatusCode::kDataLoss);

@@ -82,7 +82,11 @@ int Run(const Config& config, std::vector<std::string> log_flags) {
   }
   const std::string journal_path = config.state_dir + "/undo.journal";
   auto journal = UndoJournal::Open(journal_path);
-  if (!journal.ok()) return Complain(journal.status(), kRefused);
+  if (!journal.ok()) {
+    // What failed has been logged.
+    UndoJournal::UndoReadable(journal_path, faults::Undo).IgnoreError();
+    return Complain(journal.status(), kRefused);
+  }
   if ((*journal)->size() > 0) FL_LOG(info, "undoing what an earlier agent left behind");
   // What cannot be undone now stays in the journal, and has been logged.
   (*journal)->UndoAll(faults::Undo).IgnoreError();
