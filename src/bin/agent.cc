@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "agent/agent_http.h"
 #include "agent/guardian.h"
@@ -43,6 +44,22 @@ StatusOr<Config> LoadConfig(const std::string& path) {
   return ParseConfig("", kDefaultConfigPath);
 }
 
+// The kernel's programs compare leases and deadlines with its own clock: in a time namespace the
+// agent's is another, and nothing would end in time.
+Status CheckClock() {
+  std::ifstream offsets("/proc/self/timens_offsets");
+  std::string clock;
+  int64_t seconds = 0, nanoseconds = 0;
+  while (offsets >> clock >> seconds >> nanoseconds) {
+    if (clock != "boottime" || (seconds == 0 && nanoseconds == 0)) continue;
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "must not run in a time namespace (boottime offset {} s): faults would not "
+                     "end in time",
+                     seconds);
+  }
+  return absl::OkStatus();
+}
+
 Status CheckHost() {
   if (geteuid() != 0) {
     return MakeError(StatusCode::kFailedPrecondition,
@@ -53,7 +70,7 @@ Status CheckHost() {
                      "this kernel has no BTF (/sys/kernel/btf/vmlinux): it must be built with "
                      "CONFIG_DEBUG_INFO_BTF");
   }
-  return absl::OkStatus();
+  return CheckClock();
 }
 
 FaultGroups Groups() {

@@ -80,6 +80,15 @@ TEST_F(AgentLocal, AKernelWithoutBtfIsToldInOneSentence) {
             "with CONFIG_DEBUG_INFO_BTF\n2");
 }
 
+TEST_F(AgentLocal, AClockThatIsNotTheKernelsIsToldInOneSentence) {
+  for (const char* command : {"run", "probe"}) {
+    EXPECT_EQ(Shell("unshare --time --boottime 86400 --fork " + program() + " " + command +
+                    " 2>&1; echo $?"),
+              "faultline-agent: must not run in a time namespace (boottime offset 86400 s): faults "
+              "would not end in time\n2");
+  }
+}
+
 TEST_F(AgentLocal, AWrongConfigurationIsRefusedWithItsLine) {
   const std::string wrong = folder_.path() + "/wrong.yaml";
   const int line = std::stoi(Shell("wc -l < " + config_)) + 1;
@@ -108,24 +117,52 @@ TEST_F(AgentLocal, ADamagedJournalIsRefusedWithFileAndOffset) {
   EXPECT_THAT(Shell("cat " + log), HasSubstr(path + ": damaged at offset 8"));
 }
 
-TEST_F(AgentLocal, WhatAnEarlierAgentLeftBehindIsUndoneAtTheStart) {
-  const std::string service = "ip netns exec " + net_->service() + " ";
-  Shell(service + "tc qdisc add dev svc0 clsact");
-  ASSERT_THAT(Shell(service + "tc qdisc show dev svc0"), HasSubstr("clsact"));
-  bpf::ClsactPlace place;
-  place.netns = net_->service();
-  place.netns_id = *bpf::IdOf(*bpf::OpenNetns(place.netns));
-  place.interface = "svc0";
-  place.ifindex = std::stoi(Shell(service + "cat /sys/class/net/svc0/ifindex"));
-  std::filesystem::create_directories(folder_.path() + "/state");
-  const std::string path = folder_.path() + "/state/undo.journal";
-  ASSERT_TRUE(
-      (*agent::UndoJournal::Open(path))->Record(bpf::kUndoClsact, place.ToArguments()).ok());
+// With a qdisc that an earlier agent has left at the service, as its journal says.
+class AgentLeftovers : public AgentLocal {
+ protected:
+  void SetUp() override {
+    AgentLocal::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    Shell(service() + "tc qdisc add dev svc0 clsact");
+    ASSERT_TRUE(IsLeft());
+    std::filesystem::create_directories(folder_.path() + "/state");
+  }
+  std::string service() const { return "ip netns exec " + net_->service() + " "; }
+  bool IsLeft() const {
+    return Shell(service() + "tc qdisc show dev svc0").find("clsact") != std::string::npos;
+  }
+  void RecordQdisc(agent::UndoJournal& journal) const {
+    bpf::ClsactPlace place;
+    place.netns = net_->service();
+    place.netns_id = *bpf::IdOf(*bpf::OpenNetns(place.netns));
+    place.interface = "svc0";
+    place.ifindex = std::stoi(Shell(service() + "cat /sys/class/net/svc0/ifindex"));
+    ASSERT_TRUE(journal.Record(bpf::kUndoClsact, place.ToArguments()).ok());
+  }
+  std::string journal_path() const { return folder_.path() + "/state/undo.journal"; }
+};
+
+TEST_F(AgentLeftovers, AreUndoneAtTheStart) {
+  RecordQdisc(**agent::UndoJournal::Open(journal_path()));
   StartAgent();
-  EXPECT_THAT(Shell(service + "tc qdisc show dev svc0"), testing::Not(HasSubstr("clsact")));
+  EXPECT_FALSE(IsLeft());
   agent_->Signal(SIGTERM);
   agent_->Wait();
-  EXPECT_EQ((*agent::UndoJournal::Open(path))->size(), 0u);
+  EXPECT_EQ((*agent::UndoJournal::Open(journal_path()))->size(), 0u);
+}
+
+TEST_F(AgentLeftovers, AreUndoneAsFarAsADamagedJournalTells) {
+  {
+    auto journal = *agent::UndoJournal::Open(journal_path());
+    ASSERT_TRUE(journal->Record("a", {}).ok());
+    RecordQdisc(*journal);
+  }
+  std::fstream(journal_path(), std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(22)
+      .put('\xff');
+  EXPECT_THAT(Shell(program() + " --config " + config_ + " run 2>&1; echo $?"),
+              HasSubstr(journal_path() + ": damaged at offset 8"));
+  EXPECT_FALSE(IsLeft());
 }
 
 TEST_F(AgentLocal, ProbeTellsWhatTheKernelCanDo) {
