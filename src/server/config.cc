@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/yaml.h"
+#include "rpc/endpoint.h"
 
 namespace faultline::server {
 namespace {
@@ -150,6 +151,12 @@ Status Complete(Config* config) {
   for (const auto& [field, address] : {std::pair("api_listen", &config->api_listen),
                                        std::pair("peer_listen", &config->peer_listen)}) {
     if (!IsHostPort(*address)) return FieldError(field, *address, "host:port");
+    // Before anything is made: the first start writes the members down.
+    if (!config->tls.enabled() && !rpc::RequireLoopback(*address).ok()) {
+      return FieldError(field, *address,
+                        "without TLS only a loopback address such as 127.0.0.1:7400; set tls for "
+                        "any other");
+    }
   }
   if (config->data_dir.empty()) return FieldError("data_dir", "", "a directory");
   if (config->lease < kMinLease || config->lease > kMaxLease) {

@@ -87,6 +87,9 @@ TEST_F(ConfigFile, IsRefusedWhenAValueIsOutOfRange) {
   EXPECT_EQ(ErrorOf("baseline: 500ms\n"), "baseline: '500ms' is not allowed: 1 s to 60 s");
   EXPECT_EQ(ErrorOf("baseline: 61s\n"), "baseline: '61000ms' is not allowed: 1 s to 60 s");
   EXPECT_EQ(ErrorOf("api_listen: '7400'\n"), "api_listen: '7400' is not allowed: host:port");
+  EXPECT_EQ(ErrorOf("peer_listen: 0.0.0.0:7401\n"),
+            "peer_listen: '0.0.0.0:7401' is not allowed: without TLS only a loopback address such "
+            "as 127.0.0.1:7400; set tls for any other");
 }
 
 }  // namespace

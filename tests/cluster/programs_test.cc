@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "rpc/credentials.h"
@@ -51,7 +52,11 @@ TEST(Controller, SaysInOneSentenceWhatIsWrongWithItsConfiguration) {
   const Ended open = RunToEnd("faultline-controller",
                               {"--data-dir", directory.path(), "--api-listen", "0.0.0.0:7400"});
   EXPECT_EQ(open.code, 2);
-  EXPECT_NE(open.text.find("without TLS only a loopback address"), std::string::npos) << open.text;
+  EXPECT_NE(
+      open.text.find("api_listen: '0.0.0.0:7400' is not allowed: without TLS only a loopback"),
+      std::string::npos)
+      << open.text;
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/identity")) << "nothing is made yet";
   EXPECT_EQ(RunToEnd("faultline-controller", {"--no-such-flag"}).code, 2);
 }
 
