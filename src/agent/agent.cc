@@ -1,9 +1,10 @@
 #include "agent/agent.h"
 
+#include <fcntl.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <future>
 
 #include "agent/agent_impl.h"
@@ -16,6 +17,18 @@ namespace {
 void SetDuration(uint64_t ns, google::protobuf::Duration* duration) {
   duration->set_seconds(static_cast<int64_t>(ns / kNanosPerSecond));
   duration->set_nanos(static_cast<int32_t>(ns % kNanosPerSecond));
+}
+
+// Makes an empty file that is there after a loss of power too.
+bool MakeMarker(const std::string& folder, const std::string& path) {
+  bool made = true;
+  for (const auto& [name, flags] :
+       {std::pair(path, O_WRONLY | O_CREAT), std::pair(folder, O_RDONLY | O_DIRECTORY)}) {
+    const int fd = open(name.c_str(), flags | O_CLOEXEC, 0600);
+    made = made && fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+  }
+  return made;
 }
 
 }  // namespace
@@ -60,7 +73,7 @@ chaos::v1::Agent Agent::Impl::Describe() const {
     response.add_failures(
         fmt::format("{} on {}: {}", fault.experiment_id(), fault.target_id(), fault.reason()));
   }
-  if (!std::ofstream(HaltFile())) {
+  if (!MakeMarker(config.state_dir, HaltFile())) {
     response.add_failures(
         fmt::format("{} cannot be written: a restart of the agent will forget "
                     "that this host is halted",
