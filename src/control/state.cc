@@ -87,6 +87,18 @@ bool IsBusy(const State& state, const std::string& agent_id) {
   return false;
 }
 
+int64_t LongestLeaseMs(const State& state, const std::string& agent_id) {
+  int64_t longest_ms = 0;
+  for (const uint64_t index : UnfinishedOfAgent(state, agent_id)) {
+    for (const auto& pair : state.experiments.at(index).experiment().targets()) {
+      if (pair.agent_id() != agent_id || HasEnded(pair.phase())) continue;
+      longest_ms = std::max(longest_ms,
+                            google::protobuf::util::TimeUtil::DurationToMilliseconds(pair.lease()));
+    }
+  }
+  return longest_ms;
+}
+
 void State::EnterNames(const v1::ExperimentRecord& record) {
   const uint64_t index = record.created_index();
   const auto& experiment = record.experiment();

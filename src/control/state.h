@@ -91,6 +91,9 @@ const std::set<uint64_t>& UnfinishedOfAgent(const State& state, const std::strin
 const std::set<uint64_t>& UnfinishedOfTarget(const State& state, const std::string& target_id);
 // True when a pair on the agent has not ended.
 bool IsBusy(const State& state, const std::string& agent_id);
+// The longest lease, in milliseconds, of the pairs on the agent that have not ended: of the leaders
+// that began them. 0 without any.
+int64_t LongestLeaseMs(const State& state, const std::string& agent_id);
 
 // True when the fault of such a pair has ended: reverted, refused or lost.
 bool HasEnded(chaos::v1::TargetPhase phase);

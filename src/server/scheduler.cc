@@ -137,6 +137,8 @@ uint64_t Scheduler::AllSilentNs(const std::string& agent_id, uint64_t now_ns) co
 
 void Scheduler::CheckAgents(uint64_t now_ns) {
   std::vector<control::v1::Command> commands;
+  // Leases were longer when a fault began, with another configuration or another leader.
+  uint64_t longest_ns = lease_ns_;
   plane_->With([&](const control::State& state, const auto&) {
     for (const auto& [id, agent] : state.agents) {
       const uint64_t silent_ns = SilentNs({id, agent.incarnation()}, now_ns);
@@ -148,7 +150,11 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
       }
       // What is registered may be an earlier start's registration that came late, while a later one
       // holds faults: no start may have been heard of.
-      if (AllSilentNs(id, now_ns) > 2 * lease_ns_ && control::IsBusy(state, id)) {
+      const auto began_by_ns =
+          static_cast<uint64_t>(control::LongestLeaseMs(state, id)) * kNanosPerMilli;
+      longest_ns = std::max(longest_ns, began_by_ns);
+      if (AllSilentNs(id, now_ns) > 2 * std::max(lease_ns_, began_by_ns) &&
+          control::IsBusy(state, id)) {
         auto* lost = commands.emplace_back().mutable_agent_lost();
         lost->set_agent_id(id);
         lost->set_incarnation(agent.incarnation());
@@ -156,7 +162,7 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
     }
     // What was reported of starts that are gone.
     std::erase_if(reported_ns_,
-                  [&](const auto& entry) { return now_ns - entry.second > 4 * lease_ns_; });
+                  [&](const auto& entry) { return now_ns - entry.second > 4 * longest_ns; });
     std::erase_if(heard_ns_,
                   [&](const auto& entry) { return !reported_ns_.contains(entry.first); });
   });
