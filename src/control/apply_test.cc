@@ -100,19 +100,6 @@ TEST_F(Experiments, OnALostAgentCompleteBecauseItsLeasesHaveRunOut) {
   EXPECT_EQ(d.Get(id).phase(), "lost");
 }
 
-// A leader with a shorter lease must not call an agent lost that may hold a longer one.
-TEST_F(Experiments, KeepTheLongestLeaseByWhichAnAgentHoldsThem) {
-  EXPECT_EQ(LongestLeaseMs(d.state, "a"), 0);
-  auto longer = Driver::CreateCommand("service:y", "");
-  longer.mutable_create_experiment()->set_lease_ms(60'000);
-  const std::string id = d.Apply(longer).result.experiments(0).experiment_id();
-  d.Create("service:x");
-  EXPECT_EQ(LongestLeaseMs(d.state, "a"), 60'000);
-  EXPECT_EQ(LongestLeaseMs(d.state, "b"), 10'000);
-  d.Report("a", 1, id, "a/y", TARGET_PHASE_REFUSED, "no such interface");
-  EXPECT_EQ(LongestLeaseMs(d.state, "a"), 10'000);
-}
-
 TEST_F(Experiments, RepeatedByRequestIdAreTheSame) {
   const std::string id = d.Create("service:x", "req-1");
   EXPECT_EQ(d.Create("service:x", "req-1"), id);
