@@ -137,8 +137,7 @@ uint64_t Scheduler::AllSilentNs(const std::string& agent_id, uint64_t now_ns) co
 
 void Scheduler::CheckAgents(uint64_t now_ns) {
   std::vector<control::v1::Command> commands;
-  // Leases were longer when a fault began, with another configuration or another leader.
-  uint64_t longest_ns = lease_ns_;
+  uint64_t longest_ns = lease_ns_;  // by which a silent agent may hold a fault
   plane_->With([&](const control::State& state, const auto&) {
     for (const auto& [id, agent] : state.agents) {
       const uint64_t silent_ns = SilentNs({id, agent.incarnation()}, now_ns);
@@ -150,15 +149,16 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
       }
       // What is registered may be an earlier start's registration that came late, while a later one
       // holds faults: no start may have been heard of.
+      const uint64_t all_silent_ns = AllSilentNs(id, now_ns);
+      if (all_silent_ns <= 2 * lease_ns_ || !control::IsBusy(state, id)) continue;
+      // Longer than ours, where its faults began with another configuration or another leader.
       const auto began_by_ns =
           static_cast<uint64_t>(control::LongestLeaseMs(state, id)) * kNanosPerMilli;
       longest_ns = std::max(longest_ns, began_by_ns);
-      if (AllSilentNs(id, now_ns) > 2 * std::max(lease_ns_, began_by_ns) &&
-          control::IsBusy(state, id)) {
-        auto* lost = commands.emplace_back().mutable_agent_lost();
-        lost->set_agent_id(id);
-        lost->set_incarnation(agent.incarnation());
-      }
+      if (all_silent_ns <= 2 * began_by_ns) continue;
+      auto* lost = commands.emplace_back().mutable_agent_lost();
+      lost->set_agent_id(id);
+      lost->set_incarnation(agent.incarnation());
     }
     // What was reported of starts that are gone.
     std::erase_if(reported_ns_,
