@@ -89,9 +89,9 @@ __noinline int fl_is_of(__u32 id, struct fl_packet* p, __u64 now_ns) {
     struct fl_birth fresh = {
         .at_ns = now_ns, .syn = accepts ? 0 : seq, .accept = accepts ? seq : 0};
     __u32 seen = !birth ? 0 : accepts ? birth->accept : birth->syn;
-    /* Nobody has accepted it yet: it begins once more. */
-    if (birth && !accepts && !birth->accept) seen = ~seq;
-    if (!birth || (seen && seen != seq)) {
+    /* Nobody has accepted it yet: a SYN begins it once more. */
+    int begins = !birth || (seen && seen != seq) || (!accepts && !birth->accept);
+    if (begins) {
       bpf_map_update_elem(&fl_births, &key, &fresh, BPF_ANY);
       is_new = 1;
     } else if (accepts) {
