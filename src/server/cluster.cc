@@ -68,11 +68,6 @@ raft::MemberChange ToChange(const v1::ChangeRequest& request) {
   return {kind, request.node_id(), request.address()};
 }
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 }  // namespace
 
 void Cluster::Attach(raft::Node* node) {

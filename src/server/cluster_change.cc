@@ -14,11 +14,6 @@ constexpr std::chrono::milliseconds kPause{50};
 // over.
 constexpr std::chrono::milliseconds kPromotionPause{2'000};
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 }  // namespace
 
 class Cluster::Search : public std::enable_shared_from_this<Search> {

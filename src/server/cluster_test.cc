@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log_testing.h"
 #include "raft/test_dir.h"
+#include "server/leader_tries.h"
 #include "server/node_testing.h"
 
 namespace faultline::server {
@@ -92,10 +93,6 @@ class ChangingMembers : public ::testing::Test {
     return Change(v1::ChangeRequest::KIND_PROMOTE, deadline_ns);
   }
   static uint64_t Soon() { return MonotonicNowNs() + 2 * kNanosPerSecond; }
-  static std::string ReasonOf(const Status& status) {
-    const auto detail = DetailOf(status);
-    return detail ? detail->reason() : "";
-  }
 
   Strand timers_{"timers"};
   ControlPlane plane_{&timers_};

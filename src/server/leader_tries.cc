@@ -3,14 +3,11 @@
 #include <string>
 
 namespace faultline::server {
-namespace {
 
 std::string ReasonOf(const Status& status) {
   const auto detail = DetailOf(status);
   return detail ? detail->reason() : "";
 }
-
-}  // namespace
 
 Status NoLeader(uint64_t node_id, const raft::View& view) {
   if (!view.storage_problem.empty()) {
