@@ -43,7 +43,10 @@ class MetricEnds : public ::testing::Test {
   std::string StartOne() {
     const auto started = cluster.StartExperiment(2, LatencyOn("service:checkout"));
     EXPECT_TRUE(started.ok()) << started.status();
-    return started.ok() ? started->experiment_id() : "";
+    if (!started.ok()) return "";
+    // One that is stopped before any target was active has failed, not completed.
+    EXPECT_TRUE(cluster.WaitForPhase(2, started->experiment_id(), chaos::v1::TARGET_PHASE_ACTIVE));
+    return started->experiment_id();
   }
   void StopOne(const std::string& id) {
     chaos::v1::StopExperimentRequest request;
@@ -103,7 +106,6 @@ TEST_F(MetricEnds, ComeForEachNamedExperimentAndWithTheLastTheStreamIsOver) {
 
 TEST_F(MetricEnds, OfOneThatHadEndedBeforeFollowOnItsCourse) {
   const std::string id = StartOne();
-  ASSERT_TRUE(cluster.WaitForPhase(2, id, chaos::v1::TARGET_PHASE_ACTIVE));
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(agent->SendMetrics(++sequence, id, 640, 10));
   StopOne(id);
   SubscribeToMetricsRequest request;
