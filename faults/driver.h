@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,10 @@ struct ArmRequest {
   uint64_t deadline_boottime_ns = 0;
 };
 
+// Undoes a deed by its kind and arguments.
+using UndoFunction =
+    std::function<Status(const std::string& kind, const std::vector<std::string>& arguments)>;
+
 // How a driver says, before the deed, what must be undone if the agent dies: implemented by the
 // agent's undo journal. The record is on disk when Record returns. Erase after a clean undo.
 // Undo kinds are executed by faults/undo.h in the guardian and at the agent's start.
@@ -61,6 +66,24 @@ class UndoLog {
   virtual StatusOr<uint64_t> Record(const std::string& kind,
                                     const std::vector<std::string>& arguments) = 0;
   virtual void Erase(uint64_t handle) = 0;
+  // Whoever did the deed could not undo it, for that reason, and has gone: it is tried again, and
+  // shown until it is undone.
+  virtual void Leave(uint64_t handle, const Status& why) = 0;
+  virtual bool IsLeft(uint64_t handle) const = 0;
+  // Takes back what was left, by this agent or an earlier one: it is the caller's to undo again,
+  // and not tried meanwhile. `same` judges a record's arguments.
+  struct Left {
+    uint64_t handle;
+    std::vector<std::string> arguments;
+  };
+  virtual std::optional<Left> Reclaim(
+      const std::string& kind,
+      const std::function<bool(const std::vector<std::string>& arguments)>& same) = 0;
+
+  // After an attempt to undo: Erase or Leave.
+  void Finish(uint64_t handle, const Status& undone) {
+    undone.ok() ? Erase(handle) : Leave(handle, undone);
+  }
 };
 
 struct DriverContext {

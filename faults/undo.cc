@@ -14,7 +14,7 @@ Status Undo(const std::string& kind, const std::vector<std::string>& arguments) 
   }
   if (kind == bpf::kUndoClsact) {
     FL_ASSIGN_OR_RETURN(const auto place, bpf::ClsactPlace::FromArguments(arguments));
-    return bpf::RemoveClsactIfEmpty(place);
+    return bpf::RemoveClsactIfEmpty(place, /*ours_may_stay=*/false);
   }
   if (kind == bpf::kUndoSysctl) {
     FL_ASSIGN_OR_RETURN(const auto change, bpf::SysctlChange::FromArguments(arguments));

@@ -66,15 +66,13 @@ Status FqPair::SetUp() {
 }
 
 bool FqPair::Stands() const {
-  bool stands = false;
-  const Status looked = bpf::InNetns(netns_fd_, [&] {
-    const auto in = bpf::FindInterface(place_.names.first);
-    const auto out = bpf::FindInterface(place_.names.second);
-    stands = in.ok() && in->index == ifindex_ && in->up && out.ok() &&
-             out->index == return_ifindex_ && out->up;
+  bool in = false, out = false;
+  const Status looked = bpf::InNetns(netns_fd_, [&]() -> Status {
+    FL_ASSIGN_OR_RETURN(in, bpf::IsUpAs(place_.names.first, ifindex_));
+    FL_ASSIGN_OR_RETURN(out, bpf::IsUpAs(place_.names.second, return_ifindex_));
     return absl::OkStatus();
   });
-  return !looked.ok() || (stands && out_->Alive());
+  return !looked.ok() || (in && out && out_->Alive());
 }
 
 FqPair::~FqPair() {
@@ -82,11 +80,11 @@ FqPair::~FqPair() {
   if (ifindex_ == 0 && undo_record_ == 0 && return_ifindex_ == 0) return;
   bpf::VethPlace place = place_;
   place.netns = "/proc/self/fd/" + std::to_string(netns_fd_.get());
-  if (const Status removed = bpf::RemoveVethPair(place); !removed.ok()) {
-    // It stays in the journal, for the guardian and the next start.
+  const Status removed = bpf::RemoveVethPair(place);
+  if (undo_ != nullptr) {
+    undo_->Finish(undo_record_, removed);
+  } else if (!removed.ok()) {
     FL_LOG(error, "{}", ToString(removed.message()));
-  } else if (undo_record_ != 0) {
-    undo_->Erase(undo_record_);
   }
 }
 

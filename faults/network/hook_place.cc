@@ -12,7 +12,7 @@ constexpr char kTapKind[] = "tun";
 // That interface of the calling thread's namespace.
 StatusOr<bpf::Interface> FindNamed(const std::string& netns, const std::string& interface) {
   auto found = bpf::FindInterface(interface);
-  if (found.ok()) return found;
+  if (found.status().code() != StatusCode::kNotFound) return found;
   auto names = bpf::InterfaceNames();
   std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnNames); });
   return MakeError(StatusCode::kNotFound,
@@ -46,6 +46,13 @@ StatusOr<HookPlace> FindHostEnd(const TargetPlace& target, const bpf::UniqueFd& 
 }
 
 }  // namespace
+
+Status SeenFromBothEnds(const HookPlace& place) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "interface '{}' is the host's end of another target's link, or a target of its "
+                   "own: one interface cannot be both",
+                   place.name);
+}
 
 std::string NetnsText(const std::string& netns) {
   return netns.empty() ? "the agent's own network namespace" : fmt::format("netns '{}'", netns);

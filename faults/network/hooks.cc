@@ -14,14 +14,6 @@ namespace {
 
 constexpr std::chrono::seconds kGatewaysAge{5};
 
-// A packet's way through one of the two would be another fault's for the other.
-Status SeenFromBothEnds(const HookPlace& place) {
-  return MakeError(StatusCode::kFailedPrecondition,
-                   "interface '{}' is the host's end of another target's link, or a target of its "
-                   "own: one interface cannot be both",
-                   place.name);
-}
-
 }  // namespace
 
 Hooks::Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode)
@@ -41,6 +33,7 @@ Hooks::~Hooks() {
 
 StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
   FL_ASSIGN_OR_RETURN(const HookPlace place, FindPlace(target));
+  ForgetUndone();
   unsigned free = FL_MAX_HOOKS;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
     if (hooks_[i] && hooks_[i]->place.netns_id == place.netns_id &&
@@ -50,7 +43,7 @@ StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
       ++hooks_[i]->users;
       return i;
     }
-    if (!hooks_[i] && free == FL_MAX_HOOKS) free = i;
+    if (!hooks_[i] && free == FL_MAX_HOOKS && !IsHaunted(i)) free = i;
   }
   if (free == FL_MAX_HOOKS) {
     return MakeError(StatusCode::kResourceExhausted, "more than {} interfaces have targets",
@@ -97,8 +90,8 @@ Status Hooks::Open(unsigned index, Hook* hook) {
   shared.lane_ifindex = has_lane ? static_cast<__u32>(lane->second.tap.ifindex) : 0;
   hook->users = 1;
   FL_ASSIGN_OR_RETURN(const HookPrograms programs, kernel_->LoadHook(index));
-  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(*hook, programs.ingress.get(), FL_INGRESS));
-  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(*hook, programs.egress.get(), FL_EGRESS));
+  FL_ASSIGN_OR_RETURN(hook->first, AttachTo(index, *hook, programs.ingress.get(), FL_INGRESS));
+  FL_ASSIGN_OR_RETURN(hook->second, AttachTo(index, *hook, programs.egress.get(), FL_EGRESS));
   const fl_hook_key key{shared.netns, shared.ifindex};
   const __u32 value = index;
   // There is a place for each.
@@ -106,8 +99,8 @@ Status Hooks::Open(unsigned index, Hook* hook) {
   return absl::OkStatus();
 }
 
-StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int program_fd,
-                                                           unsigned direction) {
+StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(unsigned index, const Hook& hook,
+                                                           int program_fd, unsigned direction) {
   const bool outside = hook.target.at_host_end;
   bpf::AttachRequest request;
   request.netns = hook.place.netns;
@@ -118,12 +111,7 @@ StatusOr<std::unique_ptr<bpf::Attachment>> Hooks::AttachTo(const Hook& hook, int
   request.egress = (direction == FL_EGRESS) != outside;
   request.program_fd = program_fd;
   request.mode = mode_;
-  if (undo_ != nullptr) {
-    request.record_undo = [this](const std::string& kind, const std::vector<std::string>& args) {
-      return undo_->Record(kind, args);
-    };
-    request.erase_undo = [this](uint64_t handle) { undo_->Erase(handle); };
-  }
+  if (undo_ != nullptr) RecordUndo(index, &request);
   return bpf::Attach(request);
 }
 
@@ -252,9 +240,8 @@ bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
   // A namespace whose name is gone or another's: its targets go as well, and the lane with them.
   if (!named.ok() || *named != id) return true;
   bool stands = false;
-  const Status looked = bpf::InNetns(*netns_fd, [&] {
-    const auto found = bpf::FindInterface(lane.tap.name);
-    stands = found.ok() && found->index == lane.tap.ifindex && found->up;
+  const Status looked = bpf::InNetns(*netns_fd, [&]() -> Status {
+    FL_ASSIGN_OR_RETURN(stands, bpf::IsUpAs(lane.tap.name, lane.tap.ifindex));
     return absl::OkStatus();
   });
   return stands || !looked.ok();

@@ -86,12 +86,16 @@ class Hooks {
     std::unique_ptr<bpf::Attachment> second;
   };
 
-  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(const Hook& hook, int program_fd,
-                                                      unsigned direction);
+  StatusOr<std::unique_ptr<bpf::Attachment>> AttachTo(unsigned index, const Hook& hook,
+                                                      int program_fd, unsigned direction);
   Status Open(unsigned index, Hook* hook);
   // What the kernel's tables say of a hook that is no more.
   void ForgetPlace(unsigned index);
   bool HasHooks(const bpf::NetnsId& id) const;
+  // Lets undoing the request's attachment be recorded, and be known when it fails.
+  void RecordUndo(unsigned index, bpf::AttachRequest* request);
+  bool IsHaunted(unsigned index) const;
+  void ForgetUndone();
   using Lanes = std::map<bpf::NetnsId, LaneDevice>;
 
   Status OpenLane(const bpf::NetnsId& id, LaneDevice* lane);
@@ -106,6 +110,9 @@ class Hooks {
   faults::UndoLog* const undo_;
   const bpf::AttachMode mode_;
   std::array<std::unique_ptr<Hook>, FL_MAX_HOOKS> hooks_;
+  // Hooks' numbers whose programs could not be taken off, by their undo records: the next target
+  // must not have one, because what those programs see would be the next one's.
+  std::map<uint64_t, unsigned> haunted_;
   Lanes lanes_;
   std::chrono::steady_clock::time_point gateways_found_, stood_;
   std::vector<Tap> doomed_;  // to be taken out of the kernel, and not yet by closing_

@@ -27,7 +27,7 @@ StatusOr<std::unique_ptr<LoopbackRoutes>> LoopbackRoutes::Open(const std::string
 Status LoopbackRoutes::Set(const std::string& netns, const std::string& key) {
   Change change;
   FL_ASSIGN_OR_RETURN(change.setting, bpf::PlanSysctl(netns, key, kOn));
-  if (change.setting.old_value == kOn) return absl::OkStatus();
+  if (change.setting.old_value == kOn) return TakeBack(change.setting);
   if (undo_ != nullptr) {
     FL_ASSIGN_OR_RETURN(change.undo, undo_->Record(bpf::kUndoSysctl, change.setting.ToArguments()));
   }
@@ -36,13 +36,28 @@ Status LoopbackRoutes::Set(const std::string& netns, const std::string& key) {
   return bpf::ApplySysctl(change.setting);
 }
 
+Status LoopbackRoutes::TakeBack(const bpf::SysctlChange& wanted) {
+  if (undo_ == nullptr) return absl::OkStatus();
+  const auto left = undo_->Reclaim(bpf::kUndoSysctl, [&](const auto& arguments) {
+    const auto change = bpf::SysctlChange::FromArguments(arguments);
+    return change.ok() && change->netns_id == wanted.netns_id && change->key == wanted.key &&
+           change->our_value == kOn;
+  });
+  if (!left) return absl::OkStatus();  // somebody else's
+  Change change;
+  FL_ASSIGN_OR_RETURN(change.setting, bpf::SysctlChange::FromArguments(left->arguments));
+  change.undo = left->handle;
+  changes_.push_back(std::move(change));
+  return absl::OkStatus();
+}
+
 LoopbackRoutes::~LoopbackRoutes() {
   for (auto change = changes_.rbegin(); change != changes_.rend(); ++change) {
-    if (const Status restored = bpf::RestoreSysctl(change->setting); !restored.ok()) {
-      // It stays in the journal, for the guardian and the next start.
+    const Status restored = bpf::RestoreSysctl(change->setting);
+    if (undo_ != nullptr) {
+      undo_->Finish(change->undo, restored);
+    } else if (!restored.ok()) {
       FL_LOG(error, "{}", ToString(restored.message()));
-    } else if (change->undo != 0) {
-      undo_->Erase(change->undo);
     }
   }
 }

@@ -37,6 +37,8 @@ class LoopbackRoutes {
   };
   explicit LoopbackRoutes(faults::UndoLog* undo) : undo_(undo) {}
   Status Set(const std::string& netns, const std::string& key);
+  // Of a setting that is on already: ours again, if it is only because we could not undo it.
+  Status TakeBack(const bpf::SysctlChange& wanted);
 
   faults::UndoLog* const undo_;
   std::vector<Change> changes_;

@@ -69,8 +69,9 @@ Status Agent::Impl::Begin() {
 }
 
 void Agent::Impl::MakeReconciler() {
-  reconciler = std::make_unique<Reconciler>(
-      [this](const std::string& kind) { return drivers.Of(kind); }, drivers.All());
+  reconciler =
+      std::make_unique<Reconciler>([this](const std::string& kind) { return drivers.Of(kind); },
+                                   drivers.All(), [this] { Measure(BoottimeNowNs()); });
   if (std::filesystem::exists(HaltFile())) {
     FL_LOG(warn, "this host is halted: nothing is armed until `faultline-agent resume`");
     reconciler->Halt(BoottimeNowNs());
@@ -186,6 +187,7 @@ void Agent::Impl::Beat(uint64_t due_ns) {
 
 void Agent::Impl::Check(uint64_t now_ns) {
   const uint64_t begun_ns = ReadClock(CLOCK_THREAD_CPUTIME_ID);
+  journal->TryLeft(undo);
   bool changed = ApplyTargets();
   reconciler->CompareWithDrivers();
   const uint64_t spent_ns = ReadClock(CLOCK_THREAD_CPUTIME_ID) - begun_ns;
@@ -237,6 +239,7 @@ bool Agent::Impl::TellChanges() {
 }
 
 void Agent::Impl::Measure(uint64_t now_ns) {
+  if (now_ns <= measured_ns) return;
   auto samples = drivers.ReadSamples();
   totals.Add(samples, now_ns);
   const size_t made = metrics.Add(std::move(samples), UnixNowNs(), now_ns - measured_ns);

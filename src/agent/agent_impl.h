@@ -25,6 +25,7 @@ struct Agent::Impl {
       : config(given),
         guardian(its_guardian),
         journal(its_journal),
+        undo(fault_groups.undo),
         drivers(fault_groups),
         metrics(config.agent_id, incarnation,
                 MetricsBuffer::kKeptSeconds * config.metrics_rate_hz) {}
@@ -66,6 +67,7 @@ struct Agent::Impl {
   const Config config;
   Guardian* const guardian;
   UndoJournal* const journal;
+  const UndoFunction undo;
   const uint64_t incarnation = RandomIncarnation();
   DriverSet drivers;
   faults::LeasePage* page = nullptr;

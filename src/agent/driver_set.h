@@ -19,6 +19,8 @@ struct FaultGroups {
       make_drivers;
   // Group of a fault kind; empty when unknown.
   std::function<std::string(const std::string& kind)> group_of;
+  // Undoes what a driver recorded and could not undo itself (faults/undo.h).
+  faults::UndoFunction undo;
 };
 
 class DriverSet {

@@ -135,7 +135,7 @@ int Undo(const Guardian::Options& options) {
     UndoJournal::UndoReadable(options.journal_path, options.undo).IgnoreError();
     return 1;
   }
-  return (*journal)->UndoAll(options.undo).ok() ? 0 : 1;
+  return (*journal)->UndoAll(options.undo, Guardian::kUndoPatience).ok() ? 0 : 1;
 }
 
 }  // namespace

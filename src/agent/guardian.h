@@ -41,6 +41,9 @@ class Guardian {
     std::vector<std::string> flags = {};
   };
 
+  // How long it tries to undo what cannot be undone at once, while the next agent waits.
+  static constexpr std::chrono::milliseconds kUndoPatience{5'000};
+
   // Forks. Call it before the process has any other thread. The object must stay the only holder
   // of the agent's end.
   static StatusOr<std::unique_ptr<Guardian>> Fork(Options options);

@@ -49,6 +49,9 @@ std::string StatusText(const ::agent::v1::StatusResponse& status) {
   for (const std::string& problem : status.problems()) text += "  problem: " + problem + "\n";
   text += fmt::format("faults      {}\n", status.faults_size());
   for (const auto& fault : status.faults()) text += FaultLine(fault);
+  for (const std::string& sentence : status.left_behind()) {
+    text += "  LEFT BEHIND, tried again: " + sentence + "\n";
+  }
   text += "kernel\n";
   text += CapabilitiesText({agent.capabilities().begin(), agent.capabilities().end()});
   return text;

@@ -7,6 +7,7 @@ namespace faultline::agent {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(StatusText, TellsWhatIsArmedAndForHowLong) {
   ::agent::v1::StatusResponse status;
@@ -27,6 +28,15 @@ TEST(StatusText, TellsWhatIsArmedAndForHowLong) {
   EXPECT_THAT(text,
               HasSubstr("ACTIVE     SOME_KIND on host-1/a, experiment e1 fault 0, 42 s left"));
   EXPECT_THAT(text, HasSubstr("lsm              no   lockdown forbids it\n"));
+}
+
+TEST(StatusText, TellsWhatCouldNotBeUndone) {
+  ::agent::v1::StatusResponse status;
+  EXPECT_THAT(StatusText(status), Not(HasSubstr("LEFT")));
+  status.add_left_behind("removing our filter from eth0 failed: Device busy");
+  EXPECT_THAT(StatusText(status),
+              HasSubstr("  LEFT BEHIND, tried again: removing our filter from eth0 failed: Device "
+                        "busy\n"));
 }
 
 TEST(StatusText, JsonHasTheFieldNamesOfTheContract) {

@@ -265,26 +265,4 @@ void UndoJournal::Erase(uint64_t handle) {
   }
 }
 
-Status UndoJournal::UndoAll(const UndoFunction& undo) {
-  Status first;
-  size_t undone = 0;
-  std::vector<uint64_t> handles;
-  for (const auto& [handle, deed] : deeds_) handles.push_back(handle);
-  for (auto handle = handles.rbegin(); handle != handles.rend(); ++handle) {
-    const Deed& deed = deeds_.at(*handle);
-    const Status status = undo(deed.kind, deed.arguments);
-    if (status.ok()) {
-      Erase(*handle);
-      ++undone;
-      continue;
-    }
-    FL_LOG(error, "undoing '{}' ({}): {}", deed.kind, fmt::join(deed.arguments, " "),
-           ToString(status.message()));
-    if (first.ok()) first = status;
-  }
-  if (undone > 0)
-    FL_LOG(info, "{} of {} records of the undo journal are undone", undone, handles.size());
-  return first;
-}
-
 }  // namespace faultline::agent

@@ -12,10 +12,12 @@
 // Not thread-safe: the agent's strand, or the guardian once the agent is gone.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +26,7 @@
 
 namespace faultline::agent {
 
-using UndoFunction =
-    std::function<Status(const std::string& kind, const std::vector<std::string>& arguments)>;
+using faults::UndoFunction;
 
 // The kernel's boot id; empty when it cannot be read.
 std::string BootId();
@@ -42,10 +43,19 @@ class UndoJournal : public faults::UndoLog {
   StatusOr<uint64_t> Record(const std::string& kind,
                             const std::vector<std::string>& arguments) override;
   void Erase(uint64_t handle) override;
+  void Leave(uint64_t handle, const Status& why) override;
+  bool IsLeft(uint64_t handle) const override;
+  std::optional<Left> Reclaim(
+      const std::string& kind,
+      const std::function<bool(const std::vector<std::string>&)>& same) override;
 
-  // Undoes every deed, the newest first, and erases those that could be undone. The first failure
-  // is returned after all were tried; what failed stays for the next time.
-  Status UndoAll(const UndoFunction& undo);
+  // Undoes every deed, the newest first, and erases those that could be undone. What fails is tried
+  // again until `patience` is over, and is left then. The first failure of the last round.
+  Status UndoAll(const UndoFunction& undo, std::chrono::milliseconds patience = {});
+  // Tries once to undo what was left.
+  void TryLeft(const UndoFunction& undo);
+  // What was left and is not undone, a sentence each: why, when it was tried last.
+  std::vector<std::string> left() const;
 
   // Of a journal that Open refuses: undoes every deed of this boot that can be read, the newest
   // first, and changes nothing of the file. What had been undone already is undone once more, which
@@ -61,7 +71,10 @@ class UndoJournal : public faults::UndoLog {
   struct Deed {
     std::string kind;
     std::vector<std::string> arguments;
+    std::optional<std::string> left{};  // why it could not be undone by who did it
   };
+  // Undoes what is to be, the newest first; the first failure.
+  Status Undo(const UndoFunction& undo, bool only_left);
   UndoJournal(std::string path, std::string boot_id)
       : path_(std::move(path)), boot_id_(std::move(boot_id)) {}
   StatusOr<std::string> ReadFile() const;  // empty when there is none

@@ -1,5 +1,6 @@
 #include "agent/undo_journal.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -10,6 +11,9 @@
 
 namespace faultline::agent {
 namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
 
 class UndoJournalTest : public testing::Test {
  protected:
@@ -80,6 +84,43 @@ TEST_F(UndoJournalTest, WhatCouldNotBeUndoneStays) {
       [](const std::string&, const auto&) { return MakeError(StatusCode::kInternal, "no"); });
   EXPECT_FALSE(status.ok());
   EXPECT_EQ(Open()->size(), 1u);
+}
+
+TEST_F(UndoJournalTest, WhatItsOwnerCouldNotUndoIsToldAndTriedAgainAndNothingElse) {
+  const auto journal = Open();
+  ASSERT_TRUE(journal->Record("in use", {}).ok());
+  const auto older = journal->Record("older", {}), newer = journal->Record("newer", {});
+  journal->Leave(*older, MakeError(StatusCode::kInternal, "because"));
+  EXPECT_THAT(journal->left(), ElementsAre("because"));
+  journal->Finish(*newer, MakeError(StatusCode::kInternal, ""));
+  EXPECT_THAT(journal->left(), ElementsAre("because", ""));
+  std::vector<std::string> tried;
+  journal->TryLeft([&](const std::string& kind, const auto&) -> Status {
+    tried.push_back(kind);
+    if (kind == "newer") return absl::OkStatus();
+    return MakeError(StatusCode::kInternal, "still");
+  });
+  EXPECT_THAT(tried, ElementsAre("newer", "older"));
+  EXPECT_THAT(journal->left(), ElementsAre("still"));
+  EXPECT_EQ(Open()->size(), 2u) << "what was undone is out of the file";
+  journal->Finish(*older, absl::OkStatus());
+  EXPECT_THAT(journal->left(), IsEmpty());
+  EXPECT_EQ(journal->size(), 1u);
+}
+
+TEST_F(UndoJournalTest, WithPatienceWhatFailsIsTriedUntilItIsUndone) {
+  const auto journal = Open();
+  ASSERT_TRUE(journal->Record("stubborn", {}).ok());
+  ASSERT_TRUE(journal->Record("easy", {}).ok());
+  std::vector<std::string> tried;
+  const auto undo = [&](const std::string& kind, const auto&) -> Status {
+    tried.push_back(kind);
+    if (kind == "easy" || tried.size() == 4) return absl::OkStatus();
+    return MakeError(StatusCode::kInternal, "no");
+  };
+  EXPECT_TRUE(journal->UndoAll(undo, std::chrono::hours(1)).ok());
+  EXPECT_THAT(tried, ElementsAre("easy", "stubborn", "stubborn", "stubborn"));
+  EXPECT_EQ(Open()->size(), 0u);
 }
 
 TEST_F(UndoJournalTest, DeedsOfAnEarlierBootAreDropped) {

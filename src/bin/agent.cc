@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -75,7 +76,7 @@ Status CheckHost() {
 
 FaultGroups Groups() {
   return {faults::MakeDrivers,
-          [](const std::string& kind) { return std::string(faults::GroupOf(kind)); }};
+          [](const std::string& kind) { return std::string(faults::GroupOf(kind)); }, faults::Undo};
 }
 
 // Blocks the signals that end an agent, in this thread and all later ones.
@@ -166,6 +167,24 @@ int Probe(const Config& config) {
   return kDone;
 }
 
+// By hand it would undo what a living agent holds.
+int LiveAsGuardian(const std::string& journal_path) {
+  int type = 0, accepts = 0;
+  socklen_t size = sizeof type;
+  const bool is_end =
+      getsockopt(kGuardianSocketFd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+      type == SOCK_SEQPACKET &&
+      getsockopt(kGuardianSocketFd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 &&
+      accepts == 0;
+  if (!is_end) {
+    return Complain(MakeError(StatusCode::kFailedPrecondition,
+                              "guardian: only a running agent starts it, with the end of a socket; "
+                              "`faultline-agent run` undoes what an earlier agent left"),
+                    kRefused);
+  }
+  return Guardian::Live(kGuardianSocketFd, {journal_path, kGuardianLockFd, faults::Undo});
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"Faultline's agent: one per host, run as root."};
   app.set_version_flag("--version", FAULTLINE_VERSION);
@@ -200,9 +219,7 @@ int Main(int argc, char** argv) {
   }
   // As in the controller: gRPC's own lines are none of this log's.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  if (*guardian) {
-    return Guardian::Live(kGuardianSocketFd, {journal_path, kGuardianLockFd, faults::Undo});
-  }
+  if (*guardian) return LiveAsGuardian(journal_path);
   auto config = LoadConfig(config_path);
   if (!config.ok()) return Complain(config.status(), kRefused);
   if (!http_listen.empty()) config->http_listen = http_listen;

@@ -55,21 +55,25 @@ class ClsactAttachment : public Attachment {
  public:
   // The namespace by descriptor: its name may be taken away, or mean another, while it is in use.
   ClsactAttachment(const AttachRequest& request, UniqueFd netns_fd, TcFilterPlace place)
-      : netns_fd_(std::move(netns_fd)), erase_undo_(request.erase_undo), place_(std::move(place)) {
+      : netns_fd_(std::move(netns_fd)),
+        finish_undo_(request.finish_undo),
+        place_(std::move(place)) {
     place_.netns = "/proc/self/fd/" + std::to_string(netns_fd_.get());
   }
   ~ClsactAttachment() override {
     const ClsactPlace qdisc{place_.netns, place_.netns_id, place_.interface, place_.ifindex};
     Finish(filter_attached_ ? RemoveTcFilter(place_) : absl::OkStatus(), filter_undo_);
-    Finish(made_qdisc_ ? RemoveClsactIfEmpty(qdisc) : absl::OkStatus(), qdisc_undo_);
+    Finish(made_qdisc_ ? RemoveClsactIfEmpty(qdisc, /*ours_may_stay=*/true) : absl::OkStatus(),
+           qdisc_undo_);
   }
   bool Alive() const override {
     bool alive = false;
     const Status status = InNetns(netns_fd_, [&] {
-      alive = HasTcFilter(place_);
+      // What cannot be asked is not known to be gone.
+      alive = HasTcFilter(place_).value_or(true);
       return absl::OkStatus();
     });
-    return status.ok() && alive;
+    return !status.ok() || alive;
   }
 
   Status Make(const AttachRequest& request) {
@@ -139,17 +143,16 @@ class ClsactAttachment : public Attachment {
     return absl::OkStatus();
   }
 
-  // What could not be undone stays in the journal.
   void Finish(const Status& status, uint64_t undo) {
-    if (!status.ok()) {
+    if (undo != 0) {
+      finish_undo_(undo, status);
+    } else if (!status.ok()) {
       FL_LOG(error, "{}", ToString(status.message()));
-    } else if (undo != 0 && erase_undo_) {
-      erase_undo_(undo);
     }
   }
 
   const UniqueFd netns_fd_;
-  std::function<void(uint64_t)> erase_undo_;
+  std::function<void(uint64_t, const Status&)> finish_undo_;
   TcFilterPlace place_;
   bool made_qdisc_ = false;
   bool filter_attached_ = false;

@@ -24,11 +24,11 @@ struct AttachRequest {
   int program_fd = -1;
   AttachMode mode = AttachMode::kTcx;
   // Called before a clsact filter or qdisc is made, with an undo kind (kUndoTcFilter,
-  // kUndoClsact) and its arguments: they outlive the process. Result: a handle for `erase_undo`.
-  // Null when the interface itself goes with the process.
+  // kUndoClsact) and its arguments: they outlive the process. Result: a handle for `finish_undo`,
+  // which is told how undoing it went. Null when the interface itself goes with the process.
   std::function<StatusOr<uint64_t>(const std::string&, const std::vector<std::string>&)>
       record_undo;
-  std::function<void(uint64_t)> erase_undo;
+  std::function<void(uint64_t, const Status&)> finish_undo;
 };
 
 inline constexpr char kUndoTcFilter[] = "tc_filter";

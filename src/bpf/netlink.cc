@@ -2,6 +2,7 @@
 
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -122,6 +123,19 @@ std::string TextIn(const rtattr& attribute) {
       strnlen(static_cast<const char*>(RTA_DATA(&attribute)), RTA_PAYLOAD(&attribute)));
 }
 
+// Of a BPF filter: "name:[id]" of its program, as libbpf calls it.
+std::string ProgramIn(const nlmsghdr& reply) {
+  std::string program;
+  ForEachAttributeOf<tcmsg>(reply, [&](const rtattr& attribute) {
+    if (attribute.rta_type != TCA_OPTIONS) return;
+    ForEachAttribute(static_cast<const rtattr*>(RTA_DATA(&attribute)), RTA_PAYLOAD(&attribute),
+                     [&](const rtattr& option) {
+                       if (option.rta_type == TCA_BPF_NAME) program = TextIn(option);
+                     });
+  });
+  return program;
+}
+
 Status QdiscSet(const std::string& kind, int error) {
   if (error == 0) return absl::OkStatus();
   return MakeError(error == ENOENT ? StatusCode::kNotFound : StatusCode::kInternal,
@@ -134,13 +148,14 @@ StatusOr<std::vector<TcFilter>> ListTcFilters(int ifindex, bool egress) {
   TcRequest request(RTM_GETTFILTER, NLM_F_DUMP, ifindex);
   request.body.tcm_parent = TC_H_MAKE(TC_H_CLSACT, egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
   std::vector<TcFilter> filters;
-  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, [&](const nlmsghdr& reply) {
-                        if (reply.nlmsg_type != RTM_NEWTFILTER) return;
-                        const auto* body = static_cast<const tcmsg*>(NLMSG_DATA(&reply));
-                        // A priority is listed by itself too, with handle 0.
-                        if (body->tcm_handle == 0) return;
-                        filters.push_back({TC_H_MAJ(body->tcm_info) >> 16, body->tcm_handle});
-                      }));
+  FL_ASSIGN_OR_RETURN(
+      const int error, Exchange(request, [&](const nlmsghdr& reply) {
+        if (reply.nlmsg_type != RTM_NEWTFILTER) return;
+        const auto* body = static_cast<const tcmsg*>(NLMSG_DATA(&reply));
+        // A priority is listed by itself too, with handle 0.
+        if (body->tcm_handle == 0) return;
+        filters.push_back({TC_H_MAJ(body->tcm_info) >> 16, body->tcm_handle, ProgramIn(reply)});
+      }));
   if (error != 0 && error != EINVAL && error != ENOENT && error != ENODEV) {
     return MakeError(StatusCode::kInternal, "listing filters failed: {}", ErrnoText(error));
   }

@@ -15,6 +15,7 @@ namespace faultline::bpf {
 struct TcFilter {
   uint32_t priority = 0;
   uint32_t handle = 0;
+  std::string program;  // its name, of a BPF filter; else empty
 };
 
 // Filters of the interface's clsact qdisc in that direction; none when there is no such qdisc.

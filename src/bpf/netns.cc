@@ -71,7 +71,16 @@ StatusOr<UniqueFd> FindNetns(const std::string& netns, const NetnsId& id) {
       struct stat facts{};
       if (stat(file.c_str(), &facts) != 0) continue;
       if (NetnsId{facts.st_dev, facts.st_ino} != id) continue;
-      if (auto found = OpenNetns(file, id); found.ok()) return found;
+      auto found = OpenNetns(file, id);
+      // Gone or another by now; what cannot be opened is there all the same.
+      const auto why = found.status().code();
+      if (why != StatusCode::kNotFound && why != StatusCode::kUnavailable) return found;
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      return MakeError(StatusCode::kInternal,
+                       "{} cannot be read, for the network namespace that "
+                       "'{}' meant: {}",
+                       folder, netns, error.message());
     }
   }
   return MakeError(StatusCode::kNotFound, "the network namespace that '{}' meant has gone", netns);
@@ -111,7 +120,11 @@ StatusOr<Interface> FindInterface(const std::string& name) {
   const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = RequestFor(name);
   if (ioctl(socket_fd.get(), SIOCGIFINDEX, &request) != 0) {
-    return MakeError(StatusCode::kNotFound, "there is no network interface '{}'", name);
+    if (errno == ENODEV) {
+      return MakeError(StatusCode::kNotFound, "there is no network interface '{}'", name);
+    }
+    return MakeError(StatusCode::kInternal, "network interface '{}' cannot be looked up: {}", name,
+                     ErrnoText(errno));
   }
   Interface found;
   found.index = request.ifr_ifindex;
@@ -124,6 +137,13 @@ StatusOr<Interface> FindInterface(const std::string& name) {
     found.up = (request.ifr_flags & IFF_UP) != 0;
   }
   return found;
+}
+
+StatusOr<bool> IsUpAs(const std::string& name, int index) {
+  const auto found = FindInterface(name);
+  if (found.status().code() == StatusCode::kNotFound) return false;
+  FL_RETURN_IF_ERROR(found.status());
+  return found->index == index && found->up;
 }
 
 std::vector<std::string> InterfaceNames() {

@@ -46,6 +46,9 @@ struct Interface {
 };
 // NOT_FOUND when there is none of that name.
 StatusOr<Interface> FindInterface(const std::string& name);
+// Whether the interface of that name has that number, and is up. INTERNAL when the kernel does not
+// say.
+StatusOr<bool> IsUpAs(const std::string& name, int index);
 // The names of all, the first sixteen of them.
 std::vector<std::string> InterfaceNames();
 

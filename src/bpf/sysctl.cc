@@ -22,8 +22,8 @@ std::string NameOf(const std::string& key) {
 }
 
 Status Failed(const std::string& key, const char* what) {
-  return MakeError(StatusCode::kFailedPrecondition, "kernel setting {} cannot be {}: {}",
-                   NameOf(key), what, ErrnoText(errno));
+  const auto code = errno == ENOENT ? StatusCode::kNotFound : StatusCode::kFailedPrecondition;
+  return MakeError(code, "kernel setting {} cannot be {}: {}", NameOf(key), what, ErrnoText(errno));
 }
 
 // The following are for the calling thread's namespace.
@@ -84,7 +84,10 @@ Status ApplySysctl(const SysctlChange& change) {
 Status RestoreSysctl(const SysctlChange& change) {
   return InNetnsIfThere(change.netns, change.netns_id, [&]() -> Status {
     const auto now = Read(change.key);
-    if (!now.ok() || *now != change.our_value) return absl::OkStatus();
+    // The interface has gone.
+    if (now.status().code() == StatusCode::kNotFound) return absl::OkStatus();
+    FL_RETURN_IF_ERROR(now.status());
+    if (*now != change.our_value) return absl::OkStatus();
     return Write(change.key, change.old_value);
   });
 }

@@ -25,8 +25,7 @@ struct SysctlChange {
 };
 
 // The change that would give the setting `our_value`, not made yet: old_value is what it has now.
-// NOT_FOUND when there is no such namespace, FAILED_PRECONDITION when the kernel has no such
-// setting.
+// NOT_FOUND when there is no such namespace or setting.
 StatusOr<SysctlChange> PlanSysctl(const std::string& netns, const std::string& key,
                                   const std::string& our_value);
 

@@ -10,14 +10,20 @@
 namespace faultline::bpf {
 namespace {
 
+constexpr char kOurPrograms[] = "fl_";
+
+// No such filter, no qdisc that could hold it, no such interface.
+bool IsGone(int error) { return error == ENOENT || error == EINVAL || error == ENODEV; }
+
 // By the interface's number: its name may have been changed.
 Status DetachIfOurs(const TcFilterPlace& place) {
-  if (!HasTcFilter(place)) return absl::OkStatus();
+  FL_ASSIGN_OR_RETURN(const bool ours, HasTcFilter(place));
+  if (!ours) return absl::OkStatus();
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = place.ifindex,
               .attach_point = place.egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
   LIBBPF_OPTS(bpf_tc_opts, detach, .handle = place.handle, .priority = place.priority);
   const int error = -bpf_tc_detach(&hook, &detach);
-  if (error == 0 || error == ENOENT || error == EINVAL) return absl::OkStatus();
+  if (error == 0 || IsGone(error)) return absl::OkStatus();
   return MakeError(StatusCode::kInternal, "removing our filter from {} failed: {}", place.interface,
                    ErrnoText(error));
 }
@@ -67,21 +73,31 @@ StatusOr<ClsactPlace> ClsactPlace::FromArguments(const std::vector<std::string>&
   return place;
 }
 
-bool HasTcFilter(const TcFilterPlace& place) {
+StatusOr<bool> HasTcFilter(const TcFilterPlace& place) {
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = place.ifindex,
               .attach_point = place.egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
   LIBBPF_OPTS(bpf_tc_opts, query, .handle = place.handle, .priority = place.priority);
-  return bpf_tc_query(&hook, &query) == 0 && query.prog_id == place.program_id;
+  const int error = -bpf_tc_query(&hook, &query);
+  if (error == 0) return query.prog_id == place.program_id;
+  if (IsGone(error)) return false;
+  return MakeError(StatusCode::kInternal, "whether our filter is on {} cannot be asked: {}",
+                   place.interface, ErrnoText(error));
 }
 
 Status RemoveTcFilter(const TcFilterPlace& place) {
   return InNetnsIfThere(place.netns, place.netns_id, [&] { return DetachIfOurs(place); });
 }
 
-Status RemoveClsactIfEmpty(const ClsactPlace& place) {
+Status RemoveClsactIfEmpty(const ClsactPlace& place, bool ours_may_stay) {
   return InNetnsIfThere(place.netns, place.netns_id, [&]() -> Status {
     for (const bool egress : {false, true}) {
       FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(place.ifindex, egress));
+      for (const TcFilter& filter : filters) {
+        if (ours_may_stay || !filter.program.starts_with(kOurPrograms)) continue;
+        return MakeError(StatusCode::kFailedPrecondition,
+                         "clsact stays on {} as long as {} is on it", place.interface,
+                         filter.program);
+      }
       if (!filters.empty()) return absl::OkStatus();
     }
     return DeleteClsact(place.ifindex);

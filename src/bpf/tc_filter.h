@@ -26,8 +26,9 @@ struct TcFilterPlace {
   static StatusOr<TcFilterPlace> FromArguments(const std::vector<std::string>& arguments);
 };
 
-// Whether the filter is there and holds our program, in the calling thread's namespace.
-bool HasTcFilter(const TcFilterPlace& place);
+// Whether the filter is there and holds our program, in the calling thread's namespace. INTERNAL
+// when the kernel does not say.
+StatusOr<bool> HasTcFilter(const TcFilterPlace& place);
 
 // Removes the filter if it is still there and still holds our program. OK when the namespace, the
 // interface or the filter is gone, or another's filter has its place.
@@ -44,7 +45,8 @@ struct ClsactPlace {
   static StatusOr<ClsactPlace> FromArguments(const std::vector<std::string>& arguments);
 };
 
-// Removes the qdisc unless somebody's filter is on it. OK when it is gone.
-Status RemoveClsactIfEmpty(const ClsactPlace& place);
+// Removes the qdisc unless somebody's filter is on it. OK when it is gone. FAILED_PRECONDITION
+// while one of Faultline's is on it, if `ours_may_stay` is false.
+Status RemoveClsactIfEmpty(const ClsactPlace& place, bool ours_may_stay);
 
 }  // namespace faultline::bpf

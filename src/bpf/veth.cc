@@ -42,6 +42,20 @@ std::string CpuMask(unsigned cpu) {
   return mask;
 }
 
+// Whether the first of the pair has our address, in the calling thread's namespace.
+StatusOr<bool> IsOurs(const VethPlace& place) {
+  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, place.names.first.c_str(), IFNAMSIZ - 1);
+  if (ioctl(socket_fd.get(), SIOCGIFHWADDR, &request) == 0) {
+    return std::equal(place.names.address.begin(), place.names.address.end(),
+                      reinterpret_cast<const uint8_t*>(request.ifr_hwaddr.sa_data));
+  }
+  if (errno == ENODEV) return false;
+  return MakeError(StatusCode::kInternal, "the address of interface {} cannot be read: {}",
+                   place.names.first, ErrnoText(errno));
+}
+
 }  // namespace
 
 std::vector<std::string> VethPlace::ToArguments() const {
@@ -73,20 +87,13 @@ std::array<uint8_t, 6> RandomAddress() {
   return address;
 }
 
-bool HasVethPair(const VethPlace& place) {
-  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strncpy(request.ifr_name, place.names.first.c_str(), IFNAMSIZ - 1);
-  return ioctl(socket_fd.get(), SIOCGIFHWADDR, &request) == 0 &&
-         std::equal(place.names.address.begin(), place.names.address.end(),
-                    reinterpret_cast<const uint8_t*>(request.ifr_hwaddr.sa_data));
-}
-
 Status RemoveVethPair(const VethPlace& place) {
   return InNetnsIfThere(place.netns, place.netns_id, [&]() -> Status {
     const auto found = FindInterface(place.names.first);
-    if (!found.ok() || !HasVethPair(place)) return absl::OkStatus();
-    return DeleteLink(found->index);
+    if (found.status().code() == StatusCode::kNotFound) return absl::OkStatus();
+    FL_RETURN_IF_ERROR(found.status());
+    FL_ASSIGN_OR_RETURN(const bool ours, IsOurs(place));
+    return ours ? DeleteLink(found->index) : absl::OkStatus();
   });
 }
 

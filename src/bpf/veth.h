@@ -26,9 +26,6 @@ struct VethPlace {
 // An Ethernet address that nobody else has, by chance.
 std::array<uint8_t, 6> RandomAddress();
 
-// Whether the pair is there, in the calling thread's namespace.
-bool HasVethPair(const VethPlace& place);
-
 // Removes both devices. OK when the namespace or the pair is gone, or another's device has the
 // name.
 Status RemoveVethPair(const VethPlace& place);

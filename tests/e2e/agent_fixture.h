@@ -38,8 +38,12 @@ class AgentFixture : public testing::Test {
 
   // Starts an agent and waits until the node knows it and it asks for a lease.
   void StartAgent() {
-    agent_ = std::make_unique<Process>(
-        std::vector<std::string>{program(), "--config", config_, "run"}, log_path());
+    auto command = wrapper_;
+    for (const std::string& word :
+         {program(), std::string("--config"), config_, std::string("run")}) {
+      command.push_back(word);
+    }
+    agent_ = std::make_unique<Process>(command, log_path());
     node_->Hear([](const auto& heard) { return heard.has_hello(); });
     node_->Hear([](const auto& heard) { return heard.has_renewal(); });
   }
@@ -108,6 +112,7 @@ class AgentFixture : public testing::Test {
   std::unique_ptr<NetPair> net_;
   std::unique_ptr<agent::TestNode> node_;
   std::string config_;
+  std::vector<std::string> wrapper_;        // what the agent's command is started by
   std::string target_id_ = "e2e/checkout";  // what Desire wants slowed
   std::unique_ptr<UdpStream> stream_;
   std::unique_ptr<Process> agent_;

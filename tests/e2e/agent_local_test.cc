@@ -51,6 +51,17 @@ TEST_F(AgentLocal, ASecondAgentIsRefusedWithOneSentence) {
   EXPECT_TRUE(agent_->Running());
 }
 
+TEST_F(AgentLocal, AGuardianIsNotStartedByHand) {
+  StartSlowed();
+  const std::string log = folder_.path() + "/guardian.log";
+  const std::string command =
+      "exec " + program() + " guardian " + folder_.path() + "/state/undo.journal 3<&-";
+  Process guardian({"/bin/sh", "-c", command}, log);
+  EXPECT_EQ(guardian.Wait(), 2);
+  EXPECT_THAT(Shell("cat " + log), HasSubstr("guardian: only a running agent starts it"));
+  EXPECT_TRUE(stream_->AwaitSlow(kDelayMs - 10));
+}
+
 TEST_F(AgentLocal, WhoIsNotRootIsToldSoInOneSentence) {
   StartAgent();
   // For all to reach, as the build's own folder may not be.

@@ -1,6 +1,12 @@
 // The settings that a delay on loopback needs go back, whoever is left to do it.
-#include <fstream>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
+#include <fstream>
+#include <functional>
+
+#include "bpf/fd.h"
 #include "e2e/agent_fixture.h"
 
 namespace faultline::e2e {
@@ -106,6 +112,91 @@ TEST_F(AgentFullDisk, TheNextStartUndoesWhatIsThere) {
   EXPECT_EQ(Settings(), kOurs);
   StartAgent();
   EXPECT_EQ(Settings(), kAsMade);
+}
+
+// Somebody makes the kernel's settings read-only for the agent and its guardian, for a while.
+class AgentReadOnlySettings : public AgentLoopback {
+ protected:
+  void SetUp() override {
+    wrapper_ = {"/usr/bin/unshare", "--mount"};
+    AgentLoopback::SetUp();
+    if (!net_) return;
+    guardian_ = GuardianPid();
+    const std::string mounts = "/proc/" + std::to_string(agent_->pid()) + "/ns/mnt";
+    mounts_ = bpf::UniqueFd(open(mounts.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(mounts_.valid()) << mounts;
+  }
+  // In the mount namespace of the agent and its guardian, which may be gone.
+  std::string InMounts(const std::string& command) const {
+    return Shell(
+        fmt::format("nsenter --mount=/proc/{}/fd/{} {} 2>&1", getpid(), mounts_.get(), command));
+  }
+  void Forbid() const {
+    ASSERT_EQ(InMounts("mount --bind /proc/sys /proc/sys"), "");
+    ASSERT_EQ(InMounts("mount -o remount,bind,ro /proc/sys"), "");
+  }
+  void Allow() const { EXPECT_EQ(InMounts("umount /proc/sys"), ""); }
+  std::string Left() const {
+    const auto status = agent::AskStatus(socket_path());
+    if (!status.ok()) return ToString(status.status().message());
+    std::string text;
+    for (const std::string& sentence : status->left_behind()) text += sentence + "\n";
+    return text;
+  }
+  static bool Eventually(const std::function<bool()>& holds) {
+    for (int i = 0; i < 3'000 && !holds(); ++i) usleep(20'000);
+    return holds();
+  }
+
+  pid_t guardian_ = -1;
+  bpf::UniqueFd mounts_;
+};
+
+TEST_F(AgentReadOnlySettings, IsToldAndTheAgentTriesAgain) {
+  Forbid();
+  Desire(3, {});
+  AwaitPhase("e1", TARGET_PHASE_REVERTED);
+  constexpr char kWhy[] =
+      "kernel setting net.ipv4.conf.lo.route_localnet cannot be set: Read-only file system\n"
+      "kernel setting net.ipv4.conf.lo.accept_local cannot be set: Read-only file system\n";
+  EXPECT_TRUE(Eventually([&] { return Left() == kWhy; })) << Left();
+  EXPECT_EQ(Settings(), kOurs);
+  Allow();
+  EXPECT_TRUE(Eventually([&] { return Left().empty(); })) << Left();
+  EXPECT_EQ(Settings(), kAsMade);
+}
+
+TEST_F(AgentReadOnlySettings, AreTheNextFaultsWhileItHoldsThem) {
+  Forbid();
+  Desire(3, {});
+  AwaitPhase("e1", TARGET_PHASE_REVERTED);
+  EXPECT_TRUE(Eventually([&] { return !Left().empty(); }));
+  Desire(4, {"e2"});
+  AwaitPhase("e2", TARGET_PHASE_ACTIVE);
+  EXPECT_EQ(Left(), "") << "they are in use again";
+  Allow();
+  // Longer than it takes to try again.
+  usleep(1'500'000);
+  EXPECT_EQ(Settings(), kOurs);
+  Desire(5, {});
+  AwaitPhase("e2", TARGET_PHASE_REVERTED);
+  EXPECT_TRUE(AwaitAsMade());
+}
+
+TEST_F(AgentReadOnlySettings, AndTheGuardianOfAKilledAgentTriesAgain) {
+  Forbid();
+  agent_->Signal(SIGKILL);
+  agent_->Wait();
+  const auto told = [&] {
+    return Shell("grep -c 'cannot be undone, and is tried again' " + log_path()) == "2";
+  };
+  EXPECT_TRUE(Eventually(told)) << Shell("cat " + log_path());
+  EXPECT_EQ(Settings(), kOurs);
+  Allow();
+  // It gives up after a while, and leaves the rest to the next agent.
+  EXPECT_TRUE(Eventually([&] { return Settings() == kAsMade || !Exists(guardian_); }));
+  if (Settings() != kAsMade) StartAgent();
+  EXPECT_EQ(Settings(), kAsMade) << Shell("cat " + log_path());
 }
 
 // Kills at moments when something is being armed, reverted or written down.
