@@ -11,7 +11,7 @@ using http::Families;
 void AddDurations(Families& families, const char* name, const char* help,
                   const SampleTotals::Durations& durations, const http::Labels& labels) {
   std::vector<double> upper;
-  for (const uint64_t bound_ns : DurationMeter::kBoundsNs) {
+  for (const uint64_t bound_ns : SampleTotals::kBoundsNs) {
     upper.push_back(static_cast<double>(bound_ns) / 1e9);
   }
   families.Histogram(name, help, upper, {durations.counts.begin(), durations.counts.end()},
@@ -155,6 +155,9 @@ void Agent::Impl::AddOwn(Families& families) const {
         static_cast<double>(config.targets.size()));
   gauge("faultline_agent_target_problems", "Targets that cannot be measured or faulted now.",
         static_cast<double>(drivers.problems().size()));
+  gauge("faultline_agent_left_behind",
+        "Changes to the host that could not be undone, and are tried again.",
+        static_cast<double>(journal->left().size()));
   const faults::DriverLoad load = drivers.Load();
   gauge("faultline_agent_lane_bytes", "Memory of packets that are being held back.",
         static_cast<double>(load.held_bytes));

@@ -43,8 +43,11 @@ bool IsUnderWay(const Status& status) {
 
 }  // namespace
 
-Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers)
-    : driver_of_(std::move(driver_of)), drivers_(std::move(drivers)) {}
+Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers,
+                       std::function<void()> at_edge)
+    : driver_of_(std::move(driver_of)),
+      drivers_(std::move(drivers)),
+      at_edge_(std::move(at_edge)) {}
 
 void Reconciler::SetDesired(const chaos::v1::DesiredState& desired, uint64_t now_ns) {
   version_ = desired.version();
@@ -104,7 +107,9 @@ void Reconciler::Tick(uint64_t now_ns) {
 }
 
 void Reconciler::Converge(uint64_t now_ns) {
+  arms_ = disarmed_ = false;
   for (auto& [key, entry] : entries_) ConvergeOne(key, entry, now_ns);
+  if (disarmed_) at_edge_();
 }
 
 Reconciler::Obstacle Reconciler::ObstacleTo(const Entry& entry, uint64_t now_ns) const {
@@ -149,11 +154,14 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
     return End(key, entry, State::kRefused,
                fmt::format("this agent does not know the fault kind {}", entry.fault.kind()));
   }
+  // Not for each of many attempts: there are only so many measurements that are kept.
+  if (entry.retry_ns == 0 && !std::exchange(arms_, true)) at_edge_();
   const Status armed =
       driver->Arm({key, entry.fault.config(), entry.fault.seed(), entry.deadline_ns});
   if (armed.ok()) {
     FL_LOG(info, "{}: {} armed", Text(key), entry.fault.kind());
     entry.attempts = 0;
+    entry.retry_ns = 0;
     entry.armed_unix_ns = static_cast<uint64_t>(UnixNowNs());
     Settle(entry, State::kArmed, "");
     return;
@@ -192,6 +200,7 @@ bool Reconciler::Revert(const faults::FaultKey& key, Entry& entry) {
   const Status gone = driver_of_(entry.fault.kind())->Disarm(key);
   if (gone.ok()) {
     entry.failure.clear();
+    disarmed_ = true;
     return true;
   }
   const LogFields about = About(key);

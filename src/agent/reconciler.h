@@ -3,11 +3,11 @@
 //
 // A fault is armed while it is desired, the control plane's lease is held, its time is not up, and
 // the host is not halted. When the lease runs out it is disarmed, and armed again for the time left
-// if it is still desired when a lease is held again; nothing is reported of that, because REVERTED
-// and REFUSED are final on both sides: what was reported so is never armed again by this start of
-// the agent. What vanishes from the kernel (its target's interface, namespace or cgroup has gone or
-// is another one) is PENDING with the reason, and armed again as soon as it can be, however long
-// that takes. Every other end is REVERTED with its reason.
+// if it is still desired when a lease is held again; that is PENDING, because REVERTED and REFUSED
+// are final on both sides: what was reported so is never armed again by this start of the agent.
+// What vanishes from the kernel (its target's interface, namespace or cgroup has gone or is another
+// one) is PENDING with the reason, and armed again as soon as it can be, however long that takes.
+// Every other end is REVERTED with its reason.
 //
 // Times are nanoseconds of CLOCK_BOOTTIME, handed in. Not thread-safe: the agent's strand.
 #pragma once
@@ -39,8 +39,12 @@ class Reconciler {
   // A fault that has ended is reported until a session has lived so long after it was sent.
   static constexpr uint64_t kTakenAfterNs = 10'000'000'000;
 
-  // `drivers` are all that exist, each once; they outlive the object.
-  Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers);
+  // `drivers` are all that exist, each once; they outlive the object. `at_edge` is called before
+  // faults are armed at the first attempt and after faults were disarmed, once for all of a call:
+  // what is measured ends there, so that the time without a fault does not count as the fault's.
+  Reconciler(
+      DriverOf driver_of, std::vector<faults::Driver*> drivers,
+      std::function<void()> at_edge = [] {});
 
   // The whole desired set, already judged new enough. Deadlines are counted from now, and never
   // move later than first seen.
@@ -77,7 +81,8 @@ class Reconciler {
   unsigned armed_count() const;
 
  private:
-  // kMissing: it is told why the fault is not armed; kWaiting: nobody is told.
+  // kMissing: it is told why the fault is not armed; kWaiting: for a lease, which is told of what
+  // was armed before.
   enum class State { kWaiting, kMissing, kArmed, kReverted, kRefused };
   // Why a fault may not be armed now.
   struct Obstacle {
@@ -115,6 +120,8 @@ class Reconciler {
 
   const DriverOf driver_of_;
   const std::vector<faults::Driver*> drivers_;
+  const std::function<void()> at_edge_;
+  bool arms_ = false, disarmed_ = false;  // in this call
   Entries entries_;
   chaos::v1::StateVersion version_;
   bool told_ = false;  // of a desired state

@@ -82,8 +82,11 @@ class ReconcilerTest : public testing::Test {
   FakeDriver driver_;
   uint64_t now_ = 1'000 * kSecond;
   uint64_t revision_ = 0;
+  std::vector<size_t> edges_;  // how many faults were armed at each
   Reconciler reconciler_{
-      [this](const std::string& kind) { return kind == "KNOWN" ? &driver_ : nullptr; }, {&driver_}};
+      [this](const std::string& kind) { return kind == "KNOWN" ? &driver_ : nullptr; },
+      {&driver_},
+      [this] { edges_.push_back(driver_.armed.size()); }};
 };
 
 }  // namespace faultline::agent

@@ -26,7 +26,7 @@ chaos::v1::FaultReports Reconciler::Reports(uint64_t now_ns) {
   chaos::v1::FaultReports reports;
   *reports.mutable_version() = version_;
   for (auto& [key, entry] : entries_) {
-    if (entry.state == State::kWaiting) continue;
+    if (entry.state == State::kWaiting && entry.armed_unix_ns == 0) continue;
     if (entry.sent_ns == 0) entry.sent_ns = now_ns;
     auto* report = reports.add_reports();
     report->set_experiment_id(key.experiment_id);

@@ -1,5 +1,7 @@
 #include "agent/reconciler.h"
 
+#include <gmock/gmock.h>
+
 #include "agent/reconciler_fixture.h"
 
 namespace faultline::agent {
@@ -18,6 +20,21 @@ TEST_F(ReconcilerTest, ARepeatedDesiredStateChangesNothing) {
   Desire({"e1"});
   Advance(kSecond);
   EXPECT_EQ(driver_.arm_calls, 1);
+}
+
+TEST_F(ReconcilerTest, WhatIsMeasuredEndsBeforeFaultsAreArmedAndAfterTheyAreDisarmed) {
+  using testing::ElementsAre;
+  Desire({"e1", "e2"});
+  EXPECT_THAT(edges_, ElementsAre(0u));
+  Desire({"e1", "e2"});
+  Advance(kSecond);
+  EXPECT_THAT(edges_, ElementsAre(0u));
+  Desire({"e1", "e2", "e3"});
+  EXPECT_THAT(edges_, ElementsAre(0u, 2u));
+  Desire({"e1"});
+  EXPECT_THAT(edges_, ElementsAre(0u, 2u, 1u));
+  Desire({"e4"});
+  EXPECT_THAT(edges_, ElementsAre(0u, 2u, 1u, 0u, 1u)) << "e4 began as soon as e1 had ended";
 }
 
 TEST_F(ReconcilerTest, WhatIsNoLongerDesiredIsReverted) {
@@ -52,7 +69,7 @@ TEST_F(ReconcilerTest, ALostLeaseRevertsAndAHeldOneArmsForTheTimeLeft) {
   now_ += 10 * kSecond;
   reconciler_.SetLeaseHeld(false, now_);
   EXPECT_TRUE(driver_.armed.empty());
-  EXPECT_EQ(Reported(), "") << "not final, so not reported";
+  EXPECT_EQ(Reported(), "PENDING: lease ran out") << "not final";
   now_ += 10 * kSecond;
   reconciler_.SetLeaseHeld(true, now_);
   ASSERT_TRUE(driver_.armed.contains(key_));

@@ -14,10 +14,14 @@ double MiddleNs(unsigned bucket) {
          2;
 }
 
-// Takes out what was seen before `oldest_ns`, and the oldest beyond `limit`.
 template <typename Map>
-void Trim(Map& map, uint64_t oldest_ns, size_t limit) {
+void ForgetOlder(Map& map, uint64_t oldest_ns) {
   std::erase_if(map, [&](const auto& entry) { return entry.second.seen_ns < oldest_ns; });
+}
+
+// Takes out those seen last longest ago, until no more than `limit` are left.
+template <typename Map>
+void Trim(Map& map, size_t limit) {
   while (map.size() > limit) {
     map.erase(std::min_element(map.begin(), map.end(), [](const auto& a, const auto& b) {
       return a.second.seen_ns < b.second.seen_ns;
@@ -28,13 +32,12 @@ void Trim(Map& map, uint64_t oldest_ns, size_t limit) {
 }  // namespace
 
 void SampleTotals::Durations::Add(const chaos::v1::SparseHistogram& histogram) {
-  constexpr auto& kBounds = DurationMeter::kBoundsNs;
   for (int i = 0; i < histogram.index_size() && i < histogram.count_size(); ++i) {
     if (histogram.index(i) >= FL_HIST_BUCKETS) continue;
     const double middle_ns = MiddleNs(histogram.index(i));
     const auto bound =
-        std::lower_bound(kBounds.begin(), kBounds.end(), static_cast<uint64_t>(middle_ns));
-    counts[static_cast<size_t>(bound - kBounds.begin())] += histogram.count(i);
+        std::lower_bound(kBoundsNs.begin(), kBoundsNs.end(), static_cast<uint64_t>(middle_ns));
+    counts[static_cast<size_t>(bound - kBoundsNs.begin())] += histogram.count(i);
     seconds += middle_ns / 1e9 * static_cast<double>(histogram.count(i));
   }
 }
@@ -67,8 +70,13 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
 
 void SampleTotals::Forget(uint64_t now_ns) {
   const uint64_t oldest_ns = now_ns > kKeepEndedNs ? now_ns - kKeepEndedNs : 0;
-  Trim(faults_, oldest_ns, kMaxFaults);
-  Trim(targets_, oldest_ns, kMaxTargets);
+  ForgetOlder(faults_, oldest_ns);
+  Trim(faults_, kMaxFaults);
+  ForgetOlder(targets_, oldest_ns);
+  const auto there = std::count_if(targets_.begin(), targets_.end(), [&](const auto& entry) {
+    return entry.second.seen_ns == now_ns;
+  });
+  Trim(targets_, static_cast<size_t>(there) + kMaxGoneTargets);
 }
 
 }  // namespace faultline::agent

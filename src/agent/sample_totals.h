@@ -2,12 +2,12 @@
 // samples, bounded in their number. Not thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "base/meter.h"
 #include "chaos/v1/metrics.pb.h"
 #include "faults/driver.h"
 
@@ -19,12 +19,30 @@ class SampleTotals {
   static constexpr size_t kMaxFaults = 512;
   // A fault that has ended is shown for so long, so that every scraper sees how it ended.
   static constexpr uint64_t kKeepEndedNs = 300'000'000'000;
-  // The same for a target that is gone.
-  static constexpr size_t kMaxTargets = 256;
+  // The same for a target that is gone, and so many of them. Those that are there are all kept: an
+  // agent has a bounded number.
+  static constexpr size_t kMaxGoneTargets = 256;
+
+  // Upper bounds of what is shown of durations, each part of its bucket, from 11.2 us to 89.1 s:
+  // ten a decade (the Renard series R10 of ISO 3), moved by half a step. Delays are
+  // asked for in round numbers, and given a little late: they are in the middle of their buckets
+  // so, where interpolated quantiles are right, and not at the lower end of one that is two times
+  // as wide.
+  static constexpr size_t kBounds = 70;
+  static constexpr std::array<uint64_t, kBounds> kBoundsNs = [] {
+    constexpr uint64_t kSteps[] = {112, 141, 178, 224, 282, 355, 447, 562, 708, 891};
+    std::array<uint64_t, kBounds> bounds{};
+    uint64_t decade_ns = 100;
+    for (size_t i = 0; i < kBounds; ++i) {
+      bounds[i] = kSteps[i % 10] * decade_ns;
+      if (i % 10 == 9) decade_ns *= 10;
+    }
+    return bounds;
+  }();
 
   struct Durations {
-    std::array<uint64_t, DurationMeter::kBuckets> counts{};  // by DurationMeter::kBoundsNs
-    double seconds = 0;                                      // of buckets' middles: within 1 %
+    std::array<uint64_t, kBounds + 1> counts{};  // the last is above them all
+    double seconds = 0;                          // of buckets' middles: within 1 %
 
     void Add(const chaos::v1::SparseHistogram& histogram);
   };

@@ -8,6 +8,22 @@ namespace faultline::agent {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
+constexpr size_t kOf3Ms = 25;  // 2.82 to 3.55 ms
+
+// As Prometheus' histogram_quantile() has it: evenly spread within a bucket.
+double QuantileNs(const SampleTotals::Durations& durations, double quantile) {
+  uint64_t all = 0;
+  for (const uint64_t count : durations.counts) all += count;
+  double rank = quantile * static_cast<double>(all), below = 0;
+  for (size_t i = 0; i < SampleTotals::kBounds; ++i) {
+    const auto upper = static_cast<double>(SampleTotals::kBoundsNs[i]);
+    const auto count = static_cast<double>(durations.counts[i]);
+    if (count >= rank) return below + (upper - below) * rank / count;
+    rank -= count;
+    below = upper;
+  }
+  return below;
+}
 
 chaos::v1::TargetSample Sample(const std::string& target, const std::string& experiment,
                                uint64_t dropped) {
@@ -31,7 +47,7 @@ TEST(SampleTotals, SumUpTargetsAndKeepFaultsCounters) {
   totals.Add({Sample("a", "e1", 7)}, 2 * kSecond);
   EXPECT_EQ(totals.targets().at("a").packets, 20u);
   EXPECT_EQ(totals.targets().at("b").bytes, 1'000u);
-  EXPECT_EQ(totals.targets().at("a").requests.counts[5], 4u);  // 2.5 to 5 ms
+  EXPECT_EQ(totals.targets().at("a").requests.counts[kOf3Ms], 4u);
   EXPECT_NEAR(totals.targets().at("a").requests.seconds, 0.012, 0.012 * 0.01);
   EXPECT_EQ(totals.faults().at({"e1", 0, "a"}).counters.dropped(), 7u);
 }
@@ -48,7 +64,7 @@ TEST(SampleTotals, SumUpWhatWasSeenOfConnections) {
   EXPECT_EQ(totals.targets().at("a").traffic.resets_sent(), 4u);
   EXPECT_EQ(totals.targets().at("a").traffic.events_lost(), 10u);
   EXPECT_EQ(totals.targets().at("a").traffic.events_size(), 0) << "they are no counter";
-  EXPECT_EQ(totals.targets().at("a").handshakes.counts[5], 4u);
+  EXPECT_EQ(totals.targets().at("a").handshakes.counts[kOf3Ms], 4u);
 }
 
 TEST(SampleTotals, SumUpWhatFaultsPacketsWaited) {
@@ -61,7 +77,7 @@ TEST(SampleTotals, SumUpWhatFaultsPacketsWaited) {
   totals.Add({sample}, kSecond);
   totals.Add({sample}, 2 * kSecond);
   ASSERT_EQ(totals.faults().size(), 1u);
-  EXPECT_EQ(totals.faults().at({"e1", 0, "a"}).delays.counts[5], 8u);
+  EXPECT_EQ(totals.faults().at({"e1", 0, "a"}).delays.counts[kOf3Ms], 8u);
 }
 
 TEST(SampleTotals, ForgetWhatEndedLongAgo) {
@@ -82,6 +98,35 @@ TEST(SampleTotals, AreBoundedHoweverManyFaultsCome) {
   EXPECT_EQ(totals.faults().size(), SampleTotals::kMaxFaults);
   EXPECT_TRUE(
       totals.faults().contains({"e" + std::to_string(2 * SampleTotals::kMaxFaults - 1), 0, "a"}));
+}
+
+TEST(SampleTotals, GiveTheQuantilesOfRoundDelaysThatAreALittleLate) {
+  for (const double asked_ms : {0.05, 0.1, 0.2, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1e3, 1e4, 6e4}) {
+    SampleTotals::Durations durations;
+    chaos::v1::SparseHistogram given;
+    given.add_index(fl_hist_bucket(static_cast<uint64_t>(asked_ms * 1.002e6)));
+    given.add_count(1'000);
+    durations.Add(given);
+    EXPECT_NEAR(QuantileNs(durations, 0.5), asked_ms * 1e6, asked_ms * 0.06e6) << asked_ms;
+    EXPECT_NEAR(QuantileNs(durations, 0.99), asked_ms * 1e6, asked_ms * 0.19e6) << asked_ms;
+  }
+}
+
+TEST(SampleTotals, ShowEveryTargetThatIsThereAndABoundedNumberOfThoseThatAreGone) {
+  constexpr size_t kThere = 300, kMore = 5;
+  SampleTotals totals;
+  std::vector<chaos::v1::TargetSample> there;
+  for (size_t i = 0; i < kThere; ++i) there.push_back(Sample("t" + std::to_string(i), "", 0));
+  for (size_t i = 0; i < SampleTotals::kMaxGoneTargets + kMore; ++i) {
+    auto now = there;
+    now.push_back(Sample("gone" + std::to_string(i), "", 0));
+    totals.Add(now, kSecond + i);
+  }
+  EXPECT_EQ(totals.targets().at("t0").packets, 10 * (SampleTotals::kMaxGoneTargets + kMore));
+  EXPECT_EQ(totals.targets().at("t299").packets, 10 * (SampleTotals::kMaxGoneTargets + kMore));
+  // The last of them is still there.
+  EXPECT_EQ(totals.targets().size(), kThere + 1 + SampleTotals::kMaxGoneTargets);
+  EXPECT_FALSE(totals.targets().contains("gone0"));
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <set>
+#include <map>
+#include <ranges>
 
 #include "base/clock.h"
 
@@ -39,25 +40,29 @@ class CountingDriver final : public faults::Driver {
     return std::vector<Status>(targets.size());
   }
   Status Arm(const faults::ArmRequest& request) override {
-    armed_.insert(request.key);
+    armed_.try_emplace(request.key, readings_);  // one that is armed only lasts longer
     return absl::OkStatus();
   }
   Status Disarm(const faults::FaultKey& key) override {
     armed_.erase(key);
     return absl::OkStatus();
   }
-  std::vector<faults::FaultKey> Armed() override { return {armed_.begin(), armed_.end()}; }
+  std::vector<faults::FaultKey> Armed() override {
+    const auto keys = std::views::keys(armed_);
+    return {keys.begin(), keys.end()};
+  }
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override {
     ++readings_;
     auto& sample = samples->emplace_back();
     sample.set_target_id(kTarget);
     sample.set_packets(1);
     sample.set_bytes(readings_);
-    for (const auto& key : armed_) {
+    for (const auto& [key, armed_at] : armed_) {
       auto* fault = sample.add_faults();
       fault->set_experiment_id(key.experiment_id);
       fault->set_fault_index(key.fault_index);
-      fault->set_dropped(readings_);
+      fault->set_matched(readings_ - armed_at);
+      fault->set_dropped(readings_ - armed_at);
     }
   }
 
@@ -66,7 +71,7 @@ class CountingDriver final : public faults::Driver {
   const int map_fd_;
   void* page_ = nullptr;
   uint64_t readings_ = 0;
-  std::set<faults::FaultKey> armed_;
+  std::map<faults::FaultKey, uint64_t> armed_;  // and the readings before it was
 };
 
 }  // namespace
@@ -100,6 +105,7 @@ void CountingAgent::Start(const std::vector<std::string>& controllers, const rpc
     return StatusOr<std::vector<faults::NamedDriver>>(std::move(drivers));
   };
   groups.group_of = [](const std::string&) { return "counting"; };
+  groups.undo = [](const auto&, const auto&) { return absl::OkStatus(); };
   auto started = agent::Agent::Start(config, groups, guardian_.get(), journal_.get());
   ASSERT_TRUE(started.ok()) << started.status();
   agent_ = *std::move(started);

@@ -1,5 +1,6 @@
 // The real agent over a driver that counts instead of measuring: its reading n, which is its batch
-// n, has one packet of n bytes, and every fault that is armed has dropped n packets by then.
+// n, has one packet of n bytes, and every fault that is armed has dropped one packet for each
+// reading since it was.
 #pragma once
 
 #include <memory>

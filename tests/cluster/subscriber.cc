@@ -111,13 +111,14 @@ void ExpectWhole(const std::vector<Arrival>& arrivals) {
   ASSERT_GT(arrivals.size(), 1u);
   for (size_t i = 1; i < arrivals.size(); ++i) {
     const auto& update = arrivals[i].update;
-    const uint64_t last = arrivals[i - 1].update.position().sequence();
+    const auto& before = arrivals[i - 1].update;
+    const uint64_t last = before.position().sequence();
     const uint64_t sequence = update.position().sequence();
     SCOPED_TRACE(fmt::format("update {} after {}, merged {}, missed {}", sequence, last,
                              update.merged_batches(), update.missed_batches()));
     EXPECT_EQ(sequence, last + 1 + update.merged_batches() + update.missed_batches());
     EXPECT_EQ(update.packets(), 1 + update.merged_batches());
-    EXPECT_EQ(update.packet_drops(), static_cast<int64_t>(sequence));
+    EXPECT_EQ(update.packet_drops() - before.packet_drops(), static_cast<int64_t>(sequence - last));
     if (update.missed_batches() == 0) {
       EXPECT_EQ(update.bytes(), SumOf(last + 1, sequence));
     } else {
