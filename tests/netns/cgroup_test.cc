@@ -29,6 +29,7 @@ class CgroupTest : public DriverTest {
   void TearDown() override {
     inside_.reset();
     outside_.reset();
+    DriverTest::TearDown();
   }
   bool Answers(uint16_t port, std::chrono::milliseconds patience = kPatience) {
     Client client(*network_, Protocol::kUdp, Network::kServer4, port);

@@ -4,9 +4,9 @@
 
 #include <string>
 
-#include "bpf/netlink.h"
 #include "bpf/netns.h"
 #include "bpf/probe.h"
+#include "netns/leftovers.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -48,35 +48,10 @@ class FollowTest : public DriverTest, public testing::WithParamInterface<bpf::At
     Arm(Latency(kDelayMs));
   }
   void Ip(const std::string& words) { RunBatch({"ip", "-n", network_->server_netns()}, {words}); }
-  // Filters, qdiscs, programs and lanes in the server's namespace, of whatever interface.
-  std::string Traces(const std::string& netns) const {
-    std::string traces;
-    network_->In(netns, [&] {
-      for (const std::string& name : bpf::InterfaceNames()) {
-        // A lane that is going may go at each of these.
-        const auto found = bpf::FindInterface(name);
-        if (!found.ok()) continue;
-        size_t filters = 0;
-        for (const bool egress : {false, true}) {
-          const auto listed = bpf::ListTcFilters(found->index, egress);
-          filters += listed.ok() ? listed->size() : 0;
-        }
-        const auto clsact = bpf::HasClsact(found->index);
-        if (clsact.ok() && *clsact) traces += name + " has clsact\n";
-        if (filters > 0) traces += fmt::format("{} has {} filters\n", name, filters);
-        if (name.starts_with("fl-")) traces += name + "\n";
-      }
-    });
-    int none = 0;
-    return traces +
-           RunAnyhow(
-               {"sh", "-c", "ip netns exec " + netns + " bpftool net show 2>/dev/null | grep fl_"},
-               &none);
-  }
 
   // A lane's device is taken away beside everything else.
   bool LeavesNothing(const chaos::v1::Target& target) {
-    return LookUntil(target, [&] { return Traces(network_->server_netns()).empty(); });
+    return LookUntil(target, [&] { return FaultlineIn(network_->server_netns()).empty(); });
   }
 
   std::string why_gone_;  // by the last look, the fault

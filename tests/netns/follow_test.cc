@@ -48,7 +48,7 @@ TEST_P(FollowTest, AServiceThatIsStartedAnewUnderTheSameNameIsSlowAgain) {
   EXPECT_THAT(why_gone_, HasSubstr("is another one now"));
   EXPECT_TRUE(IsSlow());
   driver_.reset();
-  EXPECT_EQ(Traces(network_->server_netns()), "");
+  EXPECT_EQ(FaultlineIn(network_->server_netns()), "");
   EXPECT_THAT(undo_.records(), IsEmpty());
 }
 

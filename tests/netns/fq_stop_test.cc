@@ -1,10 +1,8 @@
 // The end of delays that the kernel holds, and what somebody else does to their devices.
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "base/clock.h"
 #include "bpf/veth.h"
 #include "faults/undo.h"
+#include "netns/forked_driver.h"
 #include "netns/fq_fixture.h"
 
 namespace faultline::netns_test {
@@ -92,6 +90,7 @@ TEST_F(FqStopTest, TheInterfacesOwnQdiscAndADeviceOfThatNameStay) {
   EXPECT_THAT(run({"tc", "qdisc", "show", "dev", Network::kInterface}), HasSubstr("limit 777p"));
   EXPECT_THAT(Links(), Contains("fl-fq1"));
   ExpectNothingLeft(before);
+  run({"ip", "link", "del", kFqPair});
 }
 
 TEST_F(FqStopTest, TheUndoRecordsAloneRemoveThePair) {
@@ -129,57 +128,22 @@ TEST(VethPlace, DamagedArgumentsAreRefused) {
 TEST_F(FqStopTest, AKilledProcesssDelayIsOverAndItsJournalRemovesThePair) {
   driver_.reset();
   const auto before = Links();
-  int told[2];
-  ASSERT_EQ(pipe(told), 0);
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  ForkedDriver killed(undo_, [this] {
     MakeDriver({.lane = "fq"});
     SetTarget(ServerTarget());
     Arm(Latency(500, pb::DIRECTION_BOTH));
     lease_->heartbeat_until_ns = BoottimeNowNs() + 5 * kNanosPerSecond;
-    std::string text;
-    for (const auto& [handle, record] : undo_.records()) {
-      text += record.kind + "\n" + std::to_string(record.arguments.size()) + "\n";
-      for (const std::string& argument : record.arguments) text += argument + "\n";
-    }
-    text += HasFailure() ? "failed\n" : "armed\n";
-    (void)!write(told[1], text.data(), text.size());
-    pause();
-    _exit(0);
-  }
-  std::string text;
-  while (!text.ends_with("armed\n") && !text.ends_with("failed\n")) {
-    char bytes[4096];
-    const ssize_t got = read(told[0], bytes, sizeof(bytes));
-    ASSERT_GT(got, 0);
-    text.append(bytes, static_cast<size_t>(got));
-  }
-  ASSERT_TRUE(text.ends_with("armed\n"));
+  });
   EchoServer server(*network_, kPort);
   EXPECT_GE(RoundTripMs(kPort), 1000);
   Client held(*network_, Protocol::kUdp, Network::kServer4, kPort);
   held.Send("held");
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  std::map<uint64_t, MemoryUndoLog::Record_> records;
-  std::istringstream lines(text);
-  std::string line;
-  while (std::getline(lines, line) && line != "armed") {
-    MemoryUndoLog::Record_ record{line, {}};
-    std::getline(lines, line);
-    for (size_t left = std::stoul(line); left > 0 && std::getline(lines, line); --left) {
-      record.arguments.push_back(line);
-    }
-    records.emplace(records.size(), record);
-  }
-  UndoAll(records);
+  killed.Kill();
+  UndoAll(killed.journal());
   EXPECT_EQ(Links(), before);
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
   EXPECT_TRUE(client.AnswersBefore(kUntouchedMs));
   EXPECT_EQ(held.Receive(4, 1500ms), "") << "what the lane held is lost with it";
-  close(told[0]);
-  close(told[1]);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// For tests with real packets: a server's and a client's network namespace joined by a veth pair,
-// gone when the object is, and what earlier, killed test runs left behind is removed first.
+// For tests with real packets: the network driver on two namespaces that each test makes for
+// itself.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -17,54 +17,11 @@
 #include "bpf/netns.h"
 #include "faults/driver.h"
 #include "faults/network/driver.h"
+#include "netns/network.h"
 #include "netns/process.h"
 #include "network/v1/parameters.pb.h"
 
 namespace faultline::netns_test {
-
-class Network {
- public:
-  static constexpr char kServer4[] = "10.209.0.2";
-  static constexpr char kClient4[] = "10.209.0.1";
-  static constexpr char kServer6[] = "fd00:209::2";
-  static constexpr char kClient6[] = "fd00:209::1";
-  static constexpr char kInterface[] = "eth0";
-
-  Network();
-  ~Network();
-  Network(const Network&) = delete;
-  Network& operator=(const Network&) = delete;
-
-  // The server's namespace is destroyed and made anew under the same name, with another interface:
-  // as a container that is started anew.
-  void RestartServer();
-
-  const std::string& server_netns() const { return server_; }
-  const std::string& client_netns() const { return client_; }
-
-  // Run on the calling thread, inside; sockets made there stay there.
-  void In(const std::string& netns, const std::function<void()>& work) const;
-  void InServer(const std::function<void()>& work) const { In(server_, work); }
-  void InClient(const std::function<void()>& work) const { In(client_, work); }
-
-  // The command that runs `command` inside.
-  static std::vector<std::string> Inside(const std::string& netns,
-                                         const std::vector<std::string>& command);
-
-  // What `ip`, `tc` and `bpftool` show of a namespace: devices, queueing disciplines, filters and
-  // attached programs.
-  std::string KernelState(const std::string& netns) const;
-
-  // Names of the server's (client's) interfaces.
-  std::vector<std::string> Links(const std::string& netns) const;
-
- private:
-  // Lays the veth pair between the two.
-  void Join();
-
-  std::string server_;
-  std::string client_;
-};
 
 // An undo journal in memory.
 class MemoryUndoLog : public faults::UndoLog {
@@ -76,6 +33,14 @@ class MemoryUndoLog : public faults::UndoLog {
   StatusOr<uint64_t> Record(const std::string& kind,
                             const std::vector<std::string>& arguments) override;
   void Erase(uint64_t handle) override { records_.erase(handle); }
+  void Leave(uint64_t handle, const Status& why) override {
+    ADD_FAILURE() << "record " << handle << " could not be undone: " << why;
+  }
+  bool IsLeft(uint64_t) const override { return false; }
+  std::optional<Left> Reclaim(
+      const std::string&, const std::function<bool(const std::vector<std::string>&)>&) override {
+    return std::nullopt;
+  }
   const std::map<uint64_t, Record_>& records() const { return records_; }
 
  private:
@@ -96,6 +61,9 @@ class DriverTest : public testing::Test {
   static constexpr uint16_t kOwnPort = 7400;
 
   void SetUp() override;
+  // Every test ends so: the driver goes, and nothing of Faultline is in the two namespaces, in the
+  // journal, or open in this process. Whoever overrides it calls it last.
+  void TearDown() override;
   // Instead of SetUp: delays wait in that lane, "tap" or "fq". Skips where the kernel has none
   // such.
   void SetUpWithLane(const std::string& lane);
@@ -111,7 +79,8 @@ class DriverTest : public testing::Test {
   // Shows the target as the agent does, again and again, until that holds: false if it never does.
   bool LookUntil(const chaos::v1::Target& target, const std::function<bool()>& holds);
 
-  // After the driver is gone, `ip`, `tc` and `bpftool` must show what they showed before.
+  // After the driver is gone, `ip`, `tc` and `bpftool` must show what they showed before. For tests
+  // that change nothing there themselves.
   void ExpectNothingLeft(const std::string& before);
 
   static ::network::v1::NetworkLatency Latency(

@@ -26,6 +26,7 @@ class HostEndTest : public FollowTest {
   void TearDown() override {
     driver_.reset();
     if (own_.valid()) Enter(own_);
+    FollowTest::TearDown();
   }
   static void Enter(const bpf::UniqueFd& netns) { ASSERT_EQ(setns(netns.get(), CLONE_NEWNET), 0); }
 
@@ -66,12 +67,12 @@ TEST_P(HostEndTest, EveryDirectionIsDelayedAsTheTargetSeesIt) {
         EXPECT_TRUE(client.AnswersBefore(kDelayMs));
       }
     }
-    EXPECT_EQ(Traces(network_->server_netns()), "") << "nothing of ours is inside";
-    EXPECT_THAT(Traces(network_->client_netns()), HasSubstr("fl-"));
+    EXPECT_EQ(FaultlineIn(network_->server_netns()), "") << "nothing of ours is inside";
+    EXPECT_THAT(FaultlineIn(network_->client_netns()), HasSubstr("fl-"));
     driver_->SetTargets({});
   }
   driver_.reset();
-  EXPECT_EQ(Traces(network_->client_netns()), "");
+  EXPECT_EQ(FaultlineIn(network_->client_netns()), "");
   EXPECT_THAT(undo_.records(), IsEmpty());
 }
 

@@ -1,13 +1,11 @@
 // A driver's process that is killed: the kernel alone puts everything right. Where it has no TCX
 // the filters stay until the guardian takes them away; there the heartbeat's end makes them
 // harmless.
-#include <signal.h>
-#include <sys/wait.h>
-
 #include <map>
 
 #include "base/clock.h"
 #include "bpf/probe.h"
+#include "netns/forked_driver.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -30,23 +28,12 @@ class KillTest : public DriverTest, public testing::WithParamInterface<Fault> {}
 TEST_P(KillTest, NothingIsFaultyAndNoDeviceIsLeft) {
   driver_.reset();
   const auto before = network_->Links(network_->server_netns());
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  ForkedDriver killed(undo_, [this] {
     MakeDriver();
     SetTarget(ServerTarget());
     ArmKind(GetParam().kind, GetParam().parameters);
     if (!bpf::HasFeature("tcx")) lease_->heartbeat_until_ns = BoottimeNowNs() + kHeartbeatNs;
-    const char done = HasFailure() ? 'f' : 'a';
-    (void)!write(ready[1], &done, 1);
-    pause();
-    _exit(0);
-  }
-  char state = 0;
-  ASSERT_EQ(read(ready[0], &state, 1), 1);
-  EXPECT_EQ(state, 'a');
+  });
   EchoServer server(*network_, kPort);
   const auto works = [&](std::chrono::milliseconds patience) {
     const bool tcp = GetParam().protocol == Protocol::kTcp;
@@ -56,8 +43,7 @@ TEST_P(KillTest, NothingIsFaultyAndNoDeviceIsLeft) {
     return client.Receive(DnsQuery().size(), patience) == DnsQuery();
   };
   EXPECT_FALSE(works(150ms));
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
+  killed.Kill();
   bool healed = false;
   for (int i = 0; i < kAttempts && !healed; ++i) {
     healed = works(1s);
@@ -65,8 +51,7 @@ TEST_P(KillTest, NothingIsFaultyAndNoDeviceIsLeft) {
   }
   EXPECT_TRUE(healed);
   EXPECT_EQ(network_->Links(network_->server_netns()), before);
-  close(ready[0]);
-  close(ready[1]);
+  UndoAll(killed.journal());  // as the guardian does
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,4 +1,9 @@
 // NETWORK_BLACKHOLE and NETWORK_PARTITION with real packets.
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <tuple>
+
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
@@ -9,6 +14,7 @@ using testing::HasSubstr;
 
 constexpr uint16_t kPort = 7001;
 constexpr auto kLost = 150ms;
+constexpr auto kResent = 60s;
 
 class PartitionTest : public DriverTest {
  protected:
@@ -149,6 +155,78 @@ TEST_F(PartitionTest, LeavesNothing) {
   ExpectNothingLeft(before);
   EXPECT_TRUE(Answers(Protocol::kUdp));
 }
+
+// Which way nothing of a connection gets through, as the server, which is the target, is asked for.
+struct Cut {
+  const char* name;
+  const char* kind;
+  std::map<std::string, std::string> parameters;
+  bool to_server, to_client;
+};
+
+constexpr char kClientFirst[] = "10.209.0.1+fd00:209::1,10.209.0.2+fd00:209::2";
+constexpr char kServerFirst[] = "10.209.0.2+fd00:209::2,10.209.0.1+fd00:209::1";
+
+const Cut kCuts[] = {
+    {"PartedBothWays", "NETWORK_PARTITION", {{"groups", kClientFirst}}, true, true},
+    {"PartedForwardToTheServer",
+     "NETWORK_PARTITION",
+     {{"groups", kClientFirst}, {"ways", "forward"}},
+     true,
+     false},
+    {"PartedForwardToTheClient",
+     "NETWORK_PARTITION",
+     {{"groups", kServerFirst}, {"ways", "forward"}},
+     false,
+     true},
+    {"BlackholeBothWays", "NETWORK_BLACKHOLE", {{"direction", "both"}}, true, true},
+    {"BlackholeIngress", "NETWORK_BLACKHOLE", {{"direction", "ingress"}}, true, false},
+    {"BlackholeEgress", "NETWORK_BLACKHOLE", {{"direction", "egress"}}, false, true},
+};
+
+class TcpCutTest : public PartitionTest,
+                   public testing::WithParamInterface<std::tuple<Cut, const char*>> {};
+
+TEST_P(TcpCutTest, NothingOfAConnectionGetsThroughThatWayUntilItHeals) {
+  const auto& [cut, address] = GetParam();
+  const std::string request = "request", answer = "answer";
+  Acceptor acceptor(*network_, kPort + 1);
+  Client client(*network_, Protocol::kTcp, address, kPort + 1);
+  const bpf::UniqueFd server = acceptor.Accept();
+  ArmKind(cut.kind, cut.parameters);
+  client.Send(request);
+  ASSERT_EQ(send(server.get(), answer.data(), answer.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(answer.size()));
+  EXPECT_EQ(Receive(server.get(), request.size(), cut.to_server ? kLost : kPatience),
+            cut.to_server ? "" : request);
+  EXPECT_EQ(client.Receive(answer.size(), cut.to_client ? kLost : kPatience),
+            cut.to_client ? "" : answer);
+  // Its opening, or what accepts it.
+  EXPECT_EQ(TryConnect(*network_, address, kPort, kLost), ETIMEDOUT);
+  const auto counters = SettledCounters();
+  // That of the standing connection and of the new one, each way that is cut and has any.
+  EXPECT_GE(counters.dropped(), cut.to_server && cut.to_client ? 3u : 2u);
+  EXPECT_EQ(counters.dropped(), counters.matched());
+  Disarm();
+  // TCP sends it again, after as long again as that took at the most.
+  if (cut.to_server) {
+    EXPECT_EQ(Receive(server.get(), request.size(), kResent), request);
+  }
+  if (cut.to_client) {
+    EXPECT_EQ(client.Receive(answer.size(), kResent), answer);
+  }
+  EXPECT_EQ(TryConnect(*network_, address, kPort), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, TcpCutTest,
+                         testing::Combine(testing::ValuesIn(kCuts),
+                                          testing::Values(Network::kServer4, Network::kServer6)),
+                         [](const auto& way) {
+                           const bool ipv6 =
+                               std::get<1>(way.param) == std::string(Network::kServer6);
+                           return std::string(std::get<0>(way.param).name) +
+                                  (ipv6 ? "Ipv6" : "Ipv4");
+                         });
 
 }  // namespace
 }  // namespace faultline::netns_test

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sstream>
+
 extern char** environ;
 
 namespace faultline::netns_test {
@@ -62,6 +64,16 @@ std::string RunProgram(const std::vector<std::string>& command) {
   std::string text = RunAnyhow(command, &exit_code);
   EXPECT_EQ(exit_code, 0) << testing::PrintToString(command);
   return text;
+}
+
+uint64_t KernelCount(const std::string& netns, const std::string& name) {
+  std::istringstream words(RunProgram({"ip", "netns", "exec", netns, "nstat", "-asz", name}));
+  uint64_t count = 0;
+  for (std::string word; words >> word;) {
+    if (word == name && words >> count) return count;
+  }
+  ADD_FAILURE() << "nstat tells of no " << name;
+  return 0;
 }
 
 void RunBatch(std::vector<std::string> command, const std::vector<std::string>& lines, bool must) {

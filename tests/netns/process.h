@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace faultline::netns_test {
 std::string RunProgram(const std::vector<std::string>& command);
 // The same, with the exit code as by the shell, whatever it is.
 std::string RunAnyhow(const std::vector<std::string>& command, int* exit_code);
+
+// The kernel's own count of that name ("TcpRetransSegs") in a network namespace, as `nstat` tells
+// it.
+uint64_t KernelCount(const std::string& netns, const std::string& name);
 
 // Has `ip` or `tc` do several things in one call, each a line of its "-batch". Unless it must, it
 // may fail.

@@ -14,11 +14,8 @@ class SocketTest : public DriverTest {
     if (network_) server_ = std::make_unique<EchoServer>(*network_, kPort);
   }
   // The kernel's own count of segments sent again in a namespace.
-  uint64_t RetransSegs(const std::string& netns) {
-    const std::string text =
-        RunProgram({"ip", "netns", "exec", netns, "nstat", "-asz", "TcpRetransSegs"});
-    const size_t at = text.find("TcpRetransSegs");
-    return at == std::string::npos ? 0 : std::stoull(text.substr(at + 15));
+  static uint64_t RetransSegs(const std::string& netns) {
+    return KernelCount(netns, "TcpRetransSegs");
   }
   void Talk(int rounds, size_t bytes) {
     Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);

@@ -1,13 +1,20 @@
-// What faults do, measured by tools that know nothing of Faultline: ping, iperf3, redis-benchmark.
+// What faults do, measured by tools that know nothing of Faultline: ping, nstat, iperf3,
+// redis-benchmark.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <set>
 #include <sstream>
 
+#include "netns/one_processor.h"
 #include "netns/traffic.h"
 
 namespace faultline::netns_test {
 namespace {
+
+using testing::HasSubstr;
+using testing::Not;
 
 struct Way {
   const char* direction;
@@ -18,7 +25,7 @@ class ToolsTest : public DriverTest, public testing::WithParamInterface<Way> {
  protected:
   void SetUp() override {
     DriverTest::SetUp();
-    SetTarget(ServerTarget());
+    if (network_) SetTarget(ServerTarget());
   }
 
   void ArmThis(const std::string& kind, std::map<std::string, std::string> parameters) {
@@ -31,6 +38,38 @@ class ToolsTest : public DriverTest, public testing::WithParamInterface<Way> {
   std::string AtClient(const std::vector<std::string>& command) const {
     int exit_code = 0;
     return RunAnyhow(Network::Inside(network_->client_netns(), command), &exit_code);
+  }
+  // For what goes between the client's address and the server, and not the kernels' own reports.
+  void ArmForPings(const std::string& kind, std::map<std::string, std::string> parameters) {
+    parameters["protocol"] = "icmp";
+    parameters["peer_cidr"] = GetParam().ipv6 ? Network::kClient6 : Network::kClient4;
+    ArmThis(kind, parameters);
+  }
+  // What ping prints that asks, every 2 ms, until it has so many answers, for a minute at the most.
+  std::string PingUntil(int answers) const {
+    return AtClient({"ping", "-n", "-c", std::to_string(answers), "-w", "60", "-i", "0.002", "-s",
+                     "400", Server()});
+  }
+  // That the kernel behind the fault, the client's for what the server sends, comes to have counted
+  // so many, by its name for them among those of ICMP or of ICMPv6.
+  void ExpectBehind(const char* icmp, const char* icmpv6, double expected) const {
+    const bool in = GetParam().direction == std::string("ingress");
+    const std::string netns = in ? network_->server_netns() : network_->client_netns();
+    const std::string name = GetParam().ipv6 ? icmpv6 : icmp;
+    double counted = -1;
+    for (int i = 0; i < 100 && counted != expected; ++i) {
+      if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      counted = static_cast<double>(KernelCount(netns, name));
+    }
+    EXPECT_EQ(counted, expected) << name;
+  }
+  // Requests that the server's kernel took, or answers that the client's did.
+  void ExpectTakenBehind(double expected) const {
+    if (GetParam().direction == std::string("ingress")) {
+      ExpectBehind("IcmpInEchos", "Icmp6InEchos", expected);
+    } else {
+      ExpectBehind("IcmpInEchoReps", "Icmp6InEchoReplies", expected);
+    }
   }
   std::unique_ptr<Process> StartServer(const std::vector<std::string>& command, uint16_t port) {
     auto process = std::make_unique<Process>(Network::Inside(network_->server_netns(), command));
@@ -64,6 +103,84 @@ TEST_P(ToolsTest, PingLosesTheShareAsked) {
   // Each of them is counted, as is what else went on (IPv6 asks for routers).
   EXPECT_GE(static_cast<double>(SettledCounters().dropped()),
             NumberIn(said, "([0-9]+) packets transmitted") - NumberIn(said, "([0-9]+) received"));
+}
+
+// The numbers behind those words, each time that they stand there.
+std::vector<int> NumbersBehind(const std::string& text, const std::string& words) {
+  std::vector<int> numbers;
+  for (size_t at = text.find(words); at != std::string::npos; at = text.find(words, at)) {
+    at += words.size();
+    numbers.push_back(std::atoi(text.c_str() + at));
+  }
+  return numbers;
+}
+
+constexpr char kTransmitted[] = "([0-9]+) packets transmitted";
+constexpr double kShare = 0.2;
+// Five standard deviations of a binomial count at that share.
+double BoundOf(double packets) { return 5 * std::sqrt(packets * kShare * (1 - kShare)); }
+
+TEST_P(ToolsTest, PingCountsTheShareThatComesTwice) {
+  ArmForPings("NETWORK_DUPLICATE", {{"duplicate_percent", "20"}});
+  const std::string said = PingUntil(400);
+  const double sent = NumberIn(said, kTransmitted);
+  const auto counters = SettledCounters();
+  EXPECT_EQ(static_cast<double>(counters.matched()), sent);
+  const auto copies = static_cast<double>(counters.duplicated());
+  EXPECT_NEAR(copies, kShare * sent, BoundOf(sent));
+  ExpectTakenBehind(sent + copies);
+  // The last copies come when ping has ended.
+  const double told = NumberIn(said, "\\+([0-9]+) duplicates");
+  EXPECT_NEAR(told, kShare * sent, BoundOf(sent));
+  EXPECT_LE(told, copies);
+  Disarm();
+  EXPECT_THAT(PingUntil(20), Not(HasSubstr("DUP!")));
+}
+
+// What the kernel has dropped for its checksum, ping waits for in vain; where it reads without the
+// kernel's check, it says that the data are wrong.
+TEST_P(ToolsTest, PingGetsNoGoodAnswerToTheShareThatIsCorrupted) {
+  ArmForPings("NETWORK_CORRUPT", {{"corrupt_percent", "20"}, {"part", "payload"}, {"bits", "1"}});
+  const std::string said = PingUntil(300);
+  const double sent = NumberIn(said, kTransmitted);
+  const auto counters = SettledCounters();
+  EXPECT_EQ(static_cast<double>(counters.matched()), sent);
+  const auto corrupted = static_cast<double>(counters.corrupted());
+  EXPECT_NEAR(corrupted, kShare * sent, BoundOf(sent));
+  ExpectBehind("IcmpInCsumErrors", "Icmp6InCsumErrors", corrupted);
+  ExpectTakenBehind(sent - corrupted);
+  const size_t answers = NumbersBehind(said, "icmp_seq=").size();
+  const size_t wrong = NumbersBehind(said, "wrong data byte #").size();
+  EXPECT_NEAR(static_cast<double>(answers - wrong), (1 - kShare) * sent, BoundOf(sent));
+  Disarm();
+  EXPECT_THAT(PingUntil(20), Not(HasSubstr("wrong data")));
+  ExpectBehind("IcmpInCsumErrors", "Icmp6InCsumErrors", corrupted);
+}
+
+TEST_P(ToolsTest, PingSeesTheShareAskedOvertakenAndTheRestInOrder) {
+  constexpr int kPings = 400;
+  ArmForPings("NETWORK_REORDER", {{"reorder_percent", "20"}, {"hold_ms", "500"}});
+  std::string said;
+  {
+    const OneProcessor in_order;
+    said = AtClient({"ping", "-n", "-c", std::to_string(kPings), "-i", "0.002", Server()});
+  }
+  const auto counters = SettledCounters();
+  EXPECT_EQ(counters.matched(), uint64_t{kPings});
+  const auto held = static_cast<double>(counters.reordered());
+  EXPECT_NEAR(held, kShare * kPings, BoundOf(kPings));
+  const std::vector<int> order = NumbersBehind(said, "icmp_seq=");
+  EXPECT_EQ(std::set<int>(order.begin(), order.end()).size(), order.size());
+  std::vector<int> late;  // behind one with a higher number
+  int highest = 0;
+  for (const int number : order) {
+    if (number < highest) late.push_back(number);
+    highest = std::max(highest, number);
+  }
+  // The last ones have none behind them that could overtake, or come when ping has ended.
+  EXPECT_LE(static_cast<double>(late.size()), held);
+  EXPECT_GE(static_cast<double>(late.size()), 0.9 * held);
+  EXPECT_TRUE(std::ranges::is_sorted(late));
 }
 
 TEST_P(ToolsTest, PingTakesTheDelayAskedLonger) {

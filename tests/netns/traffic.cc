@@ -20,15 +20,6 @@ namespace {
 
 constexpr uint8_t kEchoRequest4 = 8, kEchoReply4 = 0, kEchoRequest6 = 128, kEchoReply6 = 129;
 
-sockaddr_in6 Address(const std::string& text, uint16_t port) {
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_port = htons(port);
-  const std::string mapped = text.find(':') == std::string::npos ? "::ffff:" + text : text;
-  EXPECT_EQ(inet_pton(AF_INET6, mapped.c_str(), &address.sin6_addr), 1) << text;
-  return address;
-}
-
 bpf::UniqueFd Listen(int type, uint16_t port) {
   bpf::UniqueFd fd(socket(AF_INET6, type | SOCK_CLOEXEC, 0));
   const int off = 0, on = 1;
@@ -44,11 +35,6 @@ bpf::UniqueFd Listen(int type, uint16_t port) {
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBuffer, sizeof(kBuffer));
   }
   return fd;
-}
-
-bool WaitReadable(int fd, std::chrono::milliseconds patience) {
-  pollfd wait{fd, POLLIN, 0};
-  return poll(&wait, 1, static_cast<int>(patience.count())) > 0;
 }
 
 uint16_t Checksum(const std::string& bytes) {
@@ -169,12 +155,6 @@ int TryConnect(const Network& network, const std::string& address, uint16_t port
   return error;
 }
 
-int ErrorOf(int fd, std::chrono::milliseconds patience) {
-  if (!WaitReadable(fd, patience)) return ETIMEDOUT;
-  char byte = 0;
-  return recv(fd, &byte, 1, 0) < 0 ? errno : 0;
-}
-
 Sink::Sink(const Network& network, uint16_t port) {
   network.InServer([&] { socket_ = Listen(SOCK_DGRAM, port); });
 }
@@ -287,14 +267,7 @@ void Client::SendInOrder(int count, const std::function<std::string(int)>& make)
 }
 
 std::string Client::Receive(size_t bytes, std::chrono::milliseconds patience) {
-  std::string text;
-  char buffer[65536];
-  while (text.size() < bytes && WaitReadable(socket_.get(), patience)) {
-    const ssize_t got = recv(socket_.get(), buffer, sizeof(buffer), 0);
-    if (got <= 0) break;
-    text.append(buffer, static_cast<size_t>(got));
-  }
-  return text;
+  return netns_test::Receive(socket_.get(), bytes, patience);
 }
 
 }  // namespace faultline::netns_test

@@ -12,11 +12,11 @@
 
 #include "bpf/fd.h"
 #include "netns/harness.h"
+#include "netns/sockets.h"
 
 namespace faultline::netns_test {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
-inline constexpr std::chrono::seconds kPatience{5};
 
 enum class Protocol { kTcp, kUdp, kIcmp };
 
@@ -54,10 +54,6 @@ std::string DnsQuery();
 // is named: 0, an errno, ETIMEDOUT for nothing within `patience`.
 int TryConnect(const Network& network, const std::string& address, uint16_t port,
                std::chrono::milliseconds patience = kPatience, const std::string& netns = "");
-
-// What the socket's next read says within kPatience: 0 for data or the end, an errno, ETIMEDOUT for
-// nothing.
-int ErrorOf(int fd, std::chrono::milliseconds patience = kPatience);
 
 // Takes datagrams on a port of the server and keeps them, in the order in which they came.
 class Sink {
