@@ -82,10 +82,9 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
       hand_over_ = true;
       return Attempt();
     }
-    // An attempt before this one was committed although its leader was lost.
-    const bool was_done =
-        reason == "MEMBER_EXISTS" || reason == "MEMBER_IS_VOTER" || reason == "MEMBER_NOT_FOUND";
-    if (unknown_ && was_done) return done_(absl::OkStatus());
+    if (unknown_ && ShowsDone(reason)) return done_(absl::OkStatus());
+    // Which may be the attempt before.
+    if (unknown_ && reason == "CHANGE_PENDING") return Retry(kPause);
     if (status.code() == StatusCode::kAborted ||
         (status.code() == StatusCode::kUnavailable && reason.empty())) {
       unknown_ = true;
@@ -98,6 +97,13 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
     }
     tries_.Failed(asked, status);
     Retry(kPause);
+  }
+
+  // The refusal says that an attempt before this one was committed, although its leader was lost.
+  // (MEMBER_EXISTS does not: the member may have another address, which the caller compares.)
+  bool ShowsDone(const std::string& reason) const {
+    return (request_.kind() == v1::ChangeRequest::KIND_PROMOTE && reason == "MEMBER_IS_VOTER") ||
+           (request_.kind() == v1::ChangeRequest::KIND_REMOVE && reason == "MEMBER_NOT_FOUND");
   }
 
   void Retry(std::chrono::nanoseconds pause) {

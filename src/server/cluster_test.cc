@@ -20,6 +20,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr uint64_t kOwn = 1, kOther = 2, kNew = 4;
+constexpr uint64_t kNever = UINT64_MAX / 2;
 
 class OtherMembers final : public ClusterPeers {
  public:
@@ -47,6 +48,10 @@ Status NotCaughtUp() {
 Status ChangePending() {
   return MakeDetailedError(StatusCode::kFailedPrecondition, "CHANGE_PENDING",
                            "another change of membership is under way");
+}
+Status LeadershipLost() { return absl::AbortedError("the leader was lost; it may be made yet"); }
+Status Refused(const char* reason) {
+  return MakeDetailedError(StatusCode::kFailedPrecondition, reason, "it is as it is");
 }
 
 class ChangingMembers : public ::testing::Test {
@@ -92,6 +97,17 @@ class ChangingMembers : public ::testing::Test {
   std::future<Status> Promote(uint64_t deadline_ns) {
     return Change(v1::ChangeRequest::KIND_PROMOTE, deadline_ns);
   }
+  // What comes of a change that the leader answers like that, try by try; all tries are made.
+  Status After(v1::ChangeRequest::Kind kind, const std::vector<Status>& answers) {
+    size_t tries = 0;
+    node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
+      done(tries < answers.size() ? answers[tries] : absl::InternalError("one try too many"));
+      ++tries;
+    });
+    const Status end = Change(kind, kNever).get();
+    EXPECT_EQ(tries, answers.size()) << end;
+    return end;
+  }
   static uint64_t Soon() { return MonotonicNowNs() + 2 * kNanosPerSecond; }
 
   Strand timers_{"timers"};
@@ -102,24 +118,40 @@ class ChangingMembers : public ::testing::Test {
   bool attached_ = true;
 };
 
-constexpr uint64_t kNever = UINT64_MAX / 2;
-
 TEST_F(ChangingMembers, APromotionWaitsForAnotherChangeAndUntilTheMemberHasCaughtUp) {
-  const std::vector<Status> answers = {ChangePending(), NotCaughtUp(), absl::OkStatus()};
-  size_t tries = 0;
-  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
-    done(answers[tries++]);
-  });
-  const Status promoted = Promote(kNever).get();
+  const Status promoted =
+      After(v1::ChangeRequest::KIND_PROMOTE, {ChangePending(), NotCaughtUp(), absl::OkStatus()});
   EXPECT_TRUE(promoted.ok()) << promoted;
-  EXPECT_EQ(tries, answers.size());
 }
 
 TEST_F(ChangingMembers, OtherChangesDoNotWaitForOneThatIsUnderWay) {
-  node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
-    done(ChangePending());
-  });
-  EXPECT_EQ(ReasonOf(Change(v1::ChangeRequest::KIND_ADD, kNever).get()), "CHANGE_PENDING");
+  EXPECT_EQ(ReasonOf(After(v1::ChangeRequest::KIND_ADD, {ChangePending()})), "CHANGE_PENDING");
+}
+
+TEST_F(ChangingMembers, APromotionWhoseLeaderWasLostIsMadeWhenTheNextOneHasAVoter) {
+  EXPECT_EQ(After(v1::ChangeRequest::KIND_PROMOTE, {LeadershipLost(), Refused("MEMBER_IS_VOTER")}),
+            absl::OkStatus());
+  EXPECT_EQ(ReasonOf(After(v1::ChangeRequest::KIND_PROMOTE, {Refused("MEMBER_IS_VOTER")})),
+            "MEMBER_IS_VOTER");
+}
+
+TEST_F(ChangingMembers, ARemovalWhoseLeaderWasLostIsMadeWhenTheNextOneHasNoSuchMember) {
+  EXPECT_EQ(After(v1::ChangeRequest::KIND_REMOVE, {LeadershipLost(), Refused("MEMBER_NOT_FOUND")}),
+            absl::OkStatus());
+  EXPECT_EQ(ReasonOf(After(v1::ChangeRequest::KIND_REMOVE, {Refused("MEMBER_NOT_FOUND")})),
+            "MEMBER_NOT_FOUND");
+}
+
+TEST_F(ChangingMembers, AnAdditionWhoseLeaderWasLostDoesNotPassForMadeByTheIdAlone) {
+  EXPECT_EQ(
+      ReasonOf(After(v1::ChangeRequest::KIND_ADD, {LeadershipLost(), Refused("MEMBER_EXISTS")})),
+      "MEMBER_EXISTS");
+}
+
+TEST_F(ChangingMembers, AChangeWhoseLeaderWasLostWaitsForTheOneUnderWayWhichMayBeItself) {
+  EXPECT_EQ(After(v1::ChangeRequest::KIND_REMOVE,
+                  {LeadershipLost(), ChangePending(), Refused("MEMBER_NOT_FOUND")}),
+            absl::OkStatus());
 }
 
 TEST_F(ChangingMembers, APromotionThatNobodyWaitsForIsNotTriedAgain) {

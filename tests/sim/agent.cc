@@ -122,8 +122,9 @@ void Agent::TellReferee() const {
 }
 
 void Agent::Connect() {
-  const auto next = directory_->nodes.upper_bound(node_);
-  node_ = next == directory_->nodes.end() ? directory_->nodes.begin()->first : next->first;
+  const std::vector<uint64_t> told = directory_->Told();
+  const auto next = std::upper_bound(told.begin(), told.end(), node_);
+  node_ = next == told.end() ? told.front() : *next;
   Controller* controller = directory_->Find(node_);
   const HostId there = directory_->nodes.at(node_).host;
   welcomed_ = false;
@@ -165,7 +166,7 @@ void Agent::OnEnd() {
   stream_id_ = 0;
   if (std::exchange(welcomed_, false)) reconciler_->OnSessionEnd();
   // The next at once; a pause after all have failed in turn.
-  const auto all = static_cast<int>(directory_->nodes.size());
+  const auto all = static_cast<int>(directory_->Told().size());
   const uint64_t pause_ns =
       ++failures_ % all == 0 ? std::min<uint64_t>(kSecond, 50 * kMs << std::min(failures_ / all, 5))
                              : kMs;

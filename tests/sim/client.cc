@@ -8,7 +8,8 @@ namespace {
 constexpr uint64_t kDeadlineNs = 2 * kSecond;
 constexpr int kRepeats = 3;
 
-// An answer that says for sure that nothing was done, and why.
+}  // namespace
+
 bool IsRefusal(const Status& status) {
   return status.code() == StatusCode::kFailedPrecondition ||
          status.code() == StatusCode::kNotFound || status.code() == StatusCode::kInvalidArgument ||
@@ -18,8 +19,6 @@ bool IsRefusal(const Status& status) {
 std::string Outcome(const Status& status) {
   return status.ok() ? "ok" : fmt::format("{}", ToString(status.message()));
 }
-
-}  // namespace
 
 Client::Client(std::string name, ClientWorld* shared)
     : name_(std::move(name)), shared_(shared), world_(shared->world), host_(shared->world->here()) {
@@ -38,7 +37,8 @@ void Client::Call(Serve serve, Finish finish) {
   };
   world_->At(host_, world_->now_ns() + kDeadlineNs + 100 * kMs,
              [once] { once(MakeError(StatusCode::kUnavailable, "no answer")); });
-  const uint64_t node = world_->Between(1, shared_->directory->nodes.size());
+  const std::vector<uint64_t> told = shared_->directory->Told();
+  const uint64_t node = told[world_->Between(0, told.size() - 1)];
   const HostId there = shared_->directory->nodes.at(node).host;
   if (!world_->IsUp(there)) {
     world_->At(host_, world_->now_ns() + kMs,

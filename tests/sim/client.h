@@ -10,6 +10,11 @@
 
 namespace faultline::sim {
 
+// An answer that says for sure that nothing was done, and why.
+bool IsRefusal(const Status& status);
+// For the transcript: "ok", or the error's text.
+std::string Outcome(const Status& status);
+
 // What the clients of one run have in common.
 struct ClientWorld {
   World* world = nullptr;

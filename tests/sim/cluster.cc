@@ -4,14 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
-#include "control/snapshot.h"
+#include "server/leader_tries.h"
 
 namespace faultline::sim {
 namespace {
 
 constexpr std::chrono::milliseconds kLease{1'000};
-constexpr uint64_t kRestLimitNs = 30 * kSecond;
 
 // In memory where the system has such a place: snapshots are files, and synced.
 std::string MakeFolder() {
@@ -25,27 +25,15 @@ std::string MakeFolder() {
 Cluster::Cluster(const Options& options)
     : options_(options), world_(options.seed), network_(&world_), referee_(&world_) {
   folder_ = MakeFolder();
-  faults_ = Faults::Random(&world_);
+  faults_ = options.faults ? *options.faults : Faults::Random(&world_);
   network_.faults = faults_.network;
   snapshot_every_ = world_.Between(15, 200);
   snapshot_trailing_ = world_.Between(0, 40);
   const uint64_t size = options.nodes != 0 ? options.nodes : world_.Chance(0.2) ? 5 : 3;
-  std::set<uint64_t> voters;
   for (uint64_t node = 1; node <= size; ++node) {
-    members_.push_back({node, fmt::format("n{}:7401", node)});
-    voters.insert(node);
-    const HostId host = world_.AddHost(fmt::format("n{}", node));
-    directory_.nodes[node].host = host;
-    auto disk = std::make_unique<Disk>(&world_, DataDir(node));
-    disk->faults = faults_.disk;
-    disk->on_write = [this, node](const raft::LogWrite& write) { referee_.OnWrite(node, write); };
-    disk->on_power_loss = [this, node](uint64_t after_ns) {
-      PowerLoss(node, after_ns, world_.Between(0, 5) * kMs);
-    };
-    referee_.AddDisk(node, disk.get());
-    disks_[node] = std::move(disk);
+    first_members_.push_back({node, Operator::AddressOf(node)});
+    Install(node, /*told=*/true);
   }
-  referee_.SetVoters(voters);
   referee_.active_now = [this] {
     std::vector<std::pair<std::string, std::string>> active;
     for (const auto& [id, place] : agents_) {
@@ -73,6 +61,7 @@ Cluster::Cluster(const Options& options)
       clients_.push_back(std::make_unique<Client>(fmt::format("c{}", i), &shared_));
     });
   }
+  if (faults_.members || faults_.transfers) HireOperator();
 }
 
 Cluster::~Cluster() {
@@ -90,13 +79,56 @@ Cluster::~Cluster() {
 
 std::string Cluster::DataDir(uint64_t node) const { return fmt::format("{}/{}", folder_, node); }
 
+void Cluster::Install(uint64_t node, bool told) {
+  const HostId host = world_.AddHost(fmt::format("n{}", node));
+  directory_.nodes[node].host = host;
+  directory_.nodes[node].told = told;
+  directory_.listeners[Operator::AddressOf(node)] = node;
+  auto disk = std::make_unique<Disk>(&world_, DataDir(node));
+  if (faulty_) disk->faults = faults_.disk;
+  disk->on_write = [this, node](const raft::LogWrite& write) { referee_.OnWrite(node, write); };
+  disk->on_power_loss = [this, node](uint64_t after_ns) {
+    PowerLoss(node, after_ns, world_.Between(0, 5) * kMs);
+  };
+  disk->on_hang = [this, node](uint64_t for_ns) { WatchHang(node, for_ns); };
+  referee_.AddDisk(node, disk.get());
+  disks_[node] = std::move(disk);
+}
+
+void Cluster::HireOperator() {
+  Operator::Means means;
+  means.world = &world_;
+  means.network = &network_;
+  means.directory = &directory_;
+  means.referee = &referee_;
+  means.members = faults_.members;
+  means.transfers = faults_.transfers;
+  // With two voters, the loss of one would be for good.
+  means.least_voters = faults_.damaged_disk || world_.Chance(0.5) ? 3 : 2;
+  means.install = [this] {
+    const uint64_t node = directory_.nodes.size() + 1;
+    Install(node, /*told=*/false);
+    return node;
+  };
+  means.start = [this](uint64_t node) { StartNode(node); };
+  means.stop = [this](uint64_t node) {
+    stopped_.insert(node);
+    EndNode(node, /*in_order=*/true);
+  };
+  means.lost = [this] { return Lost(); };
+  const HostId host = world_.AddHost("op");
+  world_.BeginLife(host);
+  world_.On(host, [&] { operator_.emplace(std::move(means)); });
+}
+
 void Cluster::StartNode(uint64_t node) {
   Directory::Place& place = directory_.nodes.at(node);
-  if (place.controller || node == damaged_) return;
+  if (place.controller || node == damaged_ || stopped_.contains(node)) return;
   world_.BeginLife(place.host);
   ControllerOptions options;
   options.node_id = node;
-  options.members = members_;
+  options.join = node > first_members_.size();
+  if (!options.join) options.members = first_members_;
   options.data_dir = DataDir(node);
   options.lease = kLease;
   options.seed = world_.Between(1, UINT32_MAX);
@@ -111,6 +143,8 @@ void Cluster::StartNode(uint64_t node) {
     world_.Note("does not start: {}", ToString(status.message()));
     if (disks_.at(node)->damaged) {
       damaged_ = node;
+    } else if (server::ReasonOf(status) == "NOT_A_MEMBER" && !referee_.IsMember(node)) {
+      stopped_.insert(node);
     } else if (faulty_) {
       PowerLoss(node, 0, 100 * kMs);
     } else {
@@ -143,6 +177,7 @@ void Cluster::PowerLoss(uint64_t node, uint64_t after_ns, uint64_t down_ns) {
   world_.At(kNowhere, world_.now_ns() + after_ns,
             [this, node, host, down_ns, life = world_.LifeOf(host)] {
               if (world_.LifeOf(host) != life || !faulty_) return;
+              if (world_.IsUp(host)) world_.Count("power losses");
               EndNode(node, false);
               world_.At(kNowhere, world_.now_ns() + down_ns, [this, node] { StartNode(node); });
             });
@@ -160,91 +195,20 @@ void Cluster::StartAgent(const std::string& id) {
   });
 }
 
-bool Cluster::AtRest() {
-  uint64_t revision = 0;
-  std::string state;
+uint64_t Cluster::Leader() const {
+  uint64_t leader = 0;
   for (const auto& [node, place] : directory_.nodes) {
-    if (node == damaged_) continue;
-    if (!place.controller || place.controller->node() == nullptr) return false;
-    const bool same = place.controller->plane().With([&](const control::State& here,
-                                                         const auto& version) {
-      if (revision == 0) revision = version.revision();
-      return here.unfinished.empty() && !here.cluster_id.empty() && version.revision() == revision;
-    });
-    if (!same) return false;
+    if (!place.controller || place.controller->view().role != raft::Role::kLeader) continue;
+    if (std::exchange(leader, node) != 0) return 0;
   }
-  const auto leading =
-      std::count_if(directory_.nodes.begin(), directory_.nodes.end(), [](const auto& entry) {
-        return entry.second.controller &&
-               entry.second.controller->view().role == raft::Role::kLeader;
-      });
-  return leading == 1;
+  return leader;
 }
 
-std::string Cluster::Difference() {
-  std::string text = "it does not come to rest once faults have ended:\n";
-  for (const auto& [node, place] : directory_.nodes) {
-    if (!place.controller || place.controller->node() == nullptr) {
-      text += fmt::format("  node {} is down{}\n", node, node == damaged_ ? " (damaged disk)" : "");
-      continue;
-    }
-    const raft::View view = place.controller->view();
-    place.controller->plane().With([&](const control::State& state, const auto& version) {
-      text += fmt::format(
-          "  node {}: role {}, term {}, leader {}, revision {}, commit {}, {} unfinished\n", node,
-          static_cast<int>(view.role), view.term, view.leader_id, version.revision(),
-          view.commit_index, state.unfinished.size());
-      for (const uint64_t index : state.unfinished) {
-        text += "    " + state.experiments.at(index).experiment().ShortDebugString() + "\n";
-      }
-    });
+uint64_t Cluster::Lost() const {
+  for (const auto& [node, disk] : disks_) {
+    if (disk->damaged) return node;
   }
-  return text;
-}
-
-std::string Cluster::CheckEnd() {
-  std::string first;
-  for (const auto& [node, place] : directory_.nodes) {
-    if (!place.controller || node == damaged_) continue;
-    const std::string problem = place.controller->plane().With(
-        [&](const control::State& state, const auto&) -> std::string {
-          const std::string bytes = control::ToSnapshot(state);
-          if (first.empty()) first = bytes;
-          if (bytes != first) return fmt::format("node {} has another state than the others", node);
-          std::set<std::string> requests;
-          for (const auto& [index, record] : state.experiments) {
-            if (!requests.insert(record.experiment().request_id()).second) {
-              return "request " + record.experiment().request_id() + " made two experiments";
-            }
-          }
-          for (const auto& [request, experiment] : history_.Acknowledged()) {
-            const auto* record = state.Find(experiment);
-            if (record == nullptr || record->experiment().request_id() != request) {
-              return fmt::format("{} was acknowledged to {} and is gone", experiment, request);
-            }
-          }
-          return {};
-        });
-    if (!problem.empty()) return problem;
-  }
-  return history_.Violation();
-}
-
-std::string Cluster::Run() {
-  world_.Note("seed {}: {}", options_.seed, faults_.Text());
-  world_.At(kNowhere, world_.now_ns() + 300 * kMs, [this] { FaultStep(); });
-  Watchdog();
-  const auto violated = [this] { return !referee_.violation().empty(); };
-  if (world_.RunUntil(world_.now_ns() + options_.faulty_ns, violated)) return referee_.violation();
-  EndFaults();
-  const uint64_t limit_ns = world_.now_ns() + kRestLimitNs;
-  bool rested = false;
-  while (!rested && world_.now_ns() < limit_ns) {
-    if (world_.RunUntil(world_.now_ns() + 100 * kMs, violated)) return referee_.violation();
-    rested = AtRest();
-  }
-  if (!rested) return Difference();
-  return CheckEnd();
+  return 0;
 }
 
 }  // namespace faultline::sim

@@ -1,5 +1,5 @@
 // One controller process of a simulated cluster: the parts of server/controller.cc without gRPC,
-// over the simulated network.
+// over the simulated network (peers.h).
 #pragma once
 
 #include <map>
@@ -10,13 +10,15 @@
 
 #include "base/strand.h"
 #include "server/agent_sessions.h"
+#include "server/cluster.h"
 #include "server/control_plane.h"
 #include "server/experiment_service.h"
 #include "server/leader_client.h"
 #include "server/read_service.h"
 #include "server/scheduler.h"
 #include "server/version_switch.h"
-#include "sim/network.h"
+#include "sim/asked_node.h"
+#include "sim/peers.h"
 #include "sim/referee.h"
 
 namespace faultline::sim {
@@ -28,17 +30,34 @@ struct Directory {
   struct Place {
     HostId host = kNowhere;
     std::unique_ptr<Controller> controller;
+    bool told = true;  // clients and agents know it
   };
-  std::map<uint64_t, Place> nodes;  // by node id
-  Controller* Find(uint64_t node) {
+  std::map<uint64_t, Place> nodes;            // by node id
+  std::map<std::string, uint64_t> listeners;  // nodes by peer address; one may have several
+
+  Controller* Find(uint64_t node) const {
     const auto found = nodes.find(node);
     return found == nodes.end() ? nullptr : found->second.controller.get();
+  }
+  // The node that listens at a peer address; 0: nobody does.
+  uint64_t At(const std::string& address) const {
+    const auto found = listeners.find(address);
+    return found == listeners.end() ? 0 : found->second;
+  }
+  // The nodes that clients and agents know.
+  std::vector<uint64_t> Told() const {
+    std::vector<uint64_t> told;
+    for (const auto& [node, place] : nodes) {
+      if (place.told) told.push_back(node);
+    }
+    return told;
   }
 };
 
 struct ControllerOptions {
   uint64_t node_id = 0;
   std::vector<raft::Member> members;
+  bool join = false;     // instead of them: it waits until it is added
   std::string data_dir;  // a Disk's
   std::chrono::milliseconds lease{1'000};
   uint64_t seed = 0;
@@ -66,14 +85,16 @@ class Controller {
   server::AgentSessions& sessions() { return *sessions_; }
   server::Scheduler& scheduler() { return *scheduler_; }
   server::VersionSwitch& versions() { return *versions_; }
+  server::Cluster& cluster() { return cluster_; }
+  // Of the newest configuration in its log.
+  const std::vector<raft::Member>& members() const { return members_; }
   raft::View view() const { return node_ == nullptr ? raft::View() : node_->GetView(); }
 
  private:
   class Machine;
-  class Transport;
-  class PeerCalls;
 
   void ObserveExperiments(const server::Change& change);
+  void OnMembers(const std::vector<raft::Member>& members);
 
   const ControllerOptions options_;
   World* const world_;
@@ -83,15 +104,19 @@ class Controller {
   Strand strand_;
   server::ControlPlane plane_;
   std::unique_ptr<Machine> machine_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<raft::Transport> transport_;
   std::unique_ptr<server::Peers> peers_;
+  std::unique_ptr<server::ClusterPeers> cluster_peers_;
+  server::Cluster cluster_;
   std::optional<server::LeaderClient> leader_;
   std::optional<server::Scheduler> scheduler_;
   std::optional<server::VersionSwitch> versions_;
   std::optional<server::AgentSessions> sessions_;
   std::optional<server::ExperimentService> experiments_;
   std::optional<server::ReadService> reads_;
+  std::vector<raft::Member> members_;
   std::unique_ptr<raft::Node> node_;
+  std::optional<AskedNode> asked_;
 };
 
 }  // namespace faultline::sim

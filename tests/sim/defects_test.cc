@@ -269,5 +269,32 @@ TEST(DefectF, AnAnswerToAnEarlierTermCountsAsDurableWhatIsNot) {
   ExpectFilterNeeded(AnswerToAnEarlierTerm, &FilterSwitches::f, kViolation);
 }
 
+// A follower was away while a command and a change of members were committed, and gets both at
+// once. Then it is to lead, and to make a change of its own.
+Outcome ChangeBehindACommand() {
+  raft::TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  group.Isolate(follower);
+  if (!group.Propose(leader, "x").ok() || !group.Add(4).ok()) return kUnlike;
+  bool together = false;
+  group.tamper = [&](uint64_t, uint64_t to, pb::PeerMessage* message) {
+    const auto& entries = message->append_entries().entries();
+    together |= to == follower && entries.size() > 1 &&
+                entries.rbegin()->type() == pb::ENTRY_TYPE_CONFIGURATION;
+    return true;
+  };
+  group.Mend();
+  group.RunFor(5'000, [&] { return group.Members(follower) == "1 2 3 (4)"; });
+  group.RunFor(2'000);
+  if (!together || !group.Transfer(group.Leader(), follower).ok()) return kUnlike;
+  if (group.WaitForLeader() != follower) return kUnlike;
+  return group.Add(5).ok() ? kFine : kViolation;
+}
+
+TEST(ConfigurationsInABatch, AreRecordedAtAWrongIndexSoThatTheirReceiverCanMakeNoChange) {
+  ExpectFilterNeeded(ChangeBehindACommand, &FilterSwitches::split, kViolation);
+}
+
 }  // namespace
 }  // namespace faultline::sim

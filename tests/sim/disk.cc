@@ -54,9 +54,15 @@ Status Disk::Write(const raft::LogWrite& write) {
   on_write(write);
   uint64_t duration_ns = world_->Between(100 * kUs, 3 * kMs);
   if (world_->Chance(faults.slow)) duration_ns = world_->Between(1, 100) * kMs;
+  if (faults.hang_until_ns > world_->now_ns() + duration_ns) {
+    duration_ns = faults.hang_until_ns - world_->now_ns();
+    if (on_hang) on_hang(duration_ns);
+  }
+  done_at_ns_ = world_->now_ns() + duration_ns;
   if (faults.full_until_ns > world_->now_ns() || world_->Chance(faults.error)) {
     const bool full = faults.full_until_ns > world_->now_ns();
     world_->Note("disk: a write fails: {}", full ? "no space left" : "input/output error");
+    world_->Count(full ? "writes to a full disk" : "disk errors");
     if (!full && world_->Chance(0.5)) Apply(write);
     world_->Spend(duration_ns);
     return MakeError(full ? StatusCode::kResourceExhausted : StatusCode::kUnavailable, "{}",
@@ -66,7 +72,6 @@ Status Disk::Write(const raft::LogWrite& write) {
     on_power_loss(world_->Between(0, duration_ns));
   }
   under_way_ = write;
-  done_at_ns_ = world_->now_ns() + duration_ns;
   world_->Spend(duration_ns);
   return absl::OkStatus();
 }
@@ -86,6 +91,23 @@ raft::LoadedLog Disk::Load() {
 Status Disk::Recover() {
   if (faults.full_until_ns <= world_->now_ns()) return absl::OkStatus();
   return MakeError(StatusCode::kResourceExhausted, "no space left on device");
+}
+
+raft::EntryPtr Disk::At(uint64_t index) {
+  Settle();
+  const auto found = entries_.find(index);
+  return found == entries_.end() ? nullptr : found->second;
+}
+
+raft::pb::Configuration Disk::Configuration() {
+  Settle();
+  for (auto at = entries_.rbegin(); at != entries_.rend(); ++at) {
+    if (at->second->type() != raft::pb::ENTRY_TYPE_CONFIGURATION) continue;
+    raft::pb::Configuration configuration;
+    configuration.ParseFromString(at->second->data());
+    return configuration;
+  }
+  return snapshot_ ? snapshot_->metadata.configuration() : raft::pb::Configuration();
 }
 
 uint64_t Disk::TermAt(uint64_t index) {
@@ -111,6 +133,11 @@ uint64_t Disk::snapshot_index() {
   return snapshot_ ? snapshot_->metadata.last_index() : 0;
 }
 
+const raft::SnapshotPtr& Disk::snapshot() {
+  Settle();
+  return snapshot_;
+}
+
 }  // namespace faultline::sim
 
 namespace faultline::raft {
@@ -127,7 +154,8 @@ LogStore::~LogStore() = default;
 StatusOr<std::unique_ptr<LogStore>> LogStore::Open(const std::string& dir, rocksdb::Env*) {
   sim::Disk* disk = sim::Disk::Find(dir);
   if (disk->damaged) {
-    return MakeError(StatusCode::kDataLoss, "{}: record at offset 4711 is damaged", dir);
+    // Without the folder, which has another name in each run.
+    return MakeError(StatusCode::kDataLoss, "record at offset 4711 is damaged");
   }
   auto impl = std::unique_ptr<Impl>(new Impl{disk, SnapshotFolder(dir + "/snapshots"), false});
   return std::unique_ptr<LogStore>(new LogStore(std::move(impl)));

@@ -20,6 +20,7 @@ struct DiskFaults {
   double crash_vote = 0;       // ...during one with term or vote
   double error = 0;            // a write fails, and may be there or not
   uint64_t full_until_ns = 0;  // every write fails until then
+  uint64_t hang_until_ns = 0;  // no write ends before then, and none says why
 };
 
 class Disk {
@@ -39,6 +40,8 @@ class Disk {
   std::function<void(const raft::LogWrite&)> on_write;
   // The host's power goes after so long.
   std::function<void(uint64_t after_ns)> on_power_loss;
+  // A write that has just begun hangs for so long.
+  std::function<void(uint64_t for_ns)> on_hang;
 
   Status Write(const raft::LogWrite& write);
   raft::LoadedLog Load();
@@ -46,13 +49,21 @@ class Disk {
   Status Recover();
   // The host lost its power: settles what was under way.
   void PowerLost();
+  // When the newest write ends, or has ended.
+  uint64_t busy_until_ns() const { return done_at_ns_; }
 
-  // Term of the durable entry at `index`; 0 when there is none.
+  // The durable entry at `index`; null when there is none.
+  raft::EntryPtr At(uint64_t index);
+  // The newest configuration that is durable; empty when there is none.
+  raft::pb::Configuration Configuration();
+  // Its term; 0 when there is none. Of the snapshot's last entry too.
   uint64_t TermAt(uint64_t index);
   // Whether the entry, or a snapshot that stands for it, is durable.
   bool Holds(uint64_t index, uint64_t term);
   uint64_t last_index();
   uint64_t snapshot_index();
+  // Null when there is none.
+  const raft::SnapshotPtr& snapshot();
 
  private:
   void Apply(const raft::LogWrite& write);

@@ -13,21 +13,29 @@ constexpr uint64_t kLookNs = 100 * kMs;
 }  // namespace
 
 uint64_t Network::Delay() {
-  if (world_->Chance(faults.late)) return world_->Between(0, kLateNs);
+  if (world_->Chance(faults.late)) {
+    world_->Count("messages late");
+    return world_->Between(0, kLateNs);
+  }
   return world_->Between(faults.min_delay_ns, faults.max_delay_ns);
 }
 
 void Network::Deliver(HostId from, HostId to, uint64_t after_ns, std::function<void()> arrive) {
   // Looked up at arrival, so that a process that was started meanwhile gets it too.
   world_->At(kNowhere, world_->now_ns() + after_ns, [this, from, to, arrive = std::move(arrive)] {
-    if (!world_->IsUp(to) || IsCut(from, to)) return;
+    if (!world_->IsUp(to)) return;
+    if (IsCut(from, to)) return world_->Count("messages over cut links");
     world_->At(to, world_->now_ns(), arrive);
   });
 }
 
 void Network::Send(HostId from, HostId to, std::function<void()> arrive) {
-  if (!world_->IsUp(from) || world_->Chance(faults.loss)) return;
-  if (world_->Chance(faults.duplicate)) Deliver(from, to, Delay(), arrive);
+  if (!world_->IsUp(from)) return;
+  if (world_->Chance(faults.loss)) return world_->Count("messages lost");
+  if (world_->Chance(faults.duplicate)) {
+    world_->Count("messages doubled");
+    Deliver(from, to, Delay(), arrive);
+  }
   Deliver(from, to, Delay(), std::move(arrive));
 }
 

@@ -24,7 +24,15 @@ void Referee::OnLeader(uint64_t node, uint64_t term) {
   }
   if (!first) return;
   world_->Note("leads term {}", term);
+  CountTransfer(node, term);
   Disk& disk = *disks_.at(node);
+  const raft::pb::Configuration own = disk.Configuration();
+  const bool votes = std::any_of(own.members().begin(), own.members().end(),
+                                 [node](const auto& m) { return m.id() == node && !m.learner(); });
+  if (!votes) {
+    return Violate("node {} leads term {} without a vote: its log has the members {}", node, term,
+                   MembersText(own));
+  }
   for (auto it = applied_.upper_bound(disk.snapshot_index()); it != applied_.end(); ++it) {
     if (it->second.seen_in_term < term && disk.TermAt(it->first) != it->second.term) {
       return Violate(
@@ -41,6 +49,9 @@ void Referee::OnWrite(uint64_t node, const raft::LogWrite& write) {
   for (const raft::EntryPtr& entry : write.entries) {
     const Written now{term_before, Mix(static_cast<uint64_t>(entry->type()), entry->data())};
     const auto [found, first] = written_.try_emplace({index, entry->term()}, now);
+    if (first && entry->type() == raft::pb::ENTRY_TYPE_CONFIGURATION) {
+      OnConfiguration(node, write, index, *entry);
+    }
     Written& known = found->second;
     if (known.digest != now.digest) {
       return Violate("log matching: node {} writes another entry {} of term {} than there was",
@@ -76,15 +87,10 @@ void Referee::OnApply(uint64_t node, uint64_t index, uint64_t term, std::string_
         "not {}), or with another result",
         node, index, term, found->second.term);
   }
+  if (!first) return;
+  TakeIntoForce(index, term);
   // The first is the configuration that every empty log begins with.
-  if (!first || index == 1) return;
-  const auto holders = std::count_if(voters_.begin(), voters_.end(), [&](uint64_t voter) {
-    return disks_.at(voter)->Holds(index, term);
-  });
-  if (2 * static_cast<size_t>(holders) <= voters_.size()) {
-    Violate("node {} applies entry {} of term {}, which is durable on {} of {} nodes only", node,
-            index, term, holders, voters_.size());
-  }
+  if (index != 1) CheckDurable(node, index, term);
 }
 
 void Referee::OnRestore(uint64_t node, uint64_t index) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <string>
 
 #include "base/log.h"
 #include "sim/cluster.h"
@@ -17,9 +19,37 @@ uint64_t FromEnvironment(const char* name, uint64_t fallback) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : fallback;
 }
 
+// What goes wrong and what is asked for; each must have happened, with effect, in so many seeds.
+constexpr uint64_t kSeedsForAll = 500;
+constexpr const char* kMustHappen[] = {
+    "messages lost",
+    "messages doubled",
+    "messages late",
+    "messages over cut links",
+    "power losses",
+    "restarts",
+    "pauses",
+    "agents killed",
+    "clock steps",
+    "disk errors",
+    "writes to a full disk",
+    "damaged disks",
+    "lost nodes replaced",
+    "hanging writes",
+    "leaders that gave up over a hanging disk",
+    "leaderships handed over",
+    "members added",
+    "members promoted",
+    "members removed",
+    "members moved",
+    "changes refused",
+    "removed nodes that go on",
+};
+
 struct Totals {
   uint64_t events = 0, committed = 0, elections = 0, restores = 0, finished = 0, calls = 0,
            answered = 0;
+  std::map<std::string, uint64_t> counts;
 };
 
 bool RunSeed(uint64_t seed, Totals* totals) {
@@ -32,6 +62,9 @@ bool RunSeed(uint64_t seed, Totals* totals) {
   totals->finished += cluster.referee().finished();
   totals->calls += cluster.history().size();
   totals->answered += cluster.history().returned();
+  for (const auto& [what, count] : cluster.world().counts()) {
+    totals->counts[std::string(what)] += count;
+  }
   if (wrong.empty()) return true;
   ADD_FAILURE() << "seed " << seed << ": " << wrong << "\n\ntranscript (its end):\n"
                 << cluster.world().Transcript() << "\nrun it again: scripts/sim.sh --seed " << seed
@@ -53,6 +86,7 @@ TEST(SimulatedSystem, KeepsItsPromisesUnderFaults) {
       "%lu calls answered\n",
       totals.events, totals.committed, totals.elections, totals.restores, totals.finished,
       totals.answered, totals.calls);
+  for (const auto& [what, times] : totals.counts) std::printf("%lu %s\n", times, what.c_str());
   // The runs did what they are for.
   if (count >= 100 && !HasFailure()) {
     EXPECT_GT(totals.committed, 50 * count);
@@ -61,19 +95,29 @@ TEST(SimulatedSystem, KeepsItsPromisesUnderFaults) {
     EXPECT_GT(totals.finished, 5 * count);
     EXPECT_GT(2 * totals.answered, totals.calls);
   }
+  if (count >= kSeedsForAll && !HasFailure()) {
+    for (const char* what : kMustHappen) EXPECT_GT(totals.counts[what], 0u) << what;
+  }
 }
 
 TEST(SimulatedSystem, RepeatsARunExactlyFromItsSeed) {
   SilenceLog();
-  for (uint64_t seed = 1; seed <= 3; ++seed) {
+  uint64_t changed = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
     uint64_t digest[2];
-    for (uint64_t& each : digest) {
+    std::string transcript[2];
+    for (const int run : {0, 1}) {
       Cluster cluster({.seed = seed});
       cluster.Run();
-      each = cluster.world().digest();
+      digest[run] = cluster.world().digest();
+      transcript[run] = cluster.world().Transcript();
+      const auto added = cluster.world().counts().find("members added");
+      if (added != cluster.world().counts().end()) changed += added->second;
     }
     EXPECT_EQ(digest[0], digest[1]) << seed;
+    EXPECT_EQ(transcript[0], transcript[1]) << seed;
   }
+  EXPECT_GT(changed, 0u) << "no run has changed the members";
 }
 
 }  // namespace

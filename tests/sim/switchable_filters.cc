@@ -51,7 +51,10 @@ void TrimBelowSnapshot(const CoreStatus& status, pb::AppendEntries* append) {
 }
 
 std::vector<pb::AppendEntries> SplitAtConfigurations(pb::AppendEntries append) {
-  return RealSplitAtConfigurations(std::move(append));
+  if (sim::Filters().split) return RealSplitAtConfigurations(std::move(append));
+  std::vector<pb::AppendEntries> whole;
+  whole.push_back(std::move(append));
+  return whole;
 }
 
 void TellRealTerm(uint64_t term, pb::PeerMessage* outgoing) {

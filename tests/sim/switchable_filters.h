@@ -6,12 +6,13 @@ namespace faultline::sim {
 
 // Which filters are at work; all of them at first.
 struct FilterSwitches {
-  bool a = true;  // late vote results
-  bool b = true;  // late rejections
-  bool c = true;  // appends that begin below the snapshot
-  bool d = true;  // pre-vote rejections with the requester's term
-  bool e = true;  // votes whatever the own configuration says: no filter, raft/libraft_core.c
-  bool f = true;  // answers to an earlier term
+  bool a = true;      // late vote results
+  bool b = true;      // late rejections
+  bool c = true;      // appends that begin below the snapshot
+  bool d = true;      // pre-vote rejections with the requester's term
+  bool e = true;      // votes whatever the own configuration says: no filter, raft/libraft_core.c
+  bool f = true;      // answers to an earlier term
+  bool split = true;  // configurations that are not the first of their batch
 };
 FilterSwitches& Filters();
 

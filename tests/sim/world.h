@@ -1,10 +1,10 @@
 // A world in one thread: hosts with clocks, strands and a network, all of whose time and chance one
 // seed decides. The same seed gives the same run.
 //
-// What runs in it is the product's own code, unchanged. Three seams are filled at link time:
+// What runs in it is the product's own code, unchanged. Four seams are filled at link time:
 // base/strand.h (strand.cc here: tasks on the world's queue instead of threads), the system's
-// clocks (clock.cc here: clock_gettime answers with the clock of the host that runs) and
-// raft/log_store.h (disk.cc here).
+// clocks (clock.cc here: clock_gettime answers with the clock of the host that runs),
+// base/random.h (random.cc here) and raft/log_store.h (disk.cc here).
 #pragma once
 
 #include <fmt/format.h>
@@ -12,10 +12,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <queue>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace faultline::sim {
@@ -38,6 +40,8 @@ class World {
   static World* current();
 
   bool Chance(double probability);
+  // Any number, all alike.
+  uint64_t Number() { return random_(); }
   // Both ends are possible.
   uint64_t Between(uint64_t low, uint64_t high);
 
@@ -79,6 +83,9 @@ class World {
   void Note(fmt::format_string<Args...> format, Args&&... args) {
     AddNote(fmt::format(format, std::forward<Args>(args)...));
   }
+  // Counts that `what`, a literal, has happened: runs must show that they did what they are for.
+  void Count(std::string_view what) { ++counts_[what]; }
+  const std::map<std::string_view, uint64_t>& counts() const { return counts_; }
   // The transcript's end, for a person to read.
   std::string Transcript() const;
   uint64_t events() const { return order_; }
@@ -120,6 +127,7 @@ class World {
   uint64_t digest_ = 0;
   HostId here_ = kNowhere;
   std::deque<std::string> notes_;
+  std::map<std::string_view, uint64_t> counts_;
 };
 
 }  // namespace faultline::sim
