@@ -51,8 +51,9 @@ Status CheckFree(const State& state, const Target& target, const v1::CreateExper
       return MakeDetailedError(
           StatusCode::kFailedPrecondition, "TARGET_BUSY",
           fmt::format("target '{}' is busy: experiment '{}' has {} until it ends, and '{}' wants "
-                      "the same",
-                      target.target_id(), other, name, command.request_id()),
+                      "the same for {}; only one fault at a time may have that of a target: stop "
+                      "that experiment, or ask for other targets or another filter",
+                      target.target_id(), other, name, command.request_id(), fault.fault().kind()),
           {{"experiment_id", other},
            {"request_id", command.request_id()},
            {"target_id", target.target_id()},

@@ -81,7 +81,9 @@ Status Create(Step step, v1::CreateExperiment& command) {
       pair->set_fault_index(static_cast<uint32_t>(i));
       pair->set_target_id(target->target_id());
       pair->set_agent_id(target->agent_id());
-      *pair->mutable_lease() = TimeUtil::MillisecondsToDuration(command.lease_ms());
+      const int64_t granted_ms = LeaseMs(step.state.agents.at(target->agent_id()));
+      *pair->mutable_lease() =
+          TimeUtil::MillisecondsToDuration(std::max(command.lease_ms(), granted_ms));
       SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "", step.moment);
     }
   }
@@ -123,38 +125,43 @@ void Register(Step step, const v1::RegisterAgent& command) {
   auto& agent = step.state.agents[id];
   const bool restarted =
       agent.incarnation() != 0 && agent.incarnation() != command.agent().incarnation();
+  // What another node has granted to this start of it may not have run out yet.
+  const int64_t granted_ms = restarted ? 0 : LeaseMs(agent);
   agent = command.agent();
+  if (LeaseMs(agent) < granted_ms) {
+    *agent.mutable_lease() = TimeUtil::MillisecondsToDuration(granted_ms);
+  }
   agent.set_connected(true);
   *agent.mutable_last_seen() = ToTimestamp(step.moment.unix_ms);
   for (auto& target : *agent.mutable_targets()) target.set_agent_id(id);
   step.outcome.agents.insert(id);
-  if (!restarted) return;
-  // The old process took its faults with it: what is desired is to be armed again. What is to be
-  // reverted is reverted when the agent says so: this may be an old registration that comes late,
-  // beside a process that has armed it.
   step.ForPairsOf(id, [&](auto* pair, int, auto&) {
-    return pair->phase() != TargetPhase::TARGET_PHASE_REVERTING &&
-           SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, "the agent was restarted",
-                    step.moment);
+    bool changed = TimeUtil::DurationToMilliseconds(pair->lease()) < LeaseMs(agent);
+    if (changed) *pair->mutable_lease() = agent.lease();
+    // The old process took its faults with it: what is desired is to be armed again. What is to be
+    // reverted is reverted when the agent says so: this may be an old registration that comes late,
+    // beside a process that has armed it.
+    if (restarted && pair->phase() != TargetPhase::TARGET_PHASE_REVERTING) {
+      const char* reason = "the agent was restarted";
+      changed |= SetPhase(pair, TargetPhase::TARGET_PHASE_PENDING, reason, step.moment);
+    }
+    return changed;
   });
-}
-
-void Disconnect(Step step, const v1::AgentDisconnected& command) {
-  const auto found = step.state.agents.find(command.agent_id());
-  if (found == step.state.agents.end()) return;
-  if (!found->second.connected() || found->second.incarnation() != command.incarnation() ||
-      found->second.node_id() != command.node_id()) {
-    return;
-  }
-  auto& agent = step.state.agents.Mutable(command.agent_id());
-  agent.set_connected(false);
-  *agent.mutable_last_seen() = ToTimestamp(step.moment.unix_ms);
-  step.outcome.agents.insert(command.agent_id());
 }
 
 bool IsPresent(const State& state, const std::string& agent_id, uint64_t incarnation) {
   const auto found = state.agents.find(agent_id);
   return found != state.agents.end() && found->second.incarnation() == incarnation;
+}
+
+void Disconnect(Step step, const v1::AgentDisconnected& command) {
+  if (!IsPresent(step.state, command.agent_id(), command.incarnation())) return;
+  const auto& known = step.state.agents.at(command.agent_id());
+  if (!known.connected() || known.node_id() != command.node_id()) return;
+  auto& agent = step.state.agents.Mutable(command.agent_id());
+  agent.set_connected(false);
+  *agent.mutable_last_seen() = ToTimestamp(step.moment.unix_ms);
+  step.outcome.agents.insert(command.agent_id());
 }
 
 void Report(Step step, const v1::ReportFaults& command) {
@@ -185,16 +192,7 @@ void Lose(Step step, const v1::AgentLost& command) {
 }
 
 void ForgetAgents(Step step) {
-  std::vector<std::string> gone;
-  for (const auto& [id, agent] : step.state.agents) {
-    if (agent.connected() ||
-        ToUnixMs(agent.last_seen()) + kForgetAgentAfterMs > step.moment.unix_ms ||
-        IsBusy(step.state, id)) {
-      continue;
-    }
-    gone.push_back(id);
-  }
-  for (const std::string& id : gone) {
+  for (const std::string& id : AgentsToForget(step.state, step.moment.unix_ms)) {
     step.outcome.agents.insert(id);
     step.state.agents.erase(id);
   }
@@ -268,6 +266,7 @@ Status Dispatch(Step step, v1::Command& command) {
 }  // namespace
 
 uint32_t VersionOf(const v1::Command& command) {
+  if (command.register_agent().agent().has_lease()) return kLeaseVersion;
   if (command.has_move_webhooks()) return 4;
   if (command.has_record_report()) return VersionOf(command.record_report());
   return command.has_raise_version() ? command.raise_version().version() : kFirstVersion;

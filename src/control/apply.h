@@ -8,6 +8,9 @@
 
 namespace faultline::control {
 
+// Lowest version (control/version.h) at which an agent's registration tells a lease.
+inline constexpr uint32_t kLeaseVersion = 10;
+
 // What one command changed, for those who watch.
 struct Outcome {
   v1::Result result;

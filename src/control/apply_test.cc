@@ -117,9 +117,12 @@ TEST_F(Experiments, OnABusyTargetAreRefusedNamingTheOther) {
   EXPECT_EQ(d.error.code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(Reason(), "TARGET_BUSY");
   EXPECT_EQ(DetailOf(d.error)->metadata().at("experiment_id"), id);
-  EXPECT_EQ(ToString(d.error.message()),
-            "target 'a/x' is busy: experiment '" + id +
-                "' has network/egress until it ends, and 'second' wants the same");
+  EXPECT_EQ(
+      ToString(d.error.message()),
+      "target 'a/x' is busy: experiment '" + id +
+          "' has network/egress until it ends, and 'second' wants the same for KIND; only "
+          "one fault at a time may have that of a target: stop that experiment, or ask for other "
+          "targets or another filter");
   EXPECT_EQ(DetailOf(d.error)->metadata().at("request_id"), "second");
   EXPECT_NE(d.Create("service:x", "", "ingress"), "");
   d.Stop({id});
@@ -241,6 +244,9 @@ TEST_F(Experiments, AreDesiredWithTheTimeLeftNeverMoreThanTheirDuration) {
   EXPECT_EQ(desired.faults(0).remaining().nanos(), 500'000'000);
   EXPECT_EQ(DesiredFor(d.state, "a", begun_ms - 5'000).faults(0).remaining().seconds(), 60);
   EXPECT_EQ(DesiredFor(d.state, "a", begun_ms + 60'000).faults_size(), 0);
+  // By a clock that is hours ahead: by what the node has seen of it.
+  const auto ahead = DesiredFor(d.state, "a", INT64_MAX / 2, [](uint64_t) { return 20'000; });
+  EXPECT_EQ(ahead.faults(0).remaining().seconds(), 40);
   d.Stop({id});
   EXPECT_EQ(DesiredFor(d.state, "a", begun_ms).faults_size(), 0);
 }

@@ -71,6 +71,7 @@ class Commands {
     agent->set_agent_id(Agent());
     agent->set_incarnation(1 + Below(3));
     agent->set_node_id(1);
+    if (Below(2)) agent->mutable_lease()->set_seconds(static_cast<int64_t>(1 + Below(60)));
     for (const char* name : {"x", "y"}) {
       auto* target = agent->add_targets();
       target->set_target_id(agent->agent_id() + "/" + name);
@@ -149,6 +150,10 @@ void CheckExperiment(const State& state, const v1::ExperimentRecord& record) {
   for (const auto& pair : experiment.targets()) {
     ended += HasEnded(pair.phase());
     EXPECT_NE(pair.phase(), TARGET_PHASE_UNSPECIFIED);
+    const auto agent = state.agents.find(pair.agent_id());
+    if (agent != state.agents.end() && !HasEnded(pair.phase())) {
+      EXPECT_GE(pair.lease().seconds(), agent->second.lease().seconds());
+    }
     if (pair.phase() == TARGET_PHASE_ACTIVE) {
       EXPECT_TRUE(record.was_active());
       EXPECT_EQ(experiment.status(), EXPERIMENT_STATUS_RUNNING);

@@ -92,11 +92,14 @@ int64_t LongestLeaseMs(const State& state, const std::string& agent_id) {
   for (const uint64_t index : UnfinishedOfAgent(state, agent_id)) {
     for (const auto& pair : state.experiments.at(index).experiment().targets()) {
       if (pair.agent_id() != agent_id || HasEnded(pair.phase())) continue;
-      longest_ms = std::max(longest_ms,
-                            google::protobuf::util::TimeUtil::DurationToMilliseconds(pair.lease()));
+      longest_ms = std::max(longest_ms, TimeUtil::DurationToMilliseconds(pair.lease()));
     }
   }
   return longest_ms;
+}
+
+int64_t LeaseMs(const chaos::v1::Agent& agent) {
+  return TimeUtil::DurationToMilliseconds(agent.lease());
 }
 
 void State::EnterNames(const v1::ExperimentRecord& record) {
@@ -162,14 +165,29 @@ int64_t ToUnixMs(const google::protobuf::Timestamp& timestamp) {
   return timestamp.seconds() * 1'000 + timestamp.nanos() / 1'000'000;
 }
 
+std::string DesiredSignature(const State& state, const std::string& agent_id) {
+  std::string signature;
+  for (const uint64_t index : UnfinishedOfAgent(state, agent_id)) {
+    for (const auto& pair : state.experiments.at(index).experiment().targets()) {
+      if (pair.agent_id() != agent_id || HasEnded(pair.phase())) continue;
+      const char wish = pair.phase() == TargetPhase::TARGET_PHASE_REVERTING ? '-' : '+';
+      signature += fmt::format("{}{}:{}:{},", wish, index, pair.fault_index(), pair.target_id());
+    }
+  }
+  return signature;
+}
+
 chaos::v1::DesiredState DesiredFor(const State& state, const std::string& agent_id,
-                                   int64_t now_unix_ms) {
+                                   int64_t now_unix_ms,
+                                   const std::function<int64_t(uint64_t)>& known_ms) {
   chaos::v1::DesiredState desired;
   for (const uint64_t index : UnfinishedOfAgent(state, agent_id)) {
     const auto& record = state.experiments.at(index);
     const auto& experiment = record.experiment();
     const int64_t duration_ms = TimeUtil::DurationToMilliseconds(experiment.duration());
-    const int64_t left_ms = std::min(ToUnixMs(experiment.ends_at()) - now_unix_ms, duration_ms);
+    int64_t left_ms = std::min(ToUnixMs(experiment.ends_at()) - now_unix_ms, duration_ms);
+    // Its end is the leader's to say: this machine's clock may be ahead.
+    if (left_ms <= 0) left_ms = duration_ms - known_ms(index);
     if (left_ms <= 0) continue;
     for (const auto& pair : experiment.targets()) {
       if (pair.agent_id() != agent_id) continue;
@@ -198,6 +216,18 @@ int64_t NextExpiryMs(const State& state) {
     next = std::min(next, ToUnixMs(agent.last_seen()) + kForgetAgentAfterMs);
   }
   return next;
+}
+
+std::vector<std::string> AgentsToForget(const State& state, int64_t unix_ms) {
+  std::vector<std::string> gone;
+  for (const auto& [id, agent] : state.agents) {
+    if (agent.connected() || ToUnixMs(agent.last_seen()) + kForgetAgentAfterMs > unix_ms ||
+        IsBusy(state, id)) {
+      continue;
+    }
+    gone.push_back(id);
+  }
+  return gone;
 }
 
 }  // namespace faultline::control

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -91,9 +92,12 @@ const std::set<uint64_t>& UnfinishedOfAgent(const State& state, const std::strin
 const std::set<uint64_t>& UnfinishedOfTarget(const State& state, const std::string& target_id);
 // True when a pair on the agent has not ended.
 bool IsBusy(const State& state, const std::string& agent_id);
-// The longest lease, in milliseconds, of the pairs on the agent that have not ended: of the leaders
-// that began them. 0 without any.
+// The longest lease, in milliseconds, by which the agent may hold one of its pairs that have not
+// ended: of the node that began it, or of one that the agent was registered by since. 0 without
+// any.
 int64_t LongestLeaseMs(const State& state, const std::string& agent_id);
+// The longest that this start of the agent may have been granted, in milliseconds. 0: not told.
+int64_t LeaseMs(const chaos::v1::Agent& agent);
 
 // True when the fault of such a pair has ended: reverted, refused or lost.
 bool HasEnded(chaos::v1::TargetPhase phase);
@@ -105,11 +109,20 @@ google::protobuf::Timestamp ToTimestamp(int64_t unix_ms);
 int64_t ToUnixMs(const google::protobuf::Timestamp& timestamp);
 
 // What should be on the agent's targets at that time: pairs that are desired, with the time left,
-// never more than the experiment's duration. `version` is not filled in.
-chaos::v1::DesiredState DesiredFor(const State& state, const std::string& agent_id,
-                                   int64_t now_unix_ms);
+// never more than the experiment's duration. Of one whose end is past by that clock and that has
+// not been ended, the time left is by how many milliseconds ago it was heard of (by its index;
+// INT64_MAX: not known, it is left out). `version` is not filled in.
+chaos::v1::DesiredState DesiredFor(
+    const State& state, const std::string& agent_id, int64_t now_unix_ms,
+    const std::function<int64_t(uint64_t)>& known_ms = [](uint64_t) { return INT64_MAX; });
+
+// Tells which of the agent's pairs are desired and which are to be reverted: the agent is told
+// again when it changes.
+std::string DesiredSignature(const State& state, const std::string& agent_id);
 
 // The earliest time at which Expire has something to do; INT64_MAX when there is nothing.
 int64_t NextExpiryMs(const State& state);
+// Agents that Expire forgets at that time.
+std::vector<std::string> AgentsToForget(const State& state, int64_t unix_ms);
 
 }  // namespace faultline::control

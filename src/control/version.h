@@ -11,6 +11,8 @@
 //   8  a report that has no room for all gives up courses before histograms, and says what it left
 //      out
 //   9  and tells how long faults' packets waited; its parts are put together by the agent's clock
+//  10  an agent's registration tells the lease that its node grants; a report's parts tell a
+//      fault's armings apart, and name other experiments on its targets
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -25,7 +27,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 9;
+inline constexpr uint32_t kNewestVersion = 10;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);

@@ -1,5 +1,7 @@
 #include "server/agent_sessions.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <atomic>
 #include <optional>
 
@@ -11,6 +13,7 @@ namespace faultline::server {
 namespace {
 
 using chaos::v1::ConnectResponse;
+using google::protobuf::util::TimeUtil;
 
 using namespace std::chrono_literals;
 
@@ -23,22 +26,6 @@ constexpr int kSyncRest = 9;
 CallContext ForAgent(const std::string& agent_id) {
   return {{"agent " + agent_id, false}, MonotonicNowNs() + kProposeNs};
 }
-
-// Tells which of the agent's pairs are desired and which are to be reverted: the agent is told
-// again when it changes.
-std::string Signature(const control::State& state, const std::string& agent_id) {
-  std::string signature;
-  for (const uint64_t index : control::UnfinishedOfAgent(state, agent_id)) {
-    for (const auto& pair : state.experiments.at(index).experiment().targets()) {
-      if (pair.agent_id() != agent_id || control::HasEnded(pair.phase())) continue;
-      const char wish = pair.phase() == chaos::v1::TARGET_PHASE_REVERTING ? '-' : '+';
-      signature += fmt::format("{}{}:{}:{},", wish, index, pair.fault_index(), pair.target_id());
-    }
-  }
-  return signature;
-}
-
-int64_t UnixNowMs() { return UnixNowNs() / static_cast<int64_t>(kNanosPerMilli); }
 
 }  // namespace
 
@@ -59,8 +46,9 @@ struct AgentSessions::Session {
 
 // What a look at the state says about a session.
 struct AgentSessions::Difference {
-  bool known_here = false;  // the state has the agent on this node, with this start, connected
-  bool elsewhere = false;   // another node or another start has taken over
+  // The state has the agent on this node, with this start, connected, and what it is granted here.
+  bool known_here = false;
+  bool elsewhere = false;  // another node or another start has taken over
   std::string signature;
   chaos::v1::DesiredState desired;
   std::vector<chaos::v1::FaultReport> news;
@@ -124,6 +112,7 @@ void AgentSessions::Open(uint64_t id, std::shared_ptr<AgentStream> stream,
   session.stream = std::move(stream);
   session.agent = agent;
   session.agent.set_node_id(options_.node_id);
+  session.agent.clear_lease();  // Register's to say
   session.last_heard_ns = BoottimeNowNs();
   FL_LOG(info, "agent '{}' has connected, with {} targets", agent.agent_id(), agent.targets_size());
   ConnectResponse response;
@@ -173,9 +162,7 @@ void AgentSessions::TryGrant(Session& session) {
   auto* grant = response.mutable_grant();
   *grant->mutable_version() = plane_->version();
   grant->set_sent_boottime_ns(*session.pending_renewal);
-  grant->mutable_lease()->set_seconds(options_.lease.count() / 1'000);
-  grant->mutable_lease()->set_nanos(static_cast<int32_t>(options_.lease.count() % 1'000) *
-                                    1'000'000);
+  *grant->mutable_lease() = TimeUtil::MillisecondsToDuration(options_.lease.count());
   session.pending_renewal.reset();
   // What is desired goes first: the lease must not hold up what is to be reverted.
   Sync(session);
@@ -256,6 +243,7 @@ void AgentSessions::OnDrained(uint64_t id) {
 }
 
 AgentSessions::Difference AgentSessions::Compare(const Session& session) const {
+  const int64_t now_unix_ms = plane_->unix_ms();
   return plane_->With([&](const control::State& state, const chaos::v1::StateVersion& version) {
     Difference difference;
     const std::string& id = session.agent.agent_id();
@@ -264,12 +252,16 @@ AgentSessions::Difference AgentSessions::Compare(const Session& session) const {
       const auto& known = found->second;
       const bool mine =
           known.node_id() == options_.node_id && known.incarnation() == session.agent.incarnation();
-      difference.known_here = mine && known.connected();
+      // Below that version the lease cannot be told.
+      const bool lease_known = state.version < control::kLeaseVersion ||
+                               control::LeaseMs(known) >= options_.lease.count();
+      difference.known_here = mine && known.connected() && lease_known;
       difference.elsewhere = !mine && known.connected();
     }
-    difference.signature = Signature(state, id);
+    difference.signature = control::DesiredSignature(state, id);
     if (session.told != difference.signature) {
-      difference.desired = control::DesiredFor(state, id, UnixNowMs());
+      const auto known_ms = [this](uint64_t index) { return plane_->KnownMs(index); };
+      difference.desired = control::DesiredFor(state, id, now_unix_ms, known_ms);
       *difference.desired.mutable_version() = version;
     }
     if (session.reports) difference.news = control::NewReports(state, id, *session.reports);
@@ -301,7 +293,15 @@ void AgentSessions::Sync(Session& session) {
 void AgentSessions::Register(Session& session) {
   if (std::exchange(session.registering, true)) return;
   control::v1::Command command;
-  *command.mutable_register_agent()->mutable_agent() = session.agent;
+  auto* agent = command.mutable_register_agent()->mutable_agent();
+  *agent = session.agent;
+  const uint32_t version =
+      plane_->With([](const control::State& state, const auto&) { return state.version; });
+  // Who leads must know, before it is granted, for how long the agent may hold a fault: this node
+  // may be gone by then, and others may grant shorter leases.
+  if (version >= control::kLeaseVersion) {
+    *agent->mutable_lease() = TimeUtil::MillisecondsToDuration(options_.lease.count());
+  }
   leader_->Propose(ForAgent(session.agent.agent_id()), command,
                    [this, id = session.id](const StatusOr<control::v1::Result>& result) {
                      On(id, [this, id, applied = result.ok()](Session& again) {

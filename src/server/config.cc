@@ -12,10 +12,17 @@ namespace {
 
 constexpr std::string_view kMemberForm =
     "id=host:port, such as 1=127.0.0.1:7401, several separated by commas";
-constexpr std::chrono::milliseconds kMinLease{500};
-constexpr std::chrono::milliseconds kMaxLease{60'000};
-constexpr std::chrono::milliseconds kMinBaseline{1'000};
-constexpr std::chrono::milliseconds kMaxBaseline{60'000};
+constexpr std::string_view kLoopbackRule =
+    "without TLS only a loopback address such as 127.0.0.1:7400; set tls for any other";
+
+struct DurationRange {
+  std::chrono::milliseconds min, max;
+  std::string_view text;
+  bool Has(std::chrono::milliseconds value) const { return value >= min && value <= max; }
+};
+constexpr DurationRange kLease{std::chrono::milliseconds(500), std::chrono::seconds(60),
+                               "500 ms to 60 s"};
+constexpr DurationRange kBaseline{std::chrono::seconds(1), std::chrono::seconds(60), "1 s to 60 s"};
 
 bool IsHostPort(std::string_view text) {
   const size_t colon = text.rfind(':');
@@ -51,11 +58,32 @@ Status ReadTls(const YamlMap& yaml, rpc::TlsFiles* tls) {
   return absl::OkStatus();
 }
 
+// `fallback` is in the range.
 StatusOr<std::chrono::milliseconds> ReadDuration(const YamlMap& yaml, const std::string& key,
-                                                 std::chrono::milliseconds fallback) {
+                                                 std::chrono::milliseconds fallback,
+                                                 const DurationRange& range) {
   const auto fallback_ns = static_cast<uint64_t>(std::chrono::nanoseconds(fallback).count());
-  FL_ASSIGN_OR_RETURN(const uint64_t value_ns, yaml.DurationNs(key, fallback_ns));
-  return std::chrono::milliseconds(value_ns / kNanosPerMilli);
+  const auto value_ns = yaml.DurationNs(key, fallback_ns);
+  if (value_ns.ok()) {
+    const std::chrono::milliseconds value(*value_ns / kNanosPerMilli);
+    if (range.Has(value)) return value;
+  }
+  const auto given = yaml.Text(key);
+  if (!given.ok()) return value_ns.status();  // no text at all
+  return yaml.Refuse(key, *given, fmt::format("{}, such as 10s", range.text));
+}
+
+// Without TLS nodes reach each other on one machine only.
+Status CheckLoopback(const Config& config) {
+  if (config.tls.enabled()) return absl::OkStatus();
+  for (const auto& member : config.members) {
+    if (rpc::RequireLoopback(member.address).ok()) continue;
+    return FieldError("members", fmt::format("{}={}", member.id, member.address), kLoopbackRule);
+  }
+  for (const std::string& address : config.join) {
+    if (!rpc::RequireLoopback(address).ok()) return FieldError("join", address, kLoopbackRule);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -113,8 +141,8 @@ StatusOr<Config> ReadConfig(const std::string& path) {
   }
   FL_RETURN_IF_ERROR(ReadTls(yaml, &config.tls));
   FL_ASSIGN_OR_RETURN(config.peer_name, yaml.Text("peer_name"));
-  FL_ASSIGN_OR_RETURN(config.lease, ReadDuration(yaml, "lease", config.lease));
-  FL_ASSIGN_OR_RETURN(config.baseline, ReadDuration(yaml, "baseline", config.baseline));
+  FL_ASSIGN_OR_RETURN(config.lease, ReadDuration(yaml, "lease", config.lease, kLease));
+  FL_ASSIGN_OR_RETURN(config.baseline, ReadDuration(yaml, "baseline", config.baseline, kBaseline));
   FL_ASSIGN_OR_RETURN(config.log_level, yaml.Text("log_level", config.log_level));
   FL_ASSIGN_OR_RETURN(config.log_format, yaml.Text("log_format", config.log_format));
   FL_ASSIGN_OR_RETURN(config.webhooks, ReadWebhooks(yaml));
@@ -153,24 +181,23 @@ Status Complete(Config* config) {
     if (!IsHostPort(*address)) return FieldError(field, *address, "host:port");
     // Before anything is made: the first start writes the members down.
     if (!config->tls.enabled() && !rpc::RequireLoopback(*address).ok()) {
-      return FieldError(field, *address,
-                        "without TLS only a loopback address such as 127.0.0.1:7400; set tls for "
-                        "any other");
+      return FieldError(field, *address, kLoopbackRule);
     }
   }
   if (config->data_dir.empty()) return FieldError("data_dir", "", "a directory");
-  if (config->lease < kMinLease || config->lease > kMaxLease) {
-    return FieldError("lease", fmt::format("{}ms", config->lease.count()), "500 ms to 60 s");
+  if (!kLease.Has(config->lease)) {
+    return FieldError("lease", fmt::format("{}ms", config->lease.count()), kLease.text);
   }
-  if (config->baseline < kMinBaseline || config->baseline > kMaxBaseline) {
-    return FieldError("baseline", fmt::format("{}ms", config->baseline.count()), "1 s to 60 s");
+  if (!kBaseline.Has(config->baseline)) {
+    return FieldError("baseline", fmt::format("{}ms", config->baseline.count()), kBaseline.text);
   }
   if (!config->join.empty()) {
-    if (config->members.empty()) return absl::OkStatus();
+    if (config->members.empty()) return CheckLoopback(*config);
     return FieldError("join", config->join.front(), "members or join, and not both");
   }
   if (config->members.empty()) config->members = {{config->node_id, config->peer_listen}};
-  return CheckMembers(config->node_id, config->members);
+  FL_RETURN_IF_ERROR(CheckMembers(config->node_id, config->members));
+  return CheckLoopback(*config);
 }
 
 }  // namespace faultline::server

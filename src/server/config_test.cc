@@ -83,13 +83,44 @@ TEST_F(ConfigFile, IsRefusedWhenItsMembersMakeNoCluster) {
 }
 
 TEST_F(ConfigFile, IsRefusedWhenAValueIsOutOfRange) {
-  EXPECT_EQ(ErrorOf("lease: 100ms\n"), "lease: '100ms' is not allowed: 500 ms to 60 s");
-  EXPECT_EQ(ErrorOf("baseline: 500ms\n"), "baseline: '500ms' is not allowed: 1 s to 60 s");
-  EXPECT_EQ(ErrorOf("baseline: 61s\n"), "baseline: '61000ms' is not allowed: 1 s to 60 s");
+  EXPECT_EQ(ErrorOf("lease: 100ms\n"),
+            path + ":1: lease: '100ms' is not allowed: 500 ms to 60 s, such as 10s");
+  EXPECT_EQ(ErrorOf("id: 1\nlease: soon\n"),
+            path + ":2: lease: 'soon' is not allowed: 500 ms to 60 s, such as 10s");
+  EXPECT_EQ(ErrorOf("baseline: 500ms\n"),
+            path + ":1: baseline: '500ms' is not allowed: 1 s to 60 s, such as 10s");
+  EXPECT_EQ(ErrorOf("baseline: 61s\n"),
+            path + ":1: baseline: '61s' is not allowed: 1 s to 60 s, such as 10s");
+  EXPECT_EQ(ErrorOf("lease: [10s]\n"),
+            path + ":1: lease: 'a list' is not allowed: a duration such as 250ms, 10s or 5m");
   EXPECT_EQ(ErrorOf("api_listen: '7400'\n"), "api_listen: '7400' is not allowed: host:port");
   EXPECT_EQ(ErrorOf("peer_listen: 0.0.0.0:7401\n"),
             "peer_listen: '0.0.0.0:7401' is not allowed: without TLS only a loopback address such "
             "as 127.0.0.1:7400; set tls for any other");
+}
+
+// Flags are not in the file: they are looked at by the whole of what was given.
+TEST(Config, IsRefusedWhenALeaseOrABaselineFromElsewhereIsOutOfRange) {
+  Config config;
+  config.lease = std::chrono::milliseconds(100);
+  EXPECT_EQ(ToString(Complete(&config).message()), "lease: '100ms' is not allowed: 500 ms to 60 s");
+  config.lease = std::chrono::seconds(60);
+  config.baseline = std::chrono::seconds(61);
+  EXPECT_EQ(ToString(Complete(&config).message()),
+            "baseline: '61000ms' is not allowed: 1 s to 60 s");
+}
+
+TEST_F(ConfigFile, IsRefusedWithoutTlsWhenAnotherMemberIsOnAnotherMachine) {
+  constexpr char kAllowed[] =
+      " is not allowed: without TLS only a loopback address such as 127.0.0.1:7400; set tls for "
+      "any other";
+  const std::string members = "members: ['1=127.0.0.1:7401', '2=10.0.0.2:7401']\n";
+  EXPECT_EQ(ErrorOf(members), std::string("members: '2=10.0.0.2:7401'") + kAllowed);
+  EXPECT_EQ(ErrorOf("join: 10.0.0.2:7401\n"), std::string("join: '10.0.0.2:7401'") + kAllowed);
+  std::ofstream(path) << members << "tls: {ca_file: ca, cert_file: cert, key_file: key}\n";
+  auto config = ReadConfig(path);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_TRUE(Complete(&*config).ok());
 }
 
 }  // namespace

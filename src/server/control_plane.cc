@@ -118,7 +118,7 @@ void ControlPlane::ProposeNow(const control::v1::Command& command, uint64_t dead
   const uint64_t now_ns = MonotonicNowNs();
   if (now_ns >= deadline_ns) return done(TooLate());
   control::v1::Command stamp;
-  stamp.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  stamp.set_time_unix_ms(unix_ms());
   stamp.set_version(control::VersionOf(command));
   // Messages behind one another are read as one: the later one's fields count.
   std::string bytes = command.SerializeAsString();
@@ -236,6 +236,7 @@ std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view 
         change.forgotten = true;
         continue;
       }
+      if (created == index) clock_.Tell(index, BoottimeNowNs(), state_.unfinished);
       const auto record = state_.experiments.Shared(created);
       change.experiments.emplace_back(record, &record->experiment());
     }
@@ -287,6 +288,8 @@ void ControlPlane::Restore(uint64_t index, uint64_t term,
     const std::lock_guard lock(mutex_);
     std::swap(state_, static_cast<LoadedState&>(*loaded).state);
     Stamp(index, term);
+    const uint64_t now_ns = BoottimeNowNs();
+    for (const uint64_t told : state_.unfinished) clock_.Tell(told, now_ns, state_.unfinished);
     ready = TakeReady();
   }
   // What was there before takes time to destroy.

@@ -20,6 +20,7 @@
 #include "raft/node.h"
 #include "raft/snapshot_codec.h"
 #include "server/call.h"
+#include "server/experiment_clock.h"
 #include "server/overload.h"
 
 namespace faultline::server {
@@ -100,6 +101,11 @@ class ControlPlane final : public raft::StateMachine {
     return read(state_, version_);
   }
   chaos::v1::StateVersion version() const;
+  // What the clock that experiments' times are on shows here (ExperimentClock), in Unix
+  // milliseconds. To be asked often: it is set while nothing is under way.
+  int64_t unix_ms();
+  // For how long this node has known of the experiment, in milliseconds; also within With.
+  int64_t KnownMs(uint64_t created_index) const;
   // FAILED_PRECONDITION / OTHER_CLUSTER when a node asks that belongs to another cluster. OK when
   // one of the two is not known (empty).
   Status CheckCluster(const std::string& asking) const;
@@ -159,6 +165,7 @@ class ControlPlane final : public raft::StateMachine {
   mutable std::mutex mutex_;
   control::State state_;
   chaos::v1::StateVersion version_;
+  ExperimentClock clock_;
   Waiters waiters_;
   std::multimap<uint64_t, std::shared_ptr<Waiter>> waiting_for_;  // by revision
   Status health_;

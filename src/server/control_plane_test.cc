@@ -91,6 +91,60 @@ TEST_F(Proposing, ACommandOfALaterVersionStopsTheNodeWithASentence) {
   EXPECT_EQ(plane.version().revision(), 1u) << "nothing is applied after it";
 }
 
+// The time of an experiment that is under way.
+class Clock : public Proposing {
+ protected:
+  static constexpr int64_t kThenMs = 1'000'000;  // a long time ago, by this machine's clock
+  void Lead() {
+    raft::View view;
+    view.role = raft::Role::kLeader;
+    view.term = 2;
+    node.See(view);
+  }
+  void Apply(control::v1::Command command) {
+    command.set_time_unix_ms(kThenMs);
+    plane.Apply(++index, 1, command.SerializeAsString(), /*wanted=*/false);
+  }
+  void Begin() {
+    control::v1::Command command;
+    auto* agent = command.mutable_register_agent()->mutable_agent();
+    agent->set_agent_id("a");
+    auto* target = agent->add_targets();
+    target->set_target_id("a/x");
+    (*target->mutable_labels())["service"] = "x";
+    Apply(command);
+    command.mutable_create_experiment()->set_target("service:x");
+    command.mutable_create_experiment()->set_duration_ms(1'000);
+    command.mutable_create_experiment()->add_faults();
+    Apply(command);
+  }
+  // Of what was proposed last.
+  int64_t StampMs() {
+    control::v1::Command command;
+    EXPECT_TRUE(Propose(Stop()).ok());
+    EXPECT_TRUE(command.ParseFromString(node.commands.back()));
+    return command.time_unix_ms();
+  }
+  uint64_t index = 0;
+};
+
+TEST_F(Clock, StampsCommandsAndGoesOnWhileAnExperimentIsUnderWay) {
+  const int64_t before_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  Lead();
+  EXPECT_GE(StampMs(), before_ms);
+  Begin();
+  const int64_t first_ms = StampMs();
+  EXPECT_GE(first_ms, before_ms);
+  EXPECT_GE(plane.unix_ms(), first_ms);
+}
+
+TEST_F(Clock, KnowsSinceWhenANodeHasHeardOfAnExperiment) {
+  EXPECT_EQ(plane.KnownMs(2), INT64_MAX);
+  const uint64_t before_ns = BoottimeNowNs();
+  Begin();
+  EXPECT_LE(plane.KnownMs(2), static_cast<int64_t>((BoottimeNowNs() - before_ns) / kNanosPerMilli));
+}
+
 TEST_F(Proposing, ASnapshotOfALaterVersionIsRefused) {
   Strand other_timers("timers");
   ControlPlane newer(&other_timers, 2);

@@ -3,11 +3,23 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <functional>
 #include <string>
+#include <thread>
 
 #include "server/control_plane.h"
 
 namespace faultline::server {
+
+// Polls until `condition` holds; false when it does not for long.
+inline bool Eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 3'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
 
 class PlaneTest : public ::testing::Test {
  protected:
@@ -15,12 +27,14 @@ class PlaneTest : public ::testing::Test {
     command.set_time_unix_ms(1'000);
     plane.Apply(++index, 1, command.SerializeAsString(), /*wanted=*/false);
   }
-  // An agent with a target "<id>/x" labelled service:<id> and any:yes.
-  void Register(const std::string& id) {
+  // An agent with a target "<id>/x" labelled service:<id> and any:yes; with a lease if its node
+  // tells one.
+  void Register(const std::string& id, int64_t lease_s = 0) {
     control::v1::Command command;
     auto* agent = command.mutable_register_agent()->mutable_agent();
     agent->set_agent_id(id);
     agent->set_incarnation(1);
+    if (lease_s != 0) agent->mutable_lease()->set_seconds(lease_s);
     auto* target = agent->add_targets();
     target->set_target_id(id + "/x");
     (*target->mutable_labels())["service"] = id;

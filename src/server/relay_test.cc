@@ -5,8 +5,6 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <thread>
 #include <tuple>
 
 #include "server/grpc_port.h"
@@ -25,15 +23,6 @@ using metrics_testing::Of;
 using Ids = std::set<std::string>;
 // First and last sequence of what was told, and the batches among them that were missed.
 using Span = std::tuple<uint64_t, uint64_t, uint64_t>;
-
-// Polls until `condition` holds; false when it does not for long.
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 3'000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return condition();
-}
 
 // Subscribers come to the node `here`; the agents are on the node `there`.
 class Relaying : public PlaneTest {

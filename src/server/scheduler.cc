@@ -1,6 +1,7 @@
 #include "server/scheduler.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "base/clock.h"
@@ -11,6 +12,8 @@ namespace faultline::server {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{50};
+// A leader's Unix clock that differs more from the one that experiments are on is worth a line.
+constexpr int64_t kWrongMs = 10'000;
 
 std::string RandomClusterId() { return fmt::format("{:016x}", RandomNumber()); }
 
@@ -19,6 +22,8 @@ Status NotNow(std::string_view why) {
 }
 
 std::string LostName(const std::string& agent_id) { return "lost " + agent_id; }
+
+uint64_t ToNs(int64_t ms) { return static_cast<uint64_t>(ms) * kNanosPerMilli; }
 
 }  // namespace
 
@@ -78,6 +83,7 @@ void Scheduler::Tick() {
   strand_->PostAfter(kTick, [this] { Tick(); });
   const raft::View view = plane_->view();
   const uint64_t now_ns = BoottimeNowNs();
+  const int64_t now_ms = plane_->unix_ms();
   if (view.role != raft::Role::kLeader) {
     leading_term_ = 0;
     return;
@@ -88,7 +94,7 @@ void Scheduler::Tick() {
     reported_ns_.clear();
     heard_ns_.clear();
   }
-  if (ready_term_ == view.term) return Lead(now_ns);
+  if (ready_term_ == view.term) return Lead(now_ns, now_ms);
   // Commands of earlier terms may still have to be applied here.
   if (std::exchange(preparing_, true)) return;
   plane_->ReadIndex([this, term = view.term](const StatusOr<uint64_t>& revision) {
@@ -99,8 +105,8 @@ void Scheduler::Tick() {
   });
 }
 
-void Scheduler::Lead(uint64_t now_ns) {
-  const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+void Scheduler::Lead(uint64_t now_ns, int64_t now_ms) {
+  TellClock(now_ms);
   const auto [cluster_known, next_expiry_ms] =
       plane_->With([](const control::State& state, const auto&) {
         return std::pair(!state.cluster_id.empty(), control::NextExpiryMs(state));
@@ -116,6 +122,17 @@ void Scheduler::Lead(uint64_t now_ns) {
     Propose("expire", std::move(command));
   }
   CheckAgents(now_ns);
+}
+
+void Scheduler::TellClock(int64_t now_ms) {
+  const int64_t own_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  const bool wrong = std::abs(own_ms - now_ms) > kWrongMs;
+  if (!wrong || std::exchange(clock_told_term_, leading_term_) == leading_term_) return;
+  FL_LOG(warn,
+         "this machine's Unix clock has been set and is {:.0f} s {} the one that experiments are "
+         "on: they go by it again as soon as none is under way",
+         std::abs(static_cast<double>(own_ms - now_ms)) / 1e3,
+         own_ms > now_ms ? "ahead of" : "behind");
 }
 
 uint64_t Scheduler::SilentNs(const AgentKey& agent, uint64_t now_ns) const {
@@ -137,11 +154,14 @@ uint64_t Scheduler::AllSilentNs(const std::string& agent_id, uint64_t now_ns) co
 
 void Scheduler::CheckAgents(uint64_t now_ns) {
   std::vector<control::v1::Command> commands;
-  uint64_t longest_ns = lease_ns_;  // by which a silent agent may hold a fault
+  uint64_t longest_ns = lease_ns_;  // by which an agent may hold a fault
   plane_->With([&](const control::State& state, const auto&) {
     for (const auto& [id, agent] : state.agents) {
       const uint64_t silent_ns = SilentNs({id, agent.incarnation()}, now_ns);
-      if (agent.connected() && silent_ns > lease_ns_) {
+      // Its node may grant longer leases than this one, and report as seldom as goes with those.
+      const uint64_t granted_ns = std::max(lease_ns_, ToNs(control::LeaseMs(agent)));
+      longest_ns = std::max(longest_ns, granted_ns);
+      if (agent.connected() && silent_ns > granted_ns) {
         auto* gone = commands.emplace_back().mutable_agent_disconnected();
         gone->set_agent_id(id);
         gone->set_incarnation(agent.incarnation());
@@ -151,11 +171,10 @@ void Scheduler::CheckAgents(uint64_t now_ns) {
       // holds faults: no start may have been heard of.
       const uint64_t all_silent_ns = AllSilentNs(id, now_ns);
       if (all_silent_ns <= 2 * lease_ns_ || !control::IsBusy(state, id)) continue;
-      // Longer than ours, where its faults began with another configuration or another leader.
-      const auto began_by_ns =
-          static_cast<uint64_t>(control::LongestLeaseMs(state, id)) * kNanosPerMilli;
-      longest_ns = std::max(longest_ns, began_by_ns);
-      if (all_silent_ns <= 2 * began_by_ns) continue;
+      // Longer than ours, where a node with another configuration began its faults or had it since.
+      const uint64_t held_by_ns = ToNs(control::LongestLeaseMs(state, id));
+      longest_ns = std::max(longest_ns, held_by_ns);
+      if (all_silent_ns <= 2 * held_by_ns) continue;
       auto* lost = commands.emplace_back().mutable_agent_lost();
       lost->set_agent_id(id);
       lost->set_incarnation(agent.incarnation());

@@ -27,8 +27,9 @@ class Scheduler {
   Scheduler(Strand* strand, ControlPlane* plane, std::chrono::milliseconds lease);
 
   // A node (this one too) serves these agents. The answer is the node's authority to grant leases
-  // to them, and a promise: none of them is declared lost for two leases from now. UNAVAILABLE with
-  // reason NOT_LEADER elsewhere, or while one of them is just being declared lost.
+  // to them, and a promise: none of them is declared lost for two leases from now, of the longest
+  // that it may hold a fault by (control::LongestLeaseMs). UNAVAILABLE with reason NOT_LEADER
+  // elsewhere, or while one of them is just being declared lost.
   void ReportSessions(const v1::ReportSessionsRequest& request,
                       Done<v1::ReportSessionsResponse> done);
 
@@ -40,8 +41,10 @@ class Scheduler {
   using AgentKey = std::pair<std::string, uint64_t>;  // id, incarnation
 
   void Tick();
-  void Lead(uint64_t now_ns);
+  void Lead(uint64_t now_ns, int64_t now_ms);
   void CheckAgents(uint64_t now_ns);
+  // Logs once a term that this machine's clock is not the cluster's.
+  void TellClock(int64_t now_ms);
   void Propose(const std::string& what, control::v1::Command command);
   // For how long no node has told of that start of an agent; of any start of it.
   uint64_t SilentNs(const AgentKey& agent, uint64_t now_ns) const;
@@ -53,6 +56,7 @@ class Scheduler {
   uint64_t leading_term_ = 0;      // 0: not leading
   uint64_t leading_since_ns_ = 0;  // CLOCK_BOOTTIME, as all times here: leases go on in suspend
   uint64_t ready_term_ = 0;        // term whose beginning this node has applied
+  uint64_t clock_told_term_ = 0;   // term in which the clock was told of
   bool preparing_ = false;         // finding that out
   std::map<AgentKey, uint64_t> reported_ns_;
   std::map<AgentKey, uint64_t> heard_ns_;  // of reported_ns_'s: when its node last heard of it
