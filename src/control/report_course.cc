@@ -9,6 +9,7 @@ namespace faultline::control {
 namespace {
 
 using chaos::v1::BatchRange;
+using chaos::v1::OtherExperiment;
 using chaos::v1::ReportPoint;
 using chaos::v1::TargetReport;
 
@@ -71,6 +72,22 @@ void MergeBatches(const TargetReport& from, TargetReport* into) {
   into->set_missing_batches(others + MissingOfRanges(*into));
 }
 
+void MergeOthers(const TargetReport& from, TargetReport* into) {
+  auto* others = into->mutable_others();
+  for (const OtherExperiment& other : from.others()) {
+    const auto known = std::find_if(others->begin(), others->end(), [&](const auto& one) {
+      return one.experiment_id() == other.experiment_id();
+    });
+    if (known != others->end()) {
+      known->set_unix_ns(std::min(known->unix_ns(), other.unix_ns()));
+      known->set_during(known->during() || other.during());
+      known->set_after(known->after() || other.after());
+    } else if (static_cast<size_t>(others->size()) < kMaxOthers) {
+      *others->Add() = other;
+    }
+  }
+}
+
 // Whose "before" is the report's.
 bool IsOfOther(const TargetReport& into, const TargetReport& other) {
   if (other.fault_unix_ns() != into.fault_unix_ns()) {
@@ -94,6 +111,7 @@ void MergeCourse(const TargetReport& from, TargetReport* into) {
   }
   into->set_fault_unix_ns(std::min(into->fault_unix_ns(), from.fault_unix_ns()));
   MergeBatches(from, into);
+  MergeOthers(from, into);
 }
 
 uint64_t MissingOfRanges(const TargetReport& target) {

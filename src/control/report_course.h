@@ -6,11 +6,15 @@
 
 namespace faultline::control {
 
+// Other experiments that a target tells of.
+inline constexpr size_t kMaxOthers = 8;
+
 // Whether both say when the fault began.
 bool ShareAClock(const chaos::v1::TargetReport& a, const chaos::v1::TargetReport& b);
 
 // Adds to `into`, which shares a clock with it, from the other node's part: its points; its
-// batches, of which those that one node misses and the other has are not missing; and, since both
+// batches, of which those that one node misses and the other has are not missing; other experiments
+// on the target, of each once; and, since both
 // have "before" from the same agent, that only if it is from before an earlier beginning of the
 // fault, or there is more of it.
 void MergeCourse(const chaos::v1::TargetReport& from, chaos::v1::TargetReport* into);

@@ -5,6 +5,7 @@
 
 #include "base/histogram.h"
 #include "base/traffic.h"
+#include "control/report_armings.h"
 
 namespace faultline::control {
 namespace {
@@ -77,6 +78,11 @@ bool HasAnyHistogram(const TargetReport& target) {
                      [](const FaultEffect& effect) { return effect.has_given(); });
 }
 
+bool HasManyArmings(const TargetReport& target) {
+  return std::any_of(target.faults().begin(), target.faults().end(),
+                     [](const FaultEffect& effect) { return effect.armings_size() > kFewArmings; });
+}
+
 void GiveUpPoints(TargetReport* target) {
   target->clear_points();
   target->set_points_left_out(true);
@@ -87,6 +93,10 @@ void GiveUpEvents(TargetReport* target) {
     if (phase->has_traffic()) LoseEvents(phase->mutable_traffic());
   }
   target->set_events_left_out(true);
+}
+
+void GiveUpArmings(TargetReport* target) {
+  for (FaultEffect& effect : *target->mutable_faults()) KeepLastArmings(kFewArmings, &effect);
 }
 
 // What the last targets have of it, until there is nothing too much.
@@ -107,6 +117,7 @@ void FitPart(Part* part) {
   size_t size = part->ByteSizeLong();
   GiveUpFromTheEnd(part, &size, HasPoints, GiveUpPoints);
   GiveUpFromTheEnd(part, &size, HasEvents, GiveUpEvents);
+  GiveUpFromTheEnd(part, &size, HasManyArmings, GiveUpArmings);
   GiveUpFromTheEnd(part, &size, HasAnyHistogram, [part](TargetReport* target) {
     GiveUpHistograms(target, part->mutable_left_out());
   });

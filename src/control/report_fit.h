@@ -11,8 +11,9 @@ namespace faultline::control {
 inline constexpr size_t kMaxReportBytes = 256 << 10;
 
 // Gives up, from the last target on and until the rest fits: courses, then events of connections,
-// then histograms. Targets say what they gave up; histograms are merged into `left_out`, so that
-// what is measured over all targets stays exact.
+// then faults' earlier armings, then histograms. Targets say what they gave up, but for armings, of
+// which reports do not tell; histograms are merged into `left_out`, so that what is measured over
+// all targets stays exact.
 void Fit(chaos::v1::Report* report);
 void Fit(::control::v1::RecordReport* part);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/histogram.h"
+#include "control/report_armings.h"
 #include "control/report_parts.h"
 #include "control/version.h"
 
@@ -60,6 +61,28 @@ v1::RecordReport WithDelays(v1::RecordReport part, uint32_t faults, unsigned buc
       effect->set_fault_index(fault);
       effect->mutable_counters()->set_delays_measured(7 * buckets);
       *effect->mutable_given() = Wide(fault, buckets);
+    }
+  }
+  return part;
+}
+
+// The same, each target with a fault that was armed so often, and did 100 times as much whenever it
+// was.
+v1::RecordReport WithArmings(v1::RecordReport part, int armings) {
+  for (auto& target : *part.mutable_targets()) {
+    auto* effect = target.add_faults();
+    effect->set_by_arming(true);
+    effect->mutable_counters()->set_matched(100 * static_cast<uint64_t>(armings));
+    for (int i = 0; i < armings; ++i) {
+      auto* arming = effect->add_armings();
+      arming->set_incarnation(1'700'000'000'000'000'000);
+      arming->set_first(10 * static_cast<uint64_t>(i) + 1);
+      arming->set_last(arming->first() + 5);
+      arming->set_began(true);
+      arming->mutable_counters()->set_matched(100);
+      arming->mutable_counters()->set_delays_measured(1'000'000);
+      arming->mutable_counters()->set_delay_given_ns(1'000'000'000'000);
+      arming->mutable_counters()->set_delay_asked_ns(1'000'000'000'000);
     }
   }
   return part;
@@ -125,6 +148,22 @@ TEST(ReportFit, GivesUpCoursesBeforeHistogramsAndThoseOfTheLastTargetsFirst) {
   for (const auto& target : report.targets()) {
     EXPECT_TRUE(target.during().has_latency()) << target.target_id();
     EXPECT_FALSE(target.histograms_left_out());
+  }
+}
+
+TEST(ReportFit, GivesUpEarlierArmingsBeforeHistograms) {
+  const v1::RecordReport part = WithArmings(PartOf(1, kTargets, 100, 0), kMaxArmings);
+  ASSERT_GT(part.ByteSizeLong(), kMaxReportBytes);
+  chaos::v1::Report report;
+  AddToReport(part, kNewestVersion, &report);
+  EXPECT_LE(report.ByteSizeLong(), kMaxReportBytes);
+  EXPECT_EQ(report.targets(0).faults(0).armings_size(), kMaxArmings);
+  const auto& last = report.targets(kTargets - 1);
+  ASSERT_EQ(last.faults(0).armings_size(), kFewArmings);
+  EXPECT_EQ(last.faults(0).armings(kFewArmings - 1).first(), 10u * (kMaxArmings - 1) + 1);
+  for (const auto& target : report.targets()) {
+    EXPECT_EQ(target.faults(0).counters().matched(), 100u * kMaxArmings);
+    EXPECT_TRUE(target.during().has_latency()) << target.target_id();
   }
 }
 

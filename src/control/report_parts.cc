@@ -5,13 +5,13 @@
 
 #include "base/measurements.h"
 #include "base/traffic.h"
+#include "control/report_armings.h"
 #include "control/report_course.h"
 #include "control/report_fit.h"
 
 namespace faultline::control {
 namespace {
 
-using chaos::v1::FaultCounters;
 using chaos::v1::FaultEffect;
 using chaos::v1::LeftOut;
 using chaos::v1::Measurements;
@@ -19,15 +19,10 @@ using chaos::v1::Report;
 using chaos::v1::ReportEvent;
 using chaos::v1::TargetReport;
 
-// Both have counted since the fault was armed: whoever saw more saw it longer.
-void AddCounters(const FaultCounters& from, FaultCounters* into) {
-  if (from.matched() > into->matched()) *into = from;
-}
-
 void AddEffect(const FaultEffect& from, TargetReport* target) {
   for (FaultEffect& into : *target->mutable_faults()) {
     if (into.fault_index() != from.fault_index()) continue;
-    AddCounters(from.counters(), into.mutable_counters());
+    MergeCounters(from, &into);
     AddSums(from, &into);
     return;
   }
@@ -205,6 +200,27 @@ bool TellsOfTimes(const ::control::v1::RecordReport& part) {
   });
 }
 
+bool TellsOfArmings(const ::control::v1::RecordReport& part) {
+  return std::any_of(part.targets().begin(), part.targets().end(), [](const TargetReport& target) {
+    return !target.others().empty() ||
+           std::any_of(target.faults().begin(), target.faults().end(),
+                       [](const FaultEffect& effect) { return effect.by_arming(); }) ||
+           std::any_of(target.points().begin(), target.points().end(),
+                       [](const auto& point) { return point.not_measurable() > 0; });
+  });
+}
+
+void ForgetArmings(::control::v1::RecordReport* part) {
+  for (TargetReport& target : *part->mutable_targets()) {
+    target.clear_others();
+    for (auto& point : *target.mutable_points()) point.clear_not_measurable();
+    for (FaultEffect& effect : *target.mutable_faults()) {
+      effect.clear_armings();
+      effect.clear_by_arming();
+    }
+  }
+}
+
 // What is left is added up: "before" is then told only by the node that has seen the fault begin.
 void ForgetTimes(::control::v1::RecordReport* part) {
   for (TargetReport& target : *part->mutable_targets()) {
@@ -218,6 +234,7 @@ void ForgetTimes(::control::v1::RecordReport* part) {
 }  // namespace
 
 uint32_t VersionOf(const ::control::v1::RecordReport& part) {
+  if (TellsOfArmings(part)) return kArmingsVersion;
   if (TellsOfTimes(part)) return kTimesVersion;
   if (TellsOfDelays(part)) return kDelaysVersion;
   if (TellsOfWhatIsLeftOut(part)) return kLeftOutVersion;
@@ -233,6 +250,7 @@ uint32_t VersionOf(const ::control::v1::RecordReport& part) {
 }
 
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part) {
+  if (version < kArmingsVersion) ForgetArmings(part);
   if (version < kDelaysVersion) ForgetDelays(part);
   if (version < kTimesVersion) ForgetTimes(part);
   if (version < kLeftOutVersion) ForgetWhatIsLeftOut(part);

@@ -11,13 +11,15 @@ inline constexpr int kMaxReportEvents = 500;
 // Lowest version (control/version.h) that knows the part; from kTrafficVersion on it may tell of
 // traffic, from kEventsVersion on of rare events, from kLeftOutVersion on of what it leaves out,
 // from kDelaysVersion on of how long faults' packets waited, from kTimesVersion on of its agents'
-// clocks and batches.
+// clocks and batches, from kArmingsVersion on of faults' armings, of other experiments and of what
+// was not measurable of a point.
 inline constexpr uint32_t kReportVersion = 3;
 inline constexpr uint32_t kTrafficVersion = 5;
 inline constexpr uint32_t kEventsVersion = 6;
 inline constexpr uint32_t kLeftOutVersion = 8;
 inline constexpr uint32_t kDelaysVersion = 9;
 inline constexpr uint32_t kTimesVersion = 9;
+inline constexpr uint32_t kArmingsVersion = 10;
 uint32_t VersionOf(const ::control::v1::RecordReport& part);
 // Takes out what that version does not know; it knows reports.
 void FitVersion(uint32_t version, ::control::v1::RecordReport* part);

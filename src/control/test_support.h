@@ -27,14 +27,16 @@ class Driver {
     return control::Apply(state, command, ++index);
   }
 
-  // An agent with targets "<id>/<name>" labelled service:<name>, version:v1.
+  // An agent with targets "<id>/<name>" labelled service:<name>, version:v1. With a lease if its
+  // node tells one.
   void Register(const std::string& id, uint64_t incarnation, const std::vector<std::string>& names,
-                bool tun = true) {
+                bool tun = true, int64_t lease_s = 0) {
     v1::Command command;
     auto* agent = command.mutable_register_agent()->mutable_agent();
     agent->set_agent_id(id);
     agent->set_incarnation(incarnation);
     agent->set_node_id(1);
+    if (lease_s != 0) agent->mutable_lease()->set_seconds(lease_s);
     for (const auto& name : names) {
       auto* target = agent->add_targets();
       target->set_target_id(id + "/" + name);

@@ -131,10 +131,7 @@ class Node final : public Controller {
     plane_.Observe([this](const Change& change) { sessions_->OnChange(change); });
     plane_.Observe([this](const Change& change) { watches_.OnChange(change); });
     plane_.Observe(LogExperiments(&plane_));
-    plane_.Observe([this](const Change& change) {
-      recorder_.OnChange(change, MonotonicNowNs(),
-                         UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
-    });
+    plane_.Observe(RecordChanges(&plane_, &recorder_));
     plane_.Observe([this](const Change&) {
       gate_->SetCluster(plane_.version().cluster_id());
       webhooks_->webhooks().OnChange();

@@ -36,12 +36,37 @@ uint64_t MissedPoints(const TargetReport& target, int i) {
   return std::max<uint64_t>(1, gap_ms / std::max<uint64_t>(1, target.points(i).length_ms()));
 }
 
+const chaos::v1::Measurements& PhaseOf(const TargetReport& target, chaos::v1::ReportPhase phase) {
+  switch (phase) {
+    case chaos::v1::REPORT_PHASE_BEFORE:
+      return target.before();
+    case chaos::v1::REPORT_PHASE_AFTER:
+      return target.after();
+    default:
+      return target.during();
+  }
+}
+
+// Points before version 10 do not say so themselves: of these, the ones in which nothing was paired
+// in a phase that says so.
+void SetMeasurable(const TargetReport& target, const ReportPoint& point, MetricUpdate* update) {
+  const auto& phase = PhaseOf(target, point.phase());
+  const auto& points = target.points();
+  const bool may_be_old =
+      phase.not_measurable() > 0 && point.packets() > 0 && point.requests() == 0;
+  const bool guessed =
+      may_be_old && std::none_of(points.begin(), points.end(), [&](const ReportPoint& other) {
+        return other.phase() == point.phase() && other.not_measurable() > 0;
+      });
+  update->set_measurable(point.not_measurable() == 0 && !guessed);
+  if (!update->measurable()) update->set_not_measurable_reason(phase.not_measurable_reason());
+}
+
 void SetPoint(const ReportPoint& point, MetricUpdate* update) {
   update->set_p50_latency_ms(point.p50_ms());
   update->set_p99_latency_ms(point.p99_ms());
   update->set_request_count(point.requests());
   update->set_packets(point.packets());
-  update->set_measurable(true);
   update->set_interval_ns(point.length_ms() * kNanosPerMilli);
   if (point.length_ms() == 0) return;
   const double seconds = static_cast<double>(point.length_ms()) / 1e3;
@@ -68,6 +93,7 @@ std::vector<MetricUpdate> HistoryOf(const chaos::v1::Experiment& experiment, con
       number += 1 + update.missed_batches();
       update.mutable_position()->set_sequence(number);
       SetPoint(point, &update);
+      SetMeasurable(target, point, &update);
       const auto end_ms = static_cast<int64_t>(point.offset_ms() + point.length_ms());
       update.set_timestamp_ns(active_ns +
                               (end_ms - fault_ms) * static_cast<int64_t>(kNanosPerMilli));

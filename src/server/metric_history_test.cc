@@ -76,6 +76,30 @@ TEST(MetricHistory, MarksWhatIsMissing) {
   EXPECT_EQ(history[2].position().sequence(), 43u);
 }
 
+TEST(MetricHistory, SaysWhatCouldNotBeMeasured) {
+  for (const bool points_say_so : {true, false}) {
+    chaos::v1::Report report;
+    auto* target = report.add_targets();
+    target->mutable_during()->set_not_measurable(30);
+    target->mutable_during()->set_not_measurable_reason("HTTP/2");
+    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, 0, 0, target);
+    for (uint64_t second = 1; second <= 3; ++second) {
+      AddPoint(chaos::v1::REPORT_PHASE_DURING, second * 1'000, 0, target);
+      target->mutable_points()->rbegin()->set_packets(50);
+    }
+    // Nothing was asked, and, before version 10, nothing could be paired.
+    target->mutable_points(3)->set_requests(0);
+    if (points_say_so) target->mutable_points(2)->set_not_measurable(1);
+    const size_t not_measurable = points_say_so ? 2 : 3;
+    const auto history = HistoryOf({}, report);
+    ASSERT_EQ(history.size(), 4u);
+    for (size_t i = 0; i < history.size(); ++i) {
+      EXPECT_EQ(history[i].measurable(), i != not_measurable) << i;
+      EXPECT_EQ(history[i].not_measurable_reason(), i != not_measurable ? "" : "HTTP/2") << i;
+    }
+  }
+}
+
 TEST(MetricHistory, TheEndIsNoMeasurement) {
   chaos::v1::Experiment experiment;
   experiment.set_experiment_id("e1");

@@ -163,7 +163,9 @@ TEST(MetricQueue, ASeriesThatIsForgottenLeavesNothingUnsaid) {
     auto batch = Batch(sequence);
     batch.mutable_position()->set_agent_id(agent);
     std::vector<SharedUpdate> updates;
-    for (const auto& update : windows.Add(batch, 0)) updates.push_back({update, update});
+    for (const auto& update : windows.Add(batch, 0, MetricTotals().Add(batch, true, now_ns))) {
+      updates.push_back({update, update});
+    }
     const MetricQueue::SourceKey key{agent, 1};
     queue.Offer({key, before, sequence, updates}, now_ns, &merged);
   };

@@ -1,9 +1,11 @@
 // One source of batches (a start of an agent) as the hub of a node has it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 
 #include "chaos/v1/metrics.pb.h"
 #include "server/target_windows.h"
@@ -33,8 +35,16 @@ struct MetricSource {
   std::deque<Entry> history;
   uint64_t history_ns = 0;
 
-  // Agents send once a second at least: this one is away, or at another node.
+  // Agents send once a second at least: this one is away, or at another node. Only where it stood
+  // is kept of it.
   bool IsSilent(uint64_t now_ns) const { return last_ns + kHistoryNs < now_ns; }
+
+  // Whether its last batch has no fault of the experiment.
+  bool IsWithout(const std::string& experiment_id) const {
+    return !history.empty() &&
+           std::none_of(history.back().updates.begin(), history.back().updates.end(),
+                        [&](const auto& one) { return one->experiment_id() == experiment_id; });
+  }
 
   void Keep(Entry entry) {
     history_ns += entry.batch->interval_ns();

@@ -21,9 +21,10 @@ using Ticket = std::shared_ptr<Gate::Ticket>;
 // The courses and ends of experiments that had ended: what their stream begins with.
 using History = std::deque<MetricUpdate>;
 
-// What is measured in the last moment of an experiment comes a little after its end, and its report
-// some seconds later.
-constexpr uint64_t kAfterEndNs = kNanosPerSecond;
+// What is measured in the last moment of an experiment comes a little after its end, unless its
+// agent is gone, and its report some seconds later.
+constexpr uint64_t kAfterEndNs = 3 * kNanosPerSecond;
+constexpr uint64_t kLookAgainNs = 100 * kNanosPerMilli;
 constexpr uint64_t kReportWithinNs = 20 * kNanosPerSecond;
 constexpr uint64_t kWaitAnewNs = 300 * kNanosPerSecond;
 
@@ -68,12 +69,11 @@ Ids WithHistory(const Parts& parts, const SubscribeToMetricsRequest& request) {
 }
 
 // Whether the whole report stands there by now, or will not: each node records its part, the leader
-// the events.
-bool IsDecided(const control::v1::ExperimentRecord& record) {
-  const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+// the events. `now_ms`: on the clock that the experiment's end is on.
+bool IsDecided(const control::v1::ExperimentRecord& record, int64_t now_ms) {
   constexpr auto kReportWithinMs = static_cast<int64_t>(kReportWithinNs / kNanosPerMilli);
-  const bool whole =
-      record.report().events_size() > 0 && UnmeasuredTargets(record.report()).empty();
+  const bool whole = record.report().events_size() > 0 &&
+                     UnmeasuredTargets(record.experiment(), record.report()).empty();
   return whole || now_ms > control::ToUnixMs(record.experiment().ended_at()) + kReportWithinMs;
 }
 
@@ -102,47 +102,78 @@ StatusOr<History> HistoryOfAll(const Parts& parts, const Ids& ids) {
 // The ends that a stream is still to tell.
 struct Ends {
   ControlPlane* const plane;
+  MetricsHub* const hub;
   const std::weak_ptr<MetricStream> stream;
   const std::weak_ptr<MetricsHub::Subscription> fed_by;
   std::atomic<size_t> left;  // at 0 the stream ends
 };
 using EndsPtr = std::shared_ptr<Ends>;
-using LastUpdate = std::shared_ptr<MetricUpdate>;
 
-// Tells the end when what is measured in the experiment's last moment has come.
-void TellEndSoon(const EndsPtr& ends, const LastUpdate& last) {
-  const auto never = [](const control::State&, uint64_t) { return false; };
-  const uint64_t soon_ns = MonotonicNowNs() + kAfterEndNs;
-  ends->plane->WaitUntil(never, soon_ns, [ends, last](const Status& waited) {
+// One of them, once it is known.
+struct End {
+  MetricUpdate last;
+  std::set<std::string> agents;  // of its targets
+  uint64_t ingested = 0;         // batches that the hub had taken by then
+  uint64_t latest_ns = 0;
+};
+using EndPtr = std::shared_ptr<End>;
+
+// Tells the end when what is measured in the experiment's last moment has come, of each agent, or
+// as late as that may be.
+void TellEndSoon(const EndsPtr& ends, const EndPtr& end) {
+  const uint64_t now_ns = MonotonicNowNs();
+  const std::string& id = end->last.experiment_id();
+  if (now_ns >= end->latest_ns || ends->hub->HasAllOf(id, end->agents, end->ingested)) {
     const auto stream = ends->stream.lock();
     const auto subscription = ends->fed_by.lock();
     if (!stream || !subscription) return;
-    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
-    subscription->End(last);
+    subscription->End(std::shared_ptr<const MetricUpdate>(end, &end->last));
     if (--ends->left == 0) stream->EndWhenEmpty(absl::OkStatus());
+    return;
+  }
+  const auto never = [](const control::State&, uint64_t) { return false; };
+  ends->plane->WaitUntil(never, now_ns + kLookAgainNs, [ends, end](const Status& waited) {
+    const auto stream = ends->stream.lock();
+    if (!stream) return;
+    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
+    TellEndSoon(ends, end);
+  });
+}
+
+// The end has just been applied, and this thread has more to apply: the rest is the timers'.
+void BeginToTellEnd(const EndsPtr& ends, const EndPtr& end) {
+  const auto never = [](const control::State&, uint64_t) { return false; };
+  ends->plane->WaitUntil(never, MonotonicNowNs(), [ends, end](const Status& waited) {
+    const auto stream = ends->stream.lock();
+    if (!stream) return;
+    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
+    end->ingested = ends->hub->ingested();
+    end->latest_ns = MonotonicNowNs() + kAfterEndNs;
+    TellEndSoon(ends, end);
   });
 }
 
 // Waits for the experiment's end and tells it. A node that is ending leaves that to another.
 void AwaitEnd(const EndsPtr& ends, const std::string& id) {
-  const auto last = std::make_shared<MetricUpdate>();
-  const auto over = [weak = ends->stream, id, last](const control::State& state, uint64_t) {
+  const auto end = std::make_shared<End>();
+  const auto over = [weak = ends->stream, id, end](const control::State& state, uint64_t) {
     const auto* record = state.Find(id);
     if (record != nullptr && control::IsFinished(record->experiment())) {
-      *last = EndOf(record->experiment());
+      end->last = EndOf(record->experiment());
+      for (const auto& pair : record->experiment().targets()) end->agents.insert(pair.agent_id());
     }
-    return record == nullptr || last->has_end() || weak.expired();
+    return record == nullptr || end->last.has_end() || weak.expired();
   };
   // Waiting is not called off with the stream: it ends soon by itself.
   ends->plane->WaitUntil(over, MonotonicNowNs() + kWaitAnewNs,
-                         [ends, id, last](const Status& waited) {
+                         [ends, id, end](const Status& waited) {
                            const auto stream = ends->stream.lock();
                            if (!stream) return;
                            if (waited.code() == StatusCode::kDeadlineExceeded)
                              return AwaitEnd(ends, id);
                            if (!waited.ok()) return stream->End(waited);
-                           if (!last->has_end()) return stream->End(Unknown(id));
-                           TellEndSoon(ends, last);
+                           if (!end->last.has_end()) return stream->End(Unknown(id));
+                           BeginToTellEnd(ends, end);
                          });
 }
 
@@ -180,7 +211,8 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
   });
   const bool goes_on = request.all() || !request.target().empty();
   if (live.empty() && !goes_on) return stream->EndWhenEmpty(absl::OkStatus());
-  const EndsPtr ends(new Ends{parts.plane, weak, subscription, live.size() + (goes_on ? 1 : 0)});
+  const EndsPtr ends(
+      new Ends{parts.plane, parts.metrics, weak, subscription, live.size() + (goes_on ? 1 : 0)});
   for (const auto& id : live) AwaitEnd(ends, id);
 }
 
@@ -202,13 +234,16 @@ void StreamMetrics(const Parts& parts, const std::shared_ptr<MetricStream>& stre
   }
   const Ids ended = WithHistory(parts, request);
   if (ended.empty()) return Feed(parts, stream, request, ticket, {});
-  const auto decided = [ended](const control::State& state, uint64_t) {
+  const uint64_t asked_ns = MonotonicNowNs();
+  const int64_t asked_ms = parts.plane->unix_ms();
+  const auto decided = [ended, asked_ns, asked_ms](const control::State& state, uint64_t) {
+    const auto waited_ms = static_cast<int64_t>((MonotonicNowNs() - asked_ns) / kNanosPerMilli);
     return std::ranges::all_of(ended, [&](const std::string& id) {
       const auto* record = state.Find(id);
-      return record == nullptr || IsDecided(*record);
+      return record == nullptr || IsDecided(*record, asked_ms + waited_ms);
     });
   };
-  parts.plane->WaitUntil(decided, MonotonicNowNs() + kReportWithinNs,
+  parts.plane->WaitUntil(decided, asked_ns + kReportWithinNs,
                          [parts, stream, request, ticket, ended](const Status& waited) {
                            if (waited.code() == StatusCode::kUnavailable)
                              return stream->End(waited);

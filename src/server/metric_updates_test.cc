@@ -176,6 +176,13 @@ TEST(MetricUpdates, SaysWhatCouldNotBeMeasured) {
   const auto updates = Drain(*subscription);
   EXPECT_FALSE(updates[0].measurable());
   EXPECT_EQ(updates[0].not_measurable_reason(), "HTTP/2");
+  // It is said, and why, as long as it is within the time of the percentiles.
+  for (uint64_t sequence = 2; sequence <= 11; ++sequence) {
+    hub.Ingest(Batch(sequence), false);
+    const auto update = Drain(*subscription).at(0);
+    EXPECT_EQ(update.measurable(), sequence == 11);
+    EXPECT_EQ(update.not_measurable_reason(), sequence == 11 ? "" : "HTTP/2");
+  }
 }
 
 // A batch with one handshake of 2 ms times its sequence, and one refused connection.

@@ -1,12 +1,12 @@
 #include "server/metrics_hub.h"
 
 #include <algorithm>
-#include <deque>
 #include <iterator>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/metrics_hub_takers.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -28,123 +28,7 @@ std::vector<SharedUpdate> Share(const TargetWindows::Updates& updates) {
   return shared;
 }
 
-auto MakeOnReady(std::function<void()> on_ready) {
-  return std::make_shared<const std::function<void()>>(std::move(on_ready));
-}
-
 }  // namespace
-
-// Guarded by the hub's mutex.
-class MetricsHub::SubscriptionImpl : public Subscription {
- public:
-  SubscriptionImpl(MetricsHub* hub, Filter filter, std::function<void()> on_ready)
-      : hub_(hub), queue_(std::move(filter)), on_ready_(MakeOnReady(std::move(on_ready))) {}
-
-  ~SubscriptionImpl() override {
-    std::function<void()> observer;
-    {
-      const std::lock_guard lock(hub_->mutex_);
-      hub_->subscriptions_.erase(this);
-      if (hub_->demand_.Remove(queue_.filter())) observer = hub_->demand_observer_;
-    }
-    if (observer) observer();
-  }
-
-  Update Next() override {
-    const std::lock_guard lock(hub_->mutex_);
-    Update next = queue_.Next();
-    if (next) hub_->meters_.updates.Add();
-    return next;
-  }
-
-  void End(const Update& last) override {
-    std::function<void()> observer;
-    {
-      const std::lock_guard lock(hub_->mutex_);
-      if (hub_->demand_.Remove(queue_.filter())) observer = hub_->demand_observer_;
-      queue_.End(last);
-      hub_->demand_.Add(queue_.filter());
-    }
-    if (observer) observer();
-    (*on_ready_)();
-  }
-
-  // It is offered what was ingested after `ingested`, and all of the sources that it resumes.
-  void Begin(uint64_t ingested) { since_ = ingested; }
-  // Whether it has been offered the source's batch of that `last_ingest`.
-  bool WasOffered(const SourceKey& source, uint64_t ingest) const {
-    return ingest > since_ || queue_.Resumes(source);
-  }
-
-  bool Offer(const MetricQueue::Batch& batch) {
-    return queue_.Offer(batch, MonotonicNowNs(), &hub_->meters_.merged);
-  }
-  const MetricQueue& queue() const { return queue_; }
-  const OnReady& on_ready() const { return on_ready_; }
-
- private:
-  MetricsHub* hub_;
-  MetricQueue queue_;
-  const OnReady on_ready_;
-  uint64_t since_ = 0;
-};
-
-class MetricsHub::RelayImpl : public Relay {
- public:
-  RelayImpl(MetricsHub* hub, std::function<void()> on_ready)
-      : hub_(hub), on_ready_(MakeOnReady(std::move(on_ready))) {}
-  ~RelayImpl() override {
-    const std::lock_guard lock(hub_->mutex_);
-    hub_->relays_.erase(this);
-  }
-  std::shared_ptr<const MetricsBatch> Next() override {
-    const std::lock_guard lock(hub_->mutex_);
-    if (queue_.empty()) return nullptr;
-    hub_->meters_.to_nodes.Add();
-    return Pop();
-  }
-  void Want(AgentSet agents) override {
-    if (OfferHistory(std::move(agents))) (*on_ready_)();
-  }
-  bool Wants(const std::string& agent_id) const { return agents_.Contains(agent_id); }
-  void Offer(std::shared_ptr<const MetricsBatch> batch) {
-    bytes_ += batch->SpaceUsedLong();
-    queue_.push_back(std::move(batch));
-    while (bytes_ > kRelayBytes && queue_.size() > 1) {
-      Pop();
-      hub_->meters_.relay_dropped.Add();
-    }
-  }
-  const OnReady& on_ready() const { return on_ready_; }
-
- private:
-  // Result: whether there was one.
-  bool OfferHistory(AgentSet agents) {
-    const std::lock_guard lock(hub_->mutex_);
-    const AgentSet before = std::exchange(agents_, std::move(agents));
-    const uint64_t now_ns = MonotonicNowNs();
-    bool any = false;
-    for (const auto& [key, source] : hub_->sources_) {
-      const bool begins = Wants(key.first) && !before.Contains(key.first);
-      if (!begins || source->relayed || source->IsSilent(now_ns)) continue;
-      for (const auto& entry : source->history) Offer(entry.batch);
-      any |= !source->history.empty();
-    }
-    return any;
-  }
-  std::shared_ptr<const MetricsBatch> Pop() {
-    auto batch = std::move(queue_.front());
-    queue_.pop_front();
-    bytes_ -= batch->SpaceUsedLong();
-    return batch;
-  }
-
-  MetricsHub* hub_;
-  const OnReady on_ready_;
-  AgentSet agents_;
-  std::deque<std::shared_ptr<const MetricsBatch>> queue_;
-  size_t bytes_ = 0;  // of the batches in it
-};
 
 MetricsHub::MetricsHub() = default;
 MetricsHub::~MetricsHub() = default;
@@ -202,7 +86,9 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
     before_ingest = missed = 0;
   }
   meters_.missed.Add(missed);
-  TargetWindows::Updates updates = source->windows.Add(batch, missed);
+  const bool follows = before + 1 == position.sequence();
+  const auto totals = totals_.Add(batch, follows, source->last_ns);
+  TargetWindows::Updates updates = source->windows.Add(batch, missed, totals);
   std::vector<SharedUpdate> offers;
   if (!subscriptions_.empty()) offers = Share(updates);
   for (SubscriptionImpl* subscription : subscriptions_) {
@@ -213,7 +99,17 @@ bool MetricsHub::Take(const MetricsBatch& batch, bool relayed, std::vector<OnRea
   }
   source->Keep({std::move(shared), std::move(updates)});
   ForgetOldSources();
+  ForgetSilentHistory(source->last_ns);
   return true;
+}
+
+// Of the many starts of agents that are no more.
+void MetricsHub::ForgetSilentHistory(uint64_t now_ns) {
+  if (now_ns < looked_ns_ + kNanosPerSecond) return;
+  looked_ns_ = now_ns;
+  for (const auto& [key, kept] : sources_) {
+    if (kept->IsSilent(now_ns) && !kept->history.empty()) kept->BeginAnew();
+  }
 }
 
 void MetricsHub::ForgetOldSources() {
@@ -252,6 +148,7 @@ bool MetricsHub::OfferHistory(SubscriptionImpl* subscription) {
       continue;
     }
     uint64_t before = 0;
+    if (source->history.empty()) subscription->BeginWithout(key);
     for (const auto& entry : source->history) {
       const uint64_t sequence = entry.batch->position().sequence();
       ready |= subscription->Offer({key, before, sequence, Share(entry.updates)});
@@ -290,6 +187,24 @@ void MetricsHub::Follow(AgentSet agents) {
 AgentSet MetricsHub::followed() const {
   const std::lock_guard lock(mutex_);
   return followed_;
+}
+
+uint64_t MetricsHub::ingested() const {
+  const std::lock_guard lock(mutex_);
+  return ingested_;
+}
+
+bool MetricsHub::HasAllOf(const std::string& experiment_id, const std::set<std::string>& agents,
+                          uint64_t ingested) const {
+  const std::lock_guard lock(mutex_);
+  return std::all_of(agents.begin(), agents.end(), [&](const std::string& agent) {
+    const auto first = sources_.lower_bound({agent, 0});
+    const auto last = sources_.upper_bound({agent, UINT64_MAX});
+    return std::any_of(first, last, [&](const auto& entry) {
+      const MetricSource& source = *entry.second;
+      return source.last_ingest > ingested && source.IsWithout(experiment_id);
+    });
+  });
 }
 
 size_t MetricsHub::subscribers() const {

@@ -23,6 +23,7 @@
 #include "server/metric_demand.h"
 #include "server/metric_queue.h"
 #include "server/metric_source.h"
+#include "server/metric_totals.h"
 
 namespace faultline::server {
 
@@ -31,8 +32,9 @@ class MetricsHub {
   // What a relay may lag behind: seconds of thousands of agents. Beyond that its oldest batches are
   // dropped, and counted; the sequence shows it.
   static constexpr size_t kRelayBytes = 16 << 20;
-  // Sources kept without a batch: forgotten, oldest first, beyond this many.
-  static constexpr size_t kSourceLimit = 10'000;
+  // Sources kept without a batch: forgotten, oldest first, beyond this many. More than the agents
+  // that one node may have (Gates::agents).
+  static constexpr size_t kSourceLimit = 20'000;
 
   using Filter = MetricFilter;
 
@@ -93,6 +95,13 @@ class MetricsHub {
   void Follow(AgentSet agents);
   AgentSet followed() const;
 
+  // Batches taken so far.
+  uint64_t ingested() const;
+  // Whether each of the agents has sent a batch after that many without a fault of the experiment:
+  // then all that they measured of it has come.
+  bool HasAllOf(const std::string& experiment_id, const std::set<std::string>& agents,
+                uint64_t ingested) const;
+
   size_t subscribers() const;
   const Meters& meters() const { return meters_; }
 
@@ -111,15 +120,18 @@ class MetricsHub {
   // Result: true when something became ready.
   bool OfferHistory(SubscriptionImpl* subscription);
   void ForgetOldSources();
+  void ForgetSilentHistory(uint64_t now_ns);
 
   mutable std::mutex mutex_;
   std::map<SourceKey, std::unique_ptr<MetricSource>> sources_;
   uint64_t ingested_ = 0;
+  uint64_t looked_ns_ = 0;  // when silent sources were looked for
   std::set<SubscriptionImpl*> subscriptions_;
   MetricDemand demand_;
   AgentSet followed_;
   std::set<RelayImpl*> relays_;
   std::function<void()> demand_observer_;
+  MetricTotals totals_;
   Meters meters_;
 };
 

@@ -2,9 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <thread>
-
 #include "base/clock.h"
 #include "server/metrics_testing.h"
 
@@ -207,28 +204,6 @@ TEST(MetricsHub, ARelayHasTheAgentsThatItWantsFromWhenItWantsThem) {
   EXPECT_EQ(given(), Given({"c 2", "c 3"}));
 }
 
-TEST(MetricsHub, OffersNothingOldOfASourceThatHasLongBeenSilent) {
-  MetricsHub hub;
-  for (uint64_t sequence = 1; sequence <= 3; ++sequence) hub.Ingest(Batch(sequence), false);
-  std::this_thread::sleep_for(std::chrono::nanoseconds(MetricSource::kHistoryNs) +
-                              std::chrono::milliseconds(10));
-  // It may have gone on at another node.
-  EXPECT_EQ(RelayOf(&hub)->Next(), nullptr);
-  auto filter = Of("exp-1");
-  filter.resume[{"b", 1}] = 7;
-  const auto other = hub.Subscribe(filter, [] {});
-  EXPECT_TRUE(Drain(*other).empty());
-  filter.resume[{"a", 1}] = 1;
-  const auto resumed = hub.Subscribe(filter, [] {});
-  const auto kept = Drain(*resumed);
-  ASSERT_EQ(kept.size(), 1u);
-  EXPECT_EQ(kept[0].position().sequence(), 3u);
-  EXPECT_EQ(kept[0].merged_batches(), 1u);
-  hub.Ingest(Batch(104), false);
-  EXPECT_EQ(Drain(*other).at(0).missed_batches(), 0u);
-  EXPECT_EQ(Drain(*resumed).at(0).missed_batches(), 100u);
-}
-
 TEST(MetricsHub, TellsWhenWhatItsSubscribersWantChanges) {
   MetricsHub hub;
   std::vector<bool> wanted;
@@ -243,6 +218,27 @@ TEST(MetricsHub, TellsWhenWhatItsSubscribersWantChanges) {
   end->set_experiment_id("exp-1");
   third->End(end);
   EXPECT_EQ(wanted, (std::vector<bool>{true, false, true, false}));
+}
+
+TEST(MetricsHub, KnowsWhenAllThatWasMeasuredOfAnExperimentHasCome) {
+  MetricsHub hub;
+  const auto measure = [&hub](const std::string& agent, uint64_t sequence,
+                              const std::string& experiment) {
+    auto batch = Batch(sequence, 640, 10, experiment);
+    batch.mutable_position()->set_agent_id(agent);
+    hub.Ingest(batch, false);
+  };
+  measure("a", 1, "");
+  measure("b", 1, "exp-1");
+  const uint64_t ended = hub.ingested();
+  const auto has_all = [&] { return hub.HasAllOf("exp-1", {"a", "b"}, ended); };
+  EXPECT_FALSE(has_all());
+  measure("a", 2, "exp-1");
+  measure("b", 2, "exp-2");
+  EXPECT_FALSE(has_all()) << "the fault's last counters";
+  measure("a", 3, "");
+  EXPECT_TRUE(has_all());
+  EXPECT_FALSE(hub.HasAllOf("exp-1", {"a", "c"}, ended)) << "of which nothing has come";
 }
 
 TEST(MetricsHub, AJumpIsMissedOnlyWhereTheSourceWasFollowed) {

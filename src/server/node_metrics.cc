@@ -15,6 +15,8 @@ double Seconds(std::chrono::nanoseconds duration) {
   return static_cast<double>(duration.count()) / 1e9;
 }
 
+int64_t UnixNowMs() { return UnixNowNs() / static_cast<int64_t>(kNanosPerMilli); }
+
 void AddExperiments(Families& families, const control::StateData& state) {
   std::map<chaos::v1::ExperimentStatus, double> by_status = {
       {chaos::v1::EXPERIMENT_STATUS_PENDING, 0},
@@ -44,17 +46,18 @@ void AddExperiments(Families& families, const control::StateData& state) {
 }
 
 void AddAgents(Families& families, const control::StateData& state) {
-  double connected = 0, all = 0, targets = 0;
-  for (const auto& [id, agent] : state.agents) {
-    ++all;
-    if (!agent.connected()) continue;
-    ++connected;
-    targets += agent.targets_size();
-  }
-  const std::string help = "Agents that this node knows, by whether some node holds their stream.";
-  families.Gauge("faultline_agents", help, connected, {{"state", "connected"}});
-  families.Gauge("faultline_agents", help, all - connected, {{"state", "disconnected"}});
-  families.Gauge("faultline_targets", "Targets of connected agents.", targets);
+  const AgentCounts counts = CountAgents(state, UnixNowMs());
+  const auto agents = [&](const char* state_word, size_t count) {
+    families.Gauge("faultline_agents",
+                   "Agents that this node knows: connected if some node holds their stream, else "
+                   "disconnected, and gone after an hour.",
+                   static_cast<double>(count), {{"state", state_word}});
+  };
+  agents("connected", counts.connected);
+  agents("disconnected", counts.disconnected);
+  agents("gone", counts.gone);
+  families.Gauge("faultline_targets", "Targets of connected agents.",
+                 static_cast<double>(counts.targets));
 }
 
 void AddLimit(Families& families, const std::string& limit, const Gate& gate) {
@@ -86,6 +89,21 @@ void AddFollowers(Families& families, const raft::GroupState& group, uint64_t la
 }
 
 }  // namespace
+
+AgentCounts CountAgents(const control::StateData& state, int64_t now_unix_ms) {
+  AgentCounts counts;
+  for (const auto& [id, agent] : state.agents) {
+    if (agent.connected()) {
+      ++counts.connected;
+      counts.targets += static_cast<size_t>(agent.targets_size());
+    } else if (now_unix_ms - control::ToUnixMs(agent.last_seen()) < kAgentGoneAfterMs) {
+      ++counts.disconnected;
+    } else {
+      ++counts.gone;
+    }
+  }
+  return counts;
+}
 
 void NodeMetrics::Collect(std::function<void(http::Families)> done) const {
   Families families;
@@ -262,7 +280,7 @@ void NodeMetrics::AddWebhooks(Families& families) const {
                      "Posts to a webhook that got no good answer and are repeated.", meters.failed,
                      {{"webhook", name}});
     const int64_t since_ms = meters.waiting_since_ms.value();
-    const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+    const int64_t now_ms = UnixNowMs();
     families.Gauge(
         "faultline_webhook_oldest_event_seconds",
         "Age of the oldest event that a webhook has not taken; 0 without (on the "

@@ -12,6 +12,17 @@
 
 namespace faultline::server {
 
+// An agent that has been disconnected for so long counts as gone, so that alerts on the others come
+// to an end before the control plane forgets it.
+inline constexpr int64_t kAgentGoneAfterMs = 3'600 * 1'000;
+
+// An agent is one of the three.
+struct AgentCounts {
+  size_t connected = 0, disconnected = 0, gone = 0;
+  size_t targets = 0;  // of the connected ones
+};
+AgentCounts CountAgents(const control::StateData& state, int64_t now_unix_ms);
+
 class NodeMetrics {
  public:
   // All outlive the object.

@@ -100,6 +100,51 @@ TEST(Recorder, KeepsTheCourseWithinBounds) {
   EXPECT_EQ(requests, 10'100u);
 }
 
+TEST(Recorder, WhatIsMeasuredUnderAnotherExperimentIsNotAfter) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.Measure(20, 1'000'000);
+  agent.Measure(10, 11'000'000, "e1");
+  agent.Measure(10, 1'000'000);
+  agent.Measure(60, 500'000'000, "e2");
+  agent.Measure(20, 1'000'000);
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  const auto& target = parts[0].targets(0);
+  EXPECT_EQ(Count(target.after()), 30u);
+  Histogram after;
+  ASSERT_TRUE(after.Merge(target.after().latency()).ok());
+  EXPECT_LT(after.PercentileNs(100), 2e6);
+  EXPECT_EQ(Count(target.during()), 10u);
+  ASSERT_EQ(target.others_size(), 1);
+  EXPECT_EQ(target.others(0).experiment_id(), "e2");
+  EXPECT_TRUE(target.others(0).after());
+  EXPECT_FALSE(target.others(0).during());
+  EXPECT_EQ(target.others(0).unix_ns(), kUnixMs * 1'000'000 + static_cast<int64_t>(40 * kInterval));
+  const auto& last = *target.points().rbegin();
+  EXPECT_EQ(last.offset_ms() + last.length_ms(), 12'000u) << "the gap is in the course";
+}
+
+TEST(Recorder, NamesAnotherExperimentThatWasOnAtTheSameTime) {
+  Recorder recorder(1);
+  Agent agent(&recorder);
+  agent.other = "e2";
+  agent.Measure(10, 11'000'000, "e1");
+  agent.other = "";
+  agent.Measure(10, 1'000'000);
+  agent.Measure(10, 11'000'000, "e3");  // while e1 was only interrupted
+  agent.Measure(10, 11'000'000, "e1");
+  TellCompleted(&recorder, kSecond);
+  const auto parts = recorder.Due(kSecond + Recorder::kPatienceNs, false);
+  ASSERT_EQ(parts.size(), 1u);
+  const auto& target = parts[0].targets(0);
+  EXPECT_EQ(Count(target.during()), 20u);
+  ASSERT_EQ(target.others_size(), 1);
+  EXPECT_EQ(target.others(0).experiment_id(), "e2");
+  EXPECT_TRUE(target.others(0).during());
+}
+
 TEST(Recorder, TellsAsLeaderWhatHappenedAlthoughNothingWasMeasured) {
   Recorder recorder(1);
   Tell(&recorder, Experiment(chaos::v1::TARGET_PHASE_PENDING, chaos::v1::EXPERIMENT_STATUS_PENDING),
@@ -185,40 +230,6 @@ TEST(Recorder, IgnoresWhatEndedLongAgo) {
        Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED),
        kSecond, kUnixMs + 3'600'000);
   EXPECT_TRUE(recorder.Due(100 * kSecond, true).empty());
-}
-
-TEST(Recorder, KeepsNothingOfExperimentsThatItNeverHearsOf) {
-  Recorder recorder(1);
-  Agent agent(&recorder);
-  agent.Measure(10, 11'000'000, "strange");
-  agent.Measure(101, 1'000'000);
-  auto strange =
-      Experiment(chaos::v1::TARGET_PHASE_REVERTED, chaos::v1::EXPERIMENT_STATUS_COMPLETED);
-  strange.set_experiment_id("strange");
-  Tell(&recorder, strange, kSecond);
-  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kPatienceNs, false).empty());
-}
-
-TEST(Recorder, KeepsWhatCannotBeRecordedForLongAndNotForEver) {
-  Recorder recorder(1);
-  Agent agent(&recorder);
-  agent.Measure(10, 11'000'000, "e1");
-  TellCompleted(&recorder, kSecond);
-  recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
-  EXPECT_EQ(recorder.Due(kSecond + Recorder::kGiveUpNs, false).size(), 1u);
-  recorder.Due(kSecond + Recorder::kGiveUpNs + 1, false);
-  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kGiveUpNs + 2, true).empty());
-}
-
-TEST(Recorder, ForgetsWhatIsReported) {
-  Recorder recorder(1);
-  Agent agent(&recorder);
-  agent.Measure(10, 11'000'000, "e1");
-  TellCompleted(&recorder, kSecond);
-  EXPECT_EQ(recorder.Due(kSecond + Recorder::kPatienceNs, false).size(), 1u);
-  recorder.Done("e1", /*with_events=*/false);
-  recorder.Due(kSecond + Recorder::kForgetNs + 1, false);
-  EXPECT_TRUE(recorder.Due(kSecond + Recorder::kForgetNs + 2, true).empty());
 }
 
 }  // namespace

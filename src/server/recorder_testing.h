@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/histogram.h"
+#include "control/report_parts.h"
+#include "control/version.h"
 #include "server/recorder.h"
 
 namespace faultline::server::recorder_testing {
@@ -42,6 +45,23 @@ class Agent {
     }
   }
 
+  // Two batches, of which the second comes first.
+  void MeasureOvertaken(uint64_t latency_ns, const std::string& experiment) {
+    Recorder* recorder = std::exchange(recorder_, nullptr);
+    Measure(2, latency_ns, experiment);
+    recorder_ = recorder;
+    for (size_t back : {1u, 2u}) recorder_->OnBatch(made_[made_.size() - back]);
+  }
+  // Sends batches without the target: it has no place.
+  void MeasureNothing(int batches) {
+    for (int i = 0; i < batches; ++i) {
+      chaos::v1::MetricsBatch batch = Next(0, "");
+      batch.clear_samples();
+      made_.push_back(batch);
+      if (recorder_ != nullptr) recorder_->OnBatch(batch);
+    }
+  }
+
   // Leaves its node without a word.
   void Leave() { recorder_ = nullptr; }
   // Goes on by a node, and gives it what it has kept, with the last batches once more.
@@ -69,6 +89,7 @@ class Agent {
   uint64_t armed_for = 0;  // batches since the fault was armed
   int64_t now_ns = kUnixMs * 1'000'000;
   std::string given_target = "a/x";  // whose baseline a node is given
+  std::string other;                 // an experiment that is on as well
   Baseline baseline;
 
  private:
@@ -87,6 +108,7 @@ class Agent {
     Histogram one;
     one.Record(latency_ns);
     *sample->mutable_latency() = one.ToSparse();
+    if (!other.empty()) sample->add_faults()->set_experiment_id(other);
     if (experiment.empty()) return batch;
     ++armed_for;
     auto* fault = sample->add_faults();
@@ -138,6 +160,16 @@ inline control::v1::RecordReport PartOf(Recorder* recorder) {
   const auto parts = recorder->Due(kSecond + Recorder::kPatienceNs, false);
   EXPECT_EQ(parts.size(), 1u);
   return parts.empty() ? control::v1::RecordReport() : parts[0];
+}
+
+// The one target of these parts, as it is recorded.
+inline chaos::v1::TargetReport Merged(const std::vector<control::v1::RecordReport>& parts) {
+  chaos::v1::Report report;
+  for (const auto& part : parts) {
+    control::AddToReport(part, control::kNewestVersion, &report);
+  }
+  EXPECT_EQ(report.targets_size(), 1);
+  return report.targets(0);
 }
 
 }  // namespace faultline::server::recorder_testing

@@ -8,6 +8,7 @@
 #include "base/histogram.h"
 #include "base/log_linear.h"
 #include "base/measurements.h"
+#include "control/report_armings.h"
 #include "faults/registry.h"
 
 namespace faultline::server {
@@ -27,6 +28,28 @@ constexpr std::string_view kLinkRate = "link_bytes";
 // Not a counter: the histogram of delays.
 constexpr std::string_view kSpread = "given";
 
+constexpr const char* kCorrelated =
+    "what becomes of a packet depends on the one before it, and the counters do not say how much";
+
+// How one parameter or effect is measured.
+struct Measure {
+  std::string by;
+  std::string shape;        // the fault's `distribution`
+  bool correlated = false;  // packets' fates, by what the fault was asked for
+};
+
+// A parameter's text; empty when it is not there.
+std::string ParameterOf(const chaos::v1::Fault& fault, const std::string& name) {
+  const auto found = fault.parameters().find(name);
+  return found == fault.parameters().end() ? "" : found->second;
+}
+
+bool IsCorrelated(const chaos::v1::Fault& fault) {
+  const std::string percent = ParameterOf(fault, "correlation_percent");
+  return percent.find_first_of("123456789") != std::string::npos ||
+         ParameterOf(fault, "model") == "gilbert_elliott";
+}
+
 uint64_t CounterNamed(const FaultCounters& counters, const std::string& name) {
   const auto* field = FaultCounters::descriptor()->FindFieldByName(name);
   if (field == nullptr || field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) {
@@ -40,6 +63,11 @@ void NotMeasured(const std::string& reason, ParameterResult* result) {
   result->set_reason(reason);
 }
 
+void SetInterval(double low, double high, ParameterResult* result) {
+  result->set_low(low);
+  result->set_high(high);
+}
+
 // The ratio of two sums over batches; its variance from the batches' residuals.
 void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   const auto& counters = effect.counters();
@@ -50,13 +78,13 @@ void SetMeanDelay(const FaultEffect& effect, ParameterResult* result) {
   const double squares =
       std::max(0.0, effect.sum_given_squared() - 2 * mean * effect.sum_delayed_given() +
                         mean * mean * effect.sum_delayed_squared());
-  const double deviation = n > 1 ? std::sqrt(squares * n / (n - 1)) / delayed : 0;
   // Seconds for a thousand packets are milliseconds for one.
   result->set_measured(true);
   result->set_value(mean);
-  result->set_low(mean - kZ * deviation);
-  result->set_high(mean + kZ * deviation);
   result->set_samples(counters.delays_measured());
+  if (n < 2) return result->set_no_interval_reason("all its packets came within one batch");
+  const double deviation = std::sqrt(squares * n / (n - 1)) / delayed;
+  SetInterval(mean - kZ * deviation, mean + kZ * deviation, result);
 }
 
 // How far the delays of a histogram lie apart. With middles of buckets instead of the values, the
@@ -102,11 +130,11 @@ Deviation DeviationOf(const chaos::v1::SparseHistogram& given) {
 // A uniform jitter is asked for by its half width, which is sqrt(3) deviations; others by their
 // deviation. The fourth moment of a pareto is infinite: its deviation is that of a few late
 // packets.
-void SetSpread(const FaultEffect& effect, const std::string& shape, ParameterResult* result) {
+void SetSpread(const FaultEffect& effect, const Measure& measure, ParameterResult* result) {
   constexpr double kFewestPackets = 30;  // below, the interval holds too seldom
   constexpr double kFewestBuckets = 3;   // in deviations of one
   if (effect.counters().delays_measured() == 0) return NotMeasured("no packet was delayed", result);
-  if (shape == "pareto") {
+  if (measure.shape == "pareto") {
     return NotMeasured("a few late packets make a pareto's deviation; see the percentiles", result);
   }
   const Deviation deviation = DeviationOf(effect.given());
@@ -121,14 +149,15 @@ void SetSpread(const FaultEffect& effect, const std::string& shape, ParameterRes
                                    std::sqrt(12) * deviation.bucket_ms),
                        result);
   }
-  const double scale = shape == "uniform" ? std::sqrt(3) : 1;
+  const double scale = measure.shape == "uniform" ? std::sqrt(3) : 1;
   const double off_ms =
       kZ * deviation.sampling_ms + 2 * deviation.bucket_ms * deviation.bucket_ms / deviation.ms;
   result->set_measured(true);
   result->set_value(scale * deviation.ms);
-  result->set_low(scale * std::max(0.0, deviation.ms - off_ms));
-  result->set_high(scale * (deviation.ms + off_ms));
   result->set_samples(static_cast<uint64_t>(deviation.packets));
+  if (measure.correlated) return result->set_no_interval_reason(kCorrelated);
+  SetInterval(scale * std::max(0.0, deviation.ms - off_ms), scale * (deviation.ms + off_ms),
+              result);
 }
 
 // A busy link's rate is known to one packet more or less.
@@ -141,39 +170,33 @@ void SetLinkRate(const FaultCounters& counters, ParameterResult* result) {
   const double rate_bps = 8 * static_cast<double>(counters.link_bytes()) / seconds;
   result->set_measured(true);
   result->set_value(rate_bps);
-  result->set_low(std::max(0.0, rate_bps - kPacketBits / seconds));
-  result->set_high(rate_bps + kPacketBits / seconds);
+  SetInterval(std::max(0.0, rate_bps - kPacketBits / seconds), rate_bps + kPacketBits / seconds,
+              result);
   result->set_samples(counters.delays_measured());
 }
 
-// Wilson's interval of a share.
-void SetShare(const FaultCounters& counters, const std::string& name, ParameterResult* result) {
+// With Wilson's interval, which holds where each packet's fate is its own.
+void SetShare(const FaultCounters& counters, const Measure& measure, ParameterResult* result) {
   if (counters.matched() == 0) return NotMeasured("no packet matched", result);
   const auto n = static_cast<double>(counters.matched());
-  const uint64_t hits = CounterNamed(counters, name);
+  const uint64_t hits = CounterNamed(counters, measure.by);
   const double share = std::min(1.0, static_cast<double>(hits) / n);
   const double middle = (share + kZ * kZ / (2 * n)) / (1 + kZ * kZ / n);
   const double half =
       kZ * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n)) / (1 + kZ * kZ / n);
   result->set_measured(true);
   result->set_value(share * 100);
-  result->set_low(std::max(0.0, middle - half) * 100);
-  result->set_high(std::min(1.0, middle + half) * 100);
   result->set_samples(counters.matched());
   result->set_hits(hits);
+  if (measure.correlated) return result->set_no_interval_reason(kCorrelated);
+  SetInterval(std::max(0.0, middle - half) * 100, std::min(1.0, middle + half) * 100, result);
 }
-
-// How one parameter or effect is measured.
-struct Measure {
-  std::string by;
-  std::string shape;  // the fault's `distribution`
-};
 
 void SetResult(const FaultEffect& effect, const Measure& measure, ParameterResult* result) {
   if (measure.by == kMeanDelay) return SetMeanDelay(effect, result);
-  if (measure.by == kSpread) return SetSpread(effect, measure.shape, result);
+  if (measure.by == kSpread) return SetSpread(effect, measure, result);
   if (measure.by == kLinkRate) return SetLinkRate(effect.counters(), result);
-  SetShare(effect.counters(), measure.by, result);
+  SetShare(effect.counters(), measure, result);
 }
 
 // Of one parameter or effect, as `result` names it: over all targets first, then each.
@@ -234,12 +257,12 @@ void AddUnknown(uint32_t fault_index, const chaos::v1::Fault& fault, Report* rep
 void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* report) {
   const auto* kind = faults::FindKind(fault.kind());
   if (kind == nullptr) return AddUnknown(fault_index, fault, report);
+  const bool correlated = IsCorrelated(fault);
   if (const auto* effect = faults::CountedEffectOf(*kind)) {
     AddMeasured(RowOf(fault_index, effect->name(), effect->asked(), "%"),
-                {effect->measured_by(), ""}, report);
+                {effect->measured_by(), "", correlated}, report);
   }
-  const auto found = fault.parameters().find("distribution");
-  const std::string shape = found == fault.parameters().end() ? "" : found->second;
+  const std::string shape = ParameterOf(fault, "distribution");
   const chaos::v1::FaultKindInfo described = faults::Describe(*kind);
   for (const auto& info : described.parameters()) {
     const auto asked = fault.parameters().find(info.name());
@@ -248,7 +271,7 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
     if (info.measured_by().empty()) {
       AddUnmeasured(std::move(row), faults::WhyNotMeasured(*kind, info.name()), report);
     } else {
-      AddMeasured(std::move(row), {info.measured_by(), shape}, report);
+      AddMeasured(std::move(row), {info.measured_by(), shape, correlated}, report);
     }
   }
 }
@@ -256,15 +279,7 @@ void AddFault(uint32_t fault_index, const chaos::v1::Fault& fault, Report* repor
 }  // namespace
 
 void AddUp(const FaultEffect& from, FaultEffect* into) {
-  const auto* reflection = FaultCounters::GetReflection();
-  const auto* descriptor = FaultCounters::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    reflection->SetUInt64(into->mutable_counters(), field,
-                          reflection->GetUInt64(into->counters(), field) +
-                              reflection->GetUInt64(from.counters(), field));
-  }
+  control::AddUpCounters(from.counters(), into->mutable_counters());
   AddSums(from, into);
 }
 

@@ -45,6 +45,40 @@ TEST(ReportParameters, ComparesALossWithWhatWasAsked) {
   EXPECT_NEAR(result.high(), 10.81, 0.01);
 }
 
+TEST(ReportParameters, OfCorrelatedLossesSayWhyTheyHaveNoInterval) {
+  for (const auto& [name, value] :
+       {std::pair("correlation_percent", "25"), std::pair("model", "gilbert_elliott"),
+        std::pair("correlation_percent", "0.0"), std::pair("model", "every_nth")}) {
+    Report report = WithFault("NETWORK_LOSS", "loss_percent", "10");
+    (*report.mutable_experiment()->mutable_faults(0)->mutable_parameters())[name] = value;
+    auto* counters = report.add_targets()->add_faults()->mutable_counters();
+    counters->set_matched(10'000);
+    counters->set_dropped(1'020);
+    AddParameters(&report);
+    const auto& result = report.parameters(0);
+    EXPECT_NEAR(result.value(), 10.2, 1e-9);
+    const bool correlated = value == std::string("25") || value == std::string("gilbert_elliott");
+    EXPECT_EQ(result.has_low(), !correlated) << value;
+    EXPECT_EQ(result.has_high(), !correlated) << value;
+    EXPECT_EQ(result.no_interval_reason().empty(), !correlated) << value;
+  }
+}
+
+TEST(ReportParameters, AMeanDelayOfOneBatchHasNoInterval) {
+  for (const uint64_t batches : {1, 2}) {
+    Report report = WithFault("NETWORK_LATENCY", "delay_ms", "100");
+    auto* effect = report.add_targets()->add_faults();
+    effect->set_batches(batches);
+    effect->mutable_counters()->set_delays_measured(10);
+    effect->mutable_counters()->set_delay_given_ns(1'000'000'000);
+    AddParameters(&report);
+    EXPECT_NEAR(report.parameters(0).value(), 100, 1e-9);
+    EXPECT_EQ(report.parameters(0).has_low(), batches == 2);
+    EXPECT_EQ(report.parameters(0).has_high(), batches == 2);
+    EXPECT_EQ(report.parameters(0).no_interval_reason().empty(), batches == 2);
+  }
+}
+
 TEST(ReportParameters, ComparesARateWithWhatWasAskedWhileTheLinkWasBusy) {
   Report report = WithFault("NETWORK_BANDWIDTH", "rate_bps", "1000000");
   auto* counters = report.add_targets()->add_faults()->mutable_counters();

@@ -25,7 +25,7 @@ constexpr double kZ = 1.959964;
 constexpr double kPercentiles[] = {50, 90, 99};
 
 // The order statistics between which the percentile lies with 95 %: of n values those of ranks
-// np -+ z sqrt(np(1-p)).
+// np -+ z sqrt(np(1-p)), where there are such.
 chaos::v1::Percentile PercentileOf(const Histogram& histogram, double percent) {
   const auto n = static_cast<double>(histogram.count());
   const double p = percent / 100;
@@ -33,8 +33,8 @@ chaos::v1::Percentile PercentileOf(const Histogram& histogram, double percent) {
   chaos::v1::Percentile out;
   out.set_percent(percent);
   out.set_value_ms(histogram.PercentileNs(percent) / 1e6);
-  out.set_low_ms(histogram.PercentileNs(std::max(percent - half, 100 / n)) / 1e6);
-  out.set_high_ms(histogram.PercentileNs(std::min(percent + half, 100.0)) / 1e6);
+  if (percent - half >= 100 / n) out.set_low_ms(histogram.PercentileNs(percent - half) / 1e6);
+  if (percent + half <= 100) out.set_high_ms(histogram.PercentileNs(percent + half) / 1e6);
   return out;
 }
 
@@ -66,6 +66,8 @@ void AddEffects(bool keep_histograms, Report* report) {
   std::map<uint32_t, chaos::v1::FaultEffect> faults;
   const auto summarize = [keep_histograms](chaos::v1::FaultEffect* effect) {
     SummarizeTimes(effect->given(), effect->mutable_given_percentiles());
+    effect->clear_armings();
+    effect->clear_by_arming();
     if (!keep_histograms) effect->clear_given();
   };
   for (auto& target : *report->mutable_targets()) {
@@ -105,13 +107,18 @@ std::string EndText(const std::string& address, uint32_t port) {
   return ipv6 ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
 }
 
-ReportEvent ToReportEvent(const std::string& target_id, const TrafficEvent& event) {
+ReportEvent MakeEvent(const std::string& target_id, int64_t unix_ns, const std::string& what) {
   ReportEvent out;
-  out.mutable_time()->set_seconds(event.timestamp_ns() / static_cast<int64_t>(kNanosPerSecond));
+  out.mutable_time()->set_seconds(unix_ns / static_cast<int64_t>(kNanosPerSecond));
   out.mutable_time()->set_nanos(
-      static_cast<int32_t>(event.timestamp_ns() % static_cast<int64_t>(kNanosPerSecond)));
-  out.set_what(WordOf(event.type()));
+      static_cast<int32_t>(unix_ns % static_cast<int64_t>(kNanosPerSecond)));
+  out.set_what(what);
   out.set_target_id(target_id);
+  return out;
+}
+
+ReportEvent ToReportEvent(const std::string& target_id, const TrafficEvent& event) {
+  ReportEvent out = MakeEvent(target_id, event.timestamp_ns(), WordOf(event.type()));
   std::string from = EndText(event.local_address(), event.local_port());
   std::string to = EndText(event.peer_address(), event.peer_port());
   if (!event.sent()) from.swap(to);
@@ -120,9 +127,21 @@ ReportEvent ToReportEvent(const std::string& target_id, const TrafficEvent& even
   return out;
 }
 
-// What happened to targets' connections takes its place among what happened to the faults.
-void AddTrafficEvents(Report* report) {
+ReportEvent ToReportEvent(const std::string& target_id, const chaos::v1::OtherExperiment& other) {
+  ReportEvent out = MakeEvent(target_id, other.unix_ns(), "other experiment");
+  const char* where = !other.after()    ? "what it did is in \"during\""
+                      : !other.during() ? "what was measured then is not in \"after\""
+                                        : "what it did is in \"during\", and not in \"after\"";
+  out.set_detail(fmt::format("{} had a fault on the target too: {}", other.experiment_id(), where));
+  return out;
+}
+
+// What happened to targets and their connections takes its place among what happened to the faults.
+void AddTargetEvents(Report* report) {
   for (auto& target : *report->mutable_targets()) {
+    for (const auto& other : target.others()) {
+      *report->add_events() = ToReportEvent(target.target_id(), other);
+    }
     for (auto* phase : {target.mutable_before(), target.mutable_during(), target.mutable_after()}) {
       if (!phase->has_traffic()) continue;
       for (const TrafficEvent& event : phase->traffic().events()) {
@@ -164,21 +183,24 @@ void AddWhatIsLeftOut(bool keep_histograms, Report* report) {
 
 }  // namespace
 
-std::vector<std::string> UnmeasuredTargets(const Report& report) {
-  std::set<std::string> measured, active;
+std::vector<std::string> UnmeasuredTargets(const chaos::v1::Experiment& experiment,
+                                           const Report& report) {
+  std::set<std::string> measured, active, ended;
   for (const auto& target : report.targets()) measured.insert(target.target_id());
   for (const auto& event : report.events()) {
     if (event.what() == "active") active.insert(event.target_id());
+    if (event.what() == "reverting") ended.insert(event.target_id());
   }
-  // Where events are missing: what had to be reverted, or was lost, was active for all that is
-  // known.
-  const auto& experiment = report.experiment();
+  if (report.left_out().events() > 0) ended.clear();
+  // The leader that tells the events may have learnt of them from a snapshot: without a word of how
+  // its end began, what had to be reverted was active for all that is known. What waited for its
+  // agent is lost without having been active.
   const bool any = experiment.status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED;
   for (const auto& pair : experiment.targets()) {
-    if (report.left_out().events() == 0 || !any) break;
-    const bool was_armed = pair.phase() == chaos::v1::TARGET_PHASE_REVERTED ||
-                           pair.phase() == chaos::v1::TARGET_PHASE_LOST;
-    if (was_armed) active.insert(pair.target_id());
+    const bool was_armed =
+        pair.phase() == chaos::v1::TARGET_PHASE_REVERTED ||
+        (pair.phase() == chaos::v1::TARGET_PHASE_LOST && report.left_out().events() > 0);
+    if (any && was_armed && !ended.contains(pair.target_id())) active.insert(pair.target_id());
   }
   std::vector<std::string> unmeasured;
   std::ranges::set_difference(active, measured, std::back_inserter(unmeasured));
@@ -186,7 +208,7 @@ std::vector<std::string> UnmeasuredTargets(const Report& report) {
 }
 
 void Summarize(bool keep_histograms, Report* report) {
-  AddTrafficEvents(report);
+  AddTargetEvents(report);
   for (auto& target : *report->mutable_targets()) {
     AddMeasurements(target.before(), report->mutable_before());
     AddMeasurements(target.during(), report->mutable_during());
@@ -202,7 +224,7 @@ void Summarize(bool keep_histograms, Report* report) {
        {report->mutable_before(), report->mutable_during(), report->mutable_after()}) {
     SummarizePhase(keep_histograms, phase);
   }
-  for (std::string& target : UnmeasuredTargets(*report)) {
+  for (std::string& target : UnmeasuredTargets(report->experiment(), *report)) {
     report->add_unmeasured_targets(std::move(target));
   }
 }

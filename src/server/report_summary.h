@@ -10,9 +10,11 @@
 namespace faultline::server {
 
 // Targets whose fault was active and of which no measurement has come. Active were those of which
-// the events say so, and, if there was no room for all events, those whose fault had to be reverted
-// or was lost.
-std::vector<std::string> UnmeasuredTargets(const chaos::v1::Report& report);
+// the events say so, and those of the experiment's own whose fault had to be reverted, unless the
+// events, all of which are there, say that its end came before it was active; or was lost, when the
+// events are not all there.
+std::vector<std::string> UnmeasuredTargets(const chaos::v1::Experiment& experiment,
+                                           const chaos::v1::Report& report);
 
 // Fills in all that report.proto says is made when a report is read; `report.experiment` is set.
 // Without `keep_histograms` the histograms are taken out afterwards.

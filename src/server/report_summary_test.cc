@@ -86,6 +86,28 @@ TEST(ReportSummary, PutsWhatHappenedToConnectionsAmongTheEvents) {
   EXPECT_EQ(report.during().traffic().events_lost(), 3u);
 }
 
+TEST(ReportSummary, NamesOtherExperimentsAmongTheEvents) {
+  Report report = TwoTargets(10, 100'000'000);
+  const auto add = [&report](const char* id, bool during, bool after) {
+    auto* other = report.mutable_targets(1)->add_others();
+    other->set_experiment_id(id);
+    other->set_unix_ns(5'000'000'007);
+    other->set_during(during);
+    other->set_after(after);
+  };
+  add("exp-7", false, true);
+  add("exp-8", true, false);
+  Summarize(false, &report);
+  ASSERT_EQ(report.events_size(), 2);
+  EXPECT_EQ(report.events(0).what(), "other experiment");
+  EXPECT_EQ(report.events(0).target_id(), "b/slow");
+  EXPECT_EQ(report.events(0).time().seconds(), 5);
+  EXPECT_EQ(report.events(0).detail(),
+            "exp-7 had a fault on the target too: what was measured then is not in \"after\"");
+  EXPECT_EQ(report.events(1).detail(),
+            "exp-8 had a fault on the target too: what it did is in \"during\"");
+}
+
 TEST(ReportSummary, PercentilesLieInTheirIntervalsNineteenTimesOfTwenty) {
   const uint64_t seed = 42;
   std::mt19937_64 random(seed);
@@ -109,6 +131,24 @@ TEST(ReportSummary, PercentilesLieInTheirIntervalsNineteenTimesOfTwenty) {
   EXPECT_LE(inside, kRuns * 995 / 1000) << "seed " << seed;
 }
 
+TEST(ReportSummary, APercentileHasNoBoundWhereTooLittleWasMeasuredForOne) {
+  const struct {
+    uint64_t requests;
+    double percent;
+    bool low, high;
+  } cases[] = {{1, 50, false, false}, {1, 99, false, false}, {4, 50, false, true},
+               {8, 50, true, true},   {10, 99, true, false}, {380, 99, true, false},
+               {381, 99, true, true}};
+  for (const auto& each : cases) {
+    Report report = TwoTargets(each.requests, 100'000'000);
+    Summarize(false, &report);
+    const auto& percentile = Of(report.targets(0).during(), each.percent);
+    EXPECT_NEAR(percentile.value_ms(), 1, 0.02);
+    EXPECT_EQ(percentile.has_low_ms(), each.low) << each.requests << ", p" << each.percent;
+    EXPECT_EQ(percentile.has_high_ms(), each.high) << each.requests << ", p" << each.percent;
+  }
+}
+
 // Of an experiment with 200 targets, of which each was active, and one was refused.
 Report OfManyTargets() {
   Report report;
@@ -128,9 +168,37 @@ Report OfManyTargets() {
 
 TEST(ReportSummary, KnowsUnmeasuredTargetsAlthoughTheirEventsHadNoRoom) {
   Report report = OfManyTargets();
-  EXPECT_TRUE(UnmeasuredTargets(report).empty()) << "the events are complete: it was never active";
+  auto* event = report.add_events();
+  event->set_what("reverting");
+  event->set_target_id("a/190");
+  const auto& experiment = report.experiment();
+  EXPECT_TRUE(UnmeasuredTargets(experiment, report).empty())
+      << "the events are complete: it was never active";
   report.mutable_left_out()->set_events(300);
-  EXPECT_EQ(UnmeasuredTargets(report), std::vector<std::string>{"a/190"});
+  EXPECT_EQ(UnmeasuredTargets(experiment, report), std::vector<std::string>{"a/190"});
+}
+
+TEST(ReportSummary, KnowsUnmeasuredTargetsOfWhichNobodySawThatTheyWereActive) {
+  const Report report = OfManyTargets();
+  EXPECT_EQ(UnmeasuredTargets(report.experiment(), report), std::vector<std::string>{"a/190"});
+}
+
+TEST(ReportSummary, ALostTargetWasActiveWhenAnEventSaysSoOrThereWasNoRoomForIt) {
+  Report report = OfManyTargets();
+  auto& pair = *report.mutable_experiment()->mutable_targets(190);
+  pair.set_phase(chaos::v1::TARGET_PHASE_LOST);
+  const auto& experiment = report.experiment();
+  auto* lost = report.add_events();
+  lost->set_what("lost");
+  lost->set_target_id("a/190");
+  EXPECT_TRUE(UnmeasuredTargets(experiment, report).empty()) << "its agent was gone before";
+  Report no_room = report;
+  no_room.mutable_left_out()->set_events(300);
+  EXPECT_EQ(UnmeasuredTargets(experiment, no_room), std::vector<std::string>{"a/190"});
+  auto* active = report.add_events();
+  active->set_what("active");
+  active->set_target_id("a/190");
+  EXPECT_EQ(UnmeasuredTargets(experiment, report), std::vector<std::string>{"a/190"});
 }
 
 // 200 targets, of which most had no room for their histograms.

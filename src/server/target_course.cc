@@ -8,32 +8,12 @@
 
 namespace faultline::server {
 
-using chaos::v1::FaultCounters;
 using chaos::v1::Measurements;
 using chaos::v1::TargetSample;
 
-namespace {
-
-// into[field] += now[field] - last[field] for every counter; those that fell began anew.
-void AddGrowth(const FaultCounters& last, const FaultCounters& now, FaultCounters* into) {
-  const auto* reflection = FaultCounters::GetReflection();
-  const auto* descriptor = FaultCounters::descriptor();
-  const bool anew = now.matched() < last.matched();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    const uint64_t before = anew ? 0 : reflection->GetUInt64(last, field);
-    const uint64_t value = reflection->GetUInt64(now, field);
-    const uint64_t growth = value > before ? value - before : 0;
-    reflection->SetUInt64(into, field, reflection->GetUInt64(*into, field) + growth);
-  }
-}
-
-}  // namespace
-
 TargetCourse::TargetCourse(const Baseline& baseline, const std::string& experiment_id,
-                           const BatchTime& first)
-    : begin_(baseline.BeginOf(experiment_id, first)) {
+                           const BatchTime& first, bool follows)
+    : begin_(baseline.BeginOf(experiment_id, first)), follows_(follows) {
   AddBefore(baseline);
   last_.incarnation = begin_.incarnation();
   last_.sequence = begin_.sequence() - 1;
@@ -54,17 +34,32 @@ void TargetCourse::AddBefore(const Baseline& baseline) {
   before_age_ns_ -= std::min(before_age_ns_, before_.duration_ns());
 }
 
-void TargetCourse::StepTo(const BatchTime& when) {
+bool TargetCourse::StepTo(const BatchTime& when) {
   const bool next = when.incarnation == last_.incarnation && when.sequence == last_.sequence + 1;
   if (!next) axis_ns_ += SinceNs(last_.end_unix_ns, when.begin_unix_ns);
   last_ = when;
+  return next;
+}
+
+std::vector<TargetCourse::Range>::iterator TargetCourse::RangeOf(uint64_t incarnation) {
+  return std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& known) {
+    return known.batches.incarnation() == incarnation;
+  });
+}
+
+// Batches without the target, because it has no place now, may lie in between.
+FaultCourse::Followed TargetCourse::FollowedBy(const BatchTime& when, uint64_t came) {
+  if (batches_ == 0) return follows_ ? FaultCourse::Followed(when.sequence - 1) : std::nullopt;
+  if (when.incarnation != last_.incarnation) return std::nullopt;
+  const uint64_t passed = when.sequence - last_.sequence;
+  const auto range = RangeOf(when.incarnation);
+  const bool all_came = range != ranges_.end() && came - range->came == passed;
+  return passed == 1 || all_came ? FaultCourse::Followed(last_.sequence) : std::nullopt;
 }
 
 void TargetCourse::CountBatch(const BatchTime& when, uint64_t came) {
   ++batches_;
-  auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& known) {
-    return known.batches.incarnation() == when.incarnation;
-  });
+  auto range = RangeOf(when.incarnation);
   if (range == ranges_.end()) {
     if (ranges_.size() >= kMaxRanges) return;
     range = ranges_.insert(range, Range{{}, came - 1});
@@ -80,51 +75,65 @@ void TargetCourse::CountBatch(const BatchTime& when, uint64_t came) {
 void TargetCourse::Add(const std::string& experiment_id, const TargetSample& sample,
                        const BatchTime& when, uint64_t came) {
   if (closed()) return;
-  StepTo(when);
+  const bool first = batches_ == 0;
+  const FaultCourse::Followed follows = FollowedBy(when, came);
+  const bool next = StepTo(when);
   CountBatch(when, came);
-  bool on = false;
-  uint64_t dropped = 0;
-  const bool from_elsewhere = batches_ == 1 && (when.incarnation != begin_.incarnation() ||
-                                                when.sequence != begin_.sequence());
-  for (const FaultCounters& counters : sample.faults()) {
+  const auto lost = AddFaults(experiment_id, sample, when, follows);
+  const Measurements measured = ToMeasurements(sample, when.interval_ns);
+  if (lost) ForgetAfter();  // it was only interrupted
+  if (AddOthers(experiment_id, sample, when, lost.has_value()) && !lost) {
+    axis_ns_ += measured.duration_ns();
+    return;
+  }
+  AddMeasurements(measured, lost ? &during_ : &after_);
+  // Else it is what the fault has done since it was armed, before anything was measured here.
+  const bool since_last = !first || next;
+  AddPoint(lost ? chaos::v1::REPORT_PHASE_DURING : chaos::v1::REPORT_PHASE_AFTER, measured,
+           since_last ? lost.value_or(0) : 0);
+}
+
+std::optional<uint64_t> TargetCourse::AddFaults(const std::string& experiment_id,
+                                                const TargetSample& sample, const BatchTime& when,
+                                                FaultCourse::Followed follows) {
+  std::optional<uint64_t> lost;
+  for (const auto& counters : sample.faults()) {
     if (counters.experiment_id() != experiment_id) continue;
-    on = true;
-    const uint64_t lost = AddEffect(counters);
-    // Else it is what the fault has done since it was armed, before anything was measured here.
-    if (!from_elsewhere) dropped += lost;
+    lost = lost.value_or(0) + faults_[counters.fault_index()].Add(counters, when, follows);
+  }
+  for (auto& [index, fault] : faults_) {
+    if (follows) fault.EndUnlessIn(when, *follows);
   }
   for (const auto& delays : sample.fault_delays()) {
-    if (delays.experiment_id() == experiment_id) AddDelays(delays);
+    if (delays.experiment_id() == experiment_id) faults_[delays.fault_index()].AddDelays(delays);
   }
-  const Measurements measured = ToMeasurements(sample, when.interval_ns);
-  if (on) after_.Clear();  // it was only interrupted
-  AddMeasurements(measured, on ? &during_ : &after_);
-  AddPoint(on ? chaos::v1::REPORT_PHASE_DURING : chaos::v1::REPORT_PHASE_AFTER, measured, dropped);
+  return lost;
 }
 
-uint64_t TargetCourse::AddEffect(const FaultCounters& counters) {
-  Effect& effect = effects_[counters.fault_index()];
-  FaultCounters growth;
-  AddGrowth(effect.last, counters, &growth);
-  AddGrowth({}, growth, effect.sum.mutable_counters());
-  effect.sum.mutable_counters()->set_experiment_id(counters.experiment_id());
-  effect.sum.mutable_counters()->set_fault_index(counters.fault_index());
-  effect.last = counters;
-  // Not those that were held back in this batch: their delay comes with a later one.
-  if (growth.delays_measured() == 0) return growth.dropped();
-  const double delayed = static_cast<double>(growth.delays_measured()) / 1e3;
-  const double given = static_cast<double>(growth.delay_given_ns()) / 1e9;
-  effect.sum.set_batches(effect.sum.batches() + 1);
-  effect.sum.set_sum_delayed_squared(effect.sum.sum_delayed_squared() + delayed * delayed);
-  effect.sum.set_sum_given_squared(effect.sum.sum_given_squared() + given * given);
-  effect.sum.set_sum_delayed_given(effect.sum.sum_delayed_given() + delayed * given);
-  return growth.dropped();
+bool TargetCourse::AddOthers(const std::string& experiment_id, const TargetSample& sample,
+                             const BatchTime& when, bool during) {
+  bool any = false;
+  for (const auto& counters : sample.faults()) {
+    const std::string& id = counters.experiment_id();
+    if (id.empty() || id == experiment_id) continue;
+    any = true;
+    auto other = std::find_if(others_.begin(), others_.end(),
+                              [&](const auto& known) { return known.experiment_id() == id; });
+    if (other == others_.end()) {
+      if (others_.size() >= control::kMaxOthers) continue;
+      other = others_.emplace(other);
+      other->set_experiment_id(id);
+      other->set_unix_ns(when.begin_unix_ns);
+    }
+    during ? other->set_during(true) : other->set_after(true);
+  }
+  return any;
 }
 
-void TargetCourse::AddDelays(const chaos::v1::FaultDelays& delays) {
-  auto& sum = effects_[delays.fault_index()].sum;
-  MergeSparse(delays.given(), sum.mutable_given()).IgnoreError();  // as AddMeasurements
-  sum.set_given_no_room(sum.given_no_room() + delays.no_room());
+void TargetCourse::ForgetAfter() {
+  after_.Clear();
+  for (auto& other : others_) other.set_after(false);
+  std::erase_if(others_, [](const auto& other) { return !other.during(); });
 }
 
 void TargetCourse::AddPoint(chaos::v1::ReportPhase phase, const Measurements& measured,
@@ -195,10 +204,11 @@ chaos::v1::TargetReport TargetCourse::ToReport(size_t max_points) const {
   report.set_batches(batches_);
   for (const Range& range : ranges_) *report.add_ranges() = range.batches;
   report.set_missing_batches(control::MissingOfRanges(report));
-  for (const auto& [index, effect] : effects_) {
-    *report.add_faults() = effect.sum;
+  for (const auto& [index, fault] : faults_) {
+    *report.add_faults() = fault.ToEffect();
     report.mutable_faults()->rbegin()->set_fault_index(index);
   }
+  for (const auto& other : others_) *report.add_others() = other;
   for (const Point& point : PointsWithin(max_points)) {
     Histogram histogram;
     histogram.Merge(point.measured.latency()).IgnoreError();  // merged before
@@ -211,6 +221,7 @@ chaos::v1::TargetReport TargetCourse::ToReport(size_t max_points) const {
     out->set_requests(histogram.count());
     out->set_packets(point.measured.packets());
     out->set_dropped(point.dropped);
+    out->set_not_measurable(point.measured.not_measurable());
   }
   return report;
 }

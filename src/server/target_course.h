@@ -5,12 +5,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/baseline.h"
 #include "chaos/v1/metrics.pb.h"
 #include "chaos/v1/report.pb.h"
+#include "server/fault_course.h"
 
 namespace faultline::server {
 
@@ -27,8 +29,10 @@ class TargetCourse {
   // No point is asked to be longer.
   static constexpr uint64_t kLongestPointNs = 86'400'000'000'000;
 
-  // Of the experiment whose fault is on in the batch `first`, if not before.
-  TargetCourse(const Baseline& baseline, const std::string& experiment_id, const BatchTime& first);
+  // Of the experiment whose fault is on in the batch `first`, if not before. `follows`: the batch
+  // before that came too, without the fault.
+  TargetCourse(const Baseline& baseline, const std::string& experiment_id, const BatchTime& first,
+               bool follows = true);
 
   // A sample of the target, in the order in which they were measured; with or without the
   // experiment's counters in it. `came`: how many batches of that start of the agent have come,
@@ -54,18 +58,22 @@ class TargetCourse {
     chaos::v1::BatchRange batches;
     uint64_t came = 0;  // as it was told last
   };
-  // A fault's counters start anew whenever it is armed.
-  struct Effect {
-    chaos::v1::FaultCounters last;  // as they came
-    chaos::v1::FaultEffect sum;
-  };
 
-  // Result: packets that the fault has lost since the batch before.
-  uint64_t AddEffect(const chaos::v1::FaultCounters& counters);
-  void AddDelays(const chaos::v1::FaultDelays& delays);
+  // Those of the experiment that are on in the sample. Result: packets that they have lost since
+  // the batch before; nothing when none is on.
+  std::optional<uint64_t> AddFaults(const std::string& experiment_id,
+                                    const chaos::v1::TargetSample& sample, const BatchTime& when,
+                                    FaultCourse::Followed follows);
+  // Result: whether a fault of another experiment is on in the sample.
+  bool AddOthers(const std::string& experiment_id, const chaos::v1::TargetSample& sample,
+                 const BatchTime& when, bool during);
+  // What seemed to be after the fault was not.
+  void ForgetAfter();
   void AddBefore(const Baseline& baseline);
-  // Moves the axis on over what is missing before the batch.
-  void StepTo(const BatchTime& when);
+  std::vector<Range>::iterator RangeOf(uint64_t incarnation);
+  FaultCourse::Followed FollowedBy(const BatchTime& when, uint64_t came);
+  // Moves the axis on over what is missing before the batch. Result: whether nothing is.
+  bool StepTo(const BatchTime& when);
   void CountBatch(const BatchTime& when, uint64_t came);
   void AddPoint(chaos::v1::ReportPhase phase, const chaos::v1::Measurements& measured,
                 uint64_t dropped);
@@ -77,8 +85,10 @@ class TargetCourse {
   std::vector<Point> PointsWithin(size_t max_points) const;
 
   chaos::v1::Measurements before_, during_, after_;
-  std::map<uint32_t, Effect> effects_;  // by fault
+  std::map<uint32_t, FaultCourse> faults_;  // by index
+  std::vector<chaos::v1::OtherExperiment> others_;
   chaos::v1::FaultBegin begin_;
+  const bool follows_;  // the first batch
   uint64_t before_age_ns_ = 0;
   BatchTime last_;        // of the batch before
   uint64_t axis_ns_ = 0;  // where that ends

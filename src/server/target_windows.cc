@@ -1,5 +1,6 @@
 #include "server/target_windows.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/traffic.h"
@@ -23,22 +24,21 @@ MetricUpdate BaseUpdate(const MetricsBatch& batch, const TargetSample& sample, u
   update.set_bytes(sample.bytes());
   update.set_interval_ns(batch.interval_ns());
   update.set_missed_batches(missed);
-  update.set_not_measurable_reason(sample.not_measurable_reason());
   if (sample.has_traffic()) MergeTraffic(sample.traffic(), update.mutable_traffic());
   MergeDelays(sample.fault_delays(), update.mutable_fault_delays());
   return update;
 }
 
-void FillFaults(const TargetSample& sample, const std::string& experiment_id,
+void FillFaults(const MetricTotals::Sums& sums, const std::string& experiment_id,
                 MetricUpdate* update) {
   uint64_t drops = 0;
-  for (const auto& fault : sample.faults()) {
+  for (const auto& fault : sums.faults) {
     if (!experiment_id.empty() && fault.experiment_id() != experiment_id) continue;
     *update->add_faults() = fault;
     drops += fault.dropped();
   }
   update->set_experiment_id(experiment_id);
-  update->set_packet_drops(static_cast<int64_t>(drops));
+  update->set_packet_drops(static_cast<int64_t>(experiment_id.empty() ? sums.dropped : drops));
 }
 
 }  // namespace
@@ -118,13 +118,19 @@ void TargetWindows::Window::DropOldest() {
   parts.pop_front();
 }
 
+std::string TargetWindows::Window::WhyNotMeasurable() const {
+  const auto last = std::find_if(parts.rbegin(), parts.rend(), [](const Part& part) {
+    return part.not_measurable > 0 && !part.why_not_measurable.empty();
+  });
+  return last == parts.rend() ? "" : last->why_not_measurable;
+}
+
 // What was dropped since the sample before. Counters that are seen for the first time may have
-// counted for long, and those that fell began anew.
-TargetWindows::Drops TargetWindows::Window::Grown(const TargetSample& sample) {
-  Drops now{{"", 0}}, grown;
-  for (const auto& fault : sample.faults()) {
-    now[fault.experiment_id()] += fault.dropped();
-    if (!fault.experiment_id().empty()) now[""] += fault.dropped();
+// counted for long.
+TargetWindows::Drops TargetWindows::Window::Grown(const MetricTotals::Sums& sums) {
+  Drops now{{"", sums.dropped}}, grown;
+  for (const auto& fault : sums.faults) {
+    if (!fault.experiment_id().empty()) now[fault.experiment_id()] += fault.dropped();
   }
   for (const auto& [experiment, count] : now) {
     const auto before = counters.find(experiment);
@@ -163,9 +169,12 @@ void TargetWindows::Window::SetDelays(const std::string& experiment_id,
   }
 }
 
-TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t missed) {
+TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t missed,
+                                          const std::vector<MetricTotals::Sums>& totals) {
   Updates updates;
-  for (const auto& sample : batch.samples()) {
+  for (int i = 0; i < batch.samples_size(); ++i) {
+    const TargetSample& sample = batch.samples(i);
+    const MetricTotals::Sums& sums = totals[static_cast<size_t>(i)];
     Window& window = windows_[sample.target_id()];
     MetricUpdate update = BaseUpdate(batch, sample, missed);
     Part part{batch.interval_ns(),
@@ -176,14 +185,16 @@ TargetWindows::Updates TargetWindows::Add(const MetricsBatch& batch, uint64_t mi
               sample.not_measurable(),
               sample.packets(),
               sample.bytes(),
-              window.Grown(sample)};
+              window.Grown(sums),
+              sample.not_measurable_reason()};
     if (!window.Add(std::move(part))) update.clear_latency();
     SetPercentiles(window.latency, &update);
     SetConnectionTimes(window.handshake, window.rtt, &update);
     update.set_measurable(window.not_measurable == 0);
+    update.set_not_measurable_reason(window.WhyNotMeasurable());
     for (const auto& [experiment_id, dropped] : window.counters) {
       auto mine = std::make_shared<MetricUpdate>(update);
-      FillFaults(sample, experiment_id, mine.get());
+      FillFaults(sums, experiment_id, mine.get());
       window.SetRates(experiment_id, mine.get());
       window.SetDelays(experiment_id, mine.get());
       updates.push_back(std::move(mine));

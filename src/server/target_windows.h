@@ -12,6 +12,7 @@
 #include "base/fault_delays.h"
 #include "base/histogram.h"
 #include "chaos/v1/metrics.pb.h"
+#include "server/metric_totals.h"
 
 namespace faultline::server {
 
@@ -31,9 +32,10 @@ class TargetWindows {
   static constexpr size_t kMaxParts = 100;
   using Updates = std::vector<std::shared_ptr<const chaos::v1::MetricUpdate>>;
 
-  // Takes the batch in; `missed` batches before it never came. The updates carry its buckets;
-  // experiment_id is empty in the target's own.
-  Updates Add(const chaos::v1::MetricsBatch& batch, uint64_t missed);
+  // Takes the batch in; `missed` batches before it never came; `totals` has the sums of its
+  // samples' counters. The updates carry its buckets; experiment_id is empty in the target's own.
+  Updates Add(const chaos::v1::MetricsBatch& batch, uint64_t missed,
+              const std::vector<MetricTotals::Sums>& totals);
 
  private:
   using Drops = std::map<std::string, uint64_t>;  // by experiment; "": all
@@ -44,6 +46,7 @@ class TargetWindows {
     FaultDelaysList delays;
     uint64_t not_measurable = 0, packets = 0, bytes = 0;
     Drops dropped;
+    std::string why_not_measurable;
   };
   // The last second of one target.
   struct Window {
@@ -56,8 +59,10 @@ class TargetWindows {
 
     // False when the part's latency is no histogram of ours: it is left out.
     bool Add(Part part);
-    Drops Grown(const chaos::v1::TargetSample& sample);
+    Drops Grown(const MetricTotals::Sums& sums);
     void DropOldest();
+    // The last reason why something was not; empty when all was.
+    std::string WhyNotMeasurable() const;
     void SetRates(const std::string& experiment_id, chaos::v1::MetricUpdate* update) const;
     // Of the experiment's faults, or of all without one.
     void SetDelays(const std::string& experiment_id, chaos::v1::MetricUpdate* update) const;
