@@ -1,5 +1,7 @@
 // Posts over HTTP/1.1, over Boost.Beast: each on a connection of its own, with a time limit, its
 // answer's status and nothing more of it read. Redirects are not followed; proxies are not used.
+// Posts hold up none to another target: each target's name is looked up on a thread of its own,
+// which is there while the look-up lasts, be it longer than the post that asked for it.
 #pragma once
 
 #include <chrono>
@@ -33,7 +35,7 @@ class Poster {
   using Done = std::function<void(StatusOr<unsigned>)>;
 
   Poster();
-  // Cuts what is under way: its `done` is not called any more.
+  // Cuts what is under way: its `done` is not called any more. Waits for no name server.
   ~Poster();
   Poster(const Poster&) = delete;
   Poster& operator=(const Poster&) = delete;

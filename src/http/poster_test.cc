@@ -1,15 +1,56 @@
 #include "http/poster.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <mutex>
+#include <string_view>
 
 #include "http/test_receiver.h"
+
+namespace {
+
+constexpr std::string_view kSilent = "silent.example";
+
+// The name servers of that name: whoever looks it up hangs until they answer, that they cannot say.
+struct NameServers {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool silent = true;
+  int asked = 0;  // look-ups that have begun
+  int hanging = 0;
+};
+NameServers servers;
+
+int AskServers() {
+  std::unique_lock lock(servers.mutex);
+  ++servers.asked;
+  ++servers.hanging;
+  servers.changed.notify_all();
+  servers.changed.wait(lock, [] { return !servers.silent; });
+  --servers.hanging;
+  servers.changed.notify_all();
+  return EAI_AGAIN;
+}
+
+}  // namespace
+
+// Instead of the C library's, which gets all other names.
+extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints,
+                           addrinfo** found) {
+  if (name != nullptr && name == kSilent) return AskServers();
+  using LookUp = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
+  static const auto others = reinterpret_cast<LookUp>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  return others(name, service, hints, found);
+}
 
 namespace faultline::http {
 namespace {
@@ -79,6 +120,87 @@ TEST(Poster, EndsWhileAReceiverTakesItsTime) {
     poster.Send(*MakePostTarget(*url, ""), {}, "{}", [&](const auto&) { called = true; });
   }
   EXPECT_FALSE(called);
+}
+
+// With a poster and a receiver elsewhere, and a name whose servers are silent.
+class PosterSilent : public ::testing::Test {
+ protected:
+  using Answer = std::promise<StatusOr<unsigned>>;
+
+  void SetUp() override {
+    const std::lock_guard lock(servers.mutex);
+    servers.silent = true;
+    servers.asked = 0;
+  }
+  // No look-up of one test goes on in the next.
+  void TearDown() override {
+    AnswerAll();
+    std::unique_lock lock(servers.mutex);
+    servers.changed.wait(lock, [] { return servers.hanging == 0; });
+  }
+
+  static void AnswerAll() {
+    const std::lock_guard lock(servers.mutex);
+    servers.silent = false;
+    servers.changed.notify_all();
+  }
+  static int Asked() {
+    const std::lock_guard lock(servers.mutex);
+    return servers.asked;
+  }
+  static void AwaitHanging() {
+    std::unique_lock lock(servers.mutex);
+    servers.changed.wait(lock, [] { return servers.hanging > 0; });
+  }
+  void Post(Answer* answer) {
+    poster->Send(target, {}, "{}",
+                 [answer](StatusOr<unsigned> result) { answer->set_value(std::move(result)); });
+  }
+  // From the receiver elsewhere, whose name is looked up, too.
+  StatusOr<unsigned> PostElsewhere() {
+    return Send(*poster, fmt::format("http://localhost:{}/", receiver.port()), "{}");
+  }
+
+  TestReceiver receiver;
+  const std::shared_ptr<const PostTarget> target =
+      *MakePostTarget(*ParseUrl(fmt::format("https://{}/", kSilent)), "");
+  Answer first, second, third;  // outlive the poster
+  std::unique_ptr<Poster> poster = std::make_unique<Poster>();
+};
+
+TEST_F(PosterSilent, ANameThatHangsHoldsUpNoPostElsewhere) {
+  Post(&first);
+  AwaitHanging();
+  const auto elsewhere = PostElsewhere();
+  ASSERT_TRUE(elsewhere.ok()) << elsewhere.status();
+  EXPECT_EQ(*elsewhere, 200u);
+}
+
+TEST_F(PosterSilent, ANameIsLookedUpOnceAtATimeForAllWhoWaitForIt) {
+  Post(&first);
+  Post(&second);
+  // Behind both of them on the poster's thread.
+  ASSERT_TRUE(PostElsewhere().ok());
+  AwaitHanging();
+  EXPECT_EQ(Asked(), 1);
+  AnswerAll();
+  for (Answer* answer : {&first, &second}) {
+    const auto result = answer->get_future().get();
+    EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+    EXPECT_EQ(ToString(result.status().message()).find("the host's name: "), 0u) << result.status();
+  }
+  Post(&third);
+  EXPECT_EQ(third.get_future().get().status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Asked(), 2) << "what was found is not kept";
+}
+
+TEST_F(PosterSilent, EndsWhileANameHangs) {
+  Post(&first);
+  AwaitHanging();
+  auto ended = std::async(std::launch::async, [&] { poster.reset(); });
+  EXPECT_EQ(ended.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  AnswerAll();
+  ended.wait();
 }
 
 class PosterTls : public ::testing::Test {
