@@ -28,6 +28,15 @@ TEST(Addresses, WhatIsNoAddressIsNamed) {
   }
 }
 
+TEST(Addresses, TheVariableIsNamedWhenItIsWhatIsWrong) {
+  ::setenv(kAddressVariable, "a:1,b:port", 1);
+  const auto resolved = ResolveAddresses("");
+  ASSERT_FALSE(resolved.ok());
+  EXPECT_EQ(DetailOf(resolved.status())->violations(0).field(), kAddressVariable);
+  EXPECT_EQ(DetailOf(resolved.status())->violations(0).value(), "b:port");
+  ::unsetenv(kAddressVariable);
+}
+
 TEST(Addresses, TheFlagComesBeforeTheVariableBeforeTheDefault) {
   ::unsetenv(kAddressVariable);
   EXPECT_THAT(*ResolveAddresses(""), ElementsAre("127.0.0.1:7400"));

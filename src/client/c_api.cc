@@ -110,12 +110,14 @@ class CInterruption {
 class CUpdates {
  public:
   explicit CUpdates(const std::vector<chaos::v1::MetricUpdate>& messages) {
-    size_t faults = 0, ends = 0;
+    size_t faults = 0, delays = 0, ends = 0;
     for (const auto& message : messages) {
       faults += static_cast<size_t>(message.faults_size());
+      delays += static_cast<size_t>(message.fault_delays_size());
       ends += message.has_end() ? 1 : 0;
     }
-    faults_.reserve(faults);  // updates_ points into both
+    faults_.reserve(faults);  // updates_ points into these
+    delays_.reserve(delays);
     ends_.reserve(ends);
     updates_.reserve(messages.size());
     for (const auto& message : messages) Add(message);
@@ -151,6 +153,12 @@ class CUpdates {
                          fault.corrupted(), fault.reordered(), fault.delays_measured(),
                          fault.link_bytes(), fault.link_busy_ns()});
     }
+    to.fault_delays = delays_.data() + delays_.size();
+    to.fault_delay_count = static_cast<size_t>(from.fault_delays_size());
+    for (const auto& delays : from.fault_delays()) {
+      delays_.push_back({delays.experiment_id().c_str(), delays.fault_index(), delays.packets(),
+                         delays.p50_ms(), delays.p99_ms(), delays.no_room()});
+    }
     if (from.has_end()) to.end = &ends_.emplace_back(EndOf(from.end()));
     updates_.push_back(to);
   }
@@ -161,6 +169,7 @@ class CUpdates {
   }
 
   std::vector<fl_fault_counters> faults_;
+  std::vector<fl_fault_delays> delays_;
   std::vector<fl_end> ends_;
   std::vector<fl_update> updates_;
 };

@@ -64,6 +64,36 @@ TEST_F(CApi, MetricsComeInOrderAsManyAsAskedFor) {
   fl_metrics_close(metrics);
 }
 
+TEST_F(CApi, WhatFaultsDidAndHowLongTheirPacketsWaitedComesWithEachUpdate) {
+  for (uint32_t index = 0; index < 2; ++index) {
+    auto& fault = *node.measured.add_faults();
+    fault.set_fault_index(index);
+    fault.set_matched(10 + index);
+    fault.set_delays_measured(9);
+    fault.set_link_busy_ns(8);
+  }
+  auto& delays = *node.measured.add_fault_delays();
+  delays.set_experiment_id("exp-1");
+  delays.set_fault_index(1);
+  delays.set_packets(9);
+  delays.set_p50_ms(100.5);
+  delays.set_p99_ms(120.25);
+  delays.set_no_room(3);
+  node.last_sequence = 2;
+  Connect();
+  fl_metrics* metrics = fl_metrics_open(client, "", 0);
+  std::vector<std::string> faults, waited;
+  while (waited.size() < 2) {
+    const Answer answer = Next(metrics);
+    ASSERT_EQ(answer.code, 0) << answer.message;
+    faults.insert(faults.end(), answer.faults.begin(), answer.faults.end());
+    waited.insert(waited.end(), answer.delays.begin(), answer.delays.end());
+  }
+  EXPECT_THAT(faults, ElementsAre("0|10|9|8", "1|11|9|8", "0|10|9|8", "1|11|9|8"));
+  EXPECT_THAT(waited, ElementsAre("exp-1|1|9|100.5|120.25|3", "exp-1|1|9|100.5|120.25|3"));
+  fl_metrics_close(metrics);
+}
+
 TEST_F(CApi, NothingIsLostWhenNobodyAsksForLong) {
   Connect();
   node.last_sequence = 5'000;  // more than is read ahead

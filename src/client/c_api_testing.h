@@ -20,6 +20,8 @@ struct Answer {
   std::vector<uint64_t> sequences;  // of measurements
   std::vector<std::string> ends;    // "experiment|status|phase|reason|ended_at_ns"
   std::vector<Told> told;
+  std::vector<std::string> faults;  // "index|matched|delays_measured|link_busy_ns"
+  std::vector<std::string> delays;  // "experiment|index|packets|p50_ms|p99_ms|no_room"
   std::string next_address;
 };
 
@@ -51,6 +53,20 @@ inline void Watched(void* context, const fl_status* status, const char* json, si
   Done(context, status, json, size);
 }
 
+inline void KeepFaults(const fl_update& update, Answer* answer) {
+  for (size_t i = 0; i < update.fault_count; ++i) {
+    const fl_fault_counters& fault = update.faults[i];
+    answer->faults.push_back(fmt::format("{}|{}|{}|{}", fault.fault_index, fault.matched,
+                                         fault.delays_measured, fault.link_busy_ns));
+  }
+  for (size_t i = 0; i < update.fault_delay_count; ++i) {
+    const fl_fault_delays& delays = update.fault_delays[i];
+    answer->delays.push_back(fmt::format("{}|{}|{}|{}|{}|{}", delays.experiment_id,
+                                         delays.fault_index, delays.packets, delays.p50_ms,
+                                         delays.p99_ms, delays.no_room));
+  }
+}
+
 inline void Measured(void* context, const fl_status* status, const fl_update* updates, size_t count,
                      const fl_interruption* interruption) {
   Answer answer = FromStatus(status);
@@ -63,6 +79,7 @@ inline void Measured(void* context, const fl_status* status, const fl_update* up
     answer.sequences.push_back(updates[i].sequence);
     answer.told.emplace_back(updates[i].sequence, updates[i].merged_batches,
                              updates[i].missed_batches);
+    KeepFaults(updates[i], &answer);
   }
   if (interruption != nullptr) answer.next_address = interruption->next_address;
   Keep(context, std::move(answer));

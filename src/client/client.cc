@@ -69,6 +69,7 @@ StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options) {
   FL_ASSIGN_OR_RETURN(impl->nodes, MakeNodes(options));
   for (const auto& node : impl->nodes) impl->addresses.push_back(node.address);
   impl->timeout = options.timeout;
+  impl->tls = !options.ca_file.empty();
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -101,7 +102,8 @@ StatusOr<Response> Call(Impl* impl, Method<Service, Request, Response> method,
     reached |= failure.reached;
     const auto pause = plan.After(failure, MonotonicNowNs());
     if (!pause)
-      return FinalError(last, reached || !failure.retriable, impl->addresses, timeouts.whole);
+      return FinalError(last, reached || !failure.retriable, impl->addresses, timeouts.whole,
+                        impl->tls);
     if (!PauseBefore(impl->nodes[plan.node()], *pause, options.cancellation)) break;
   }
   return MakeError(StatusCode::kCancelled, "cancelled");

@@ -15,8 +15,9 @@
 // again before, within the call's timeout.
 //
 // Errors are absl::Status with the server's ErrorDetail (DetailOf). Two reasons come from here:
-// UNREACHABLE (UNAVAILABLE: no address takes a connection) and NO_ANSWER (DEADLINE_EXCEEDED: one
-// was reached, and did not answer in time). CANCELLED is the caller's own token.
+// UNREACHABLE (UNAVAILABLE: no address takes a connection, or no TLS handshake succeeds) and
+// NO_ANSWER (DEADLINE_EXCEEDED: one was reached, and did not answer in time). CANCELLED is the
+// caller's own token.
 //
 // Threads: a Client may be used by any number of threads at once; calls block the calling thread. A
 // stream belongs to one thread at a time, and only its cancellation token may be used from others.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "client/test_node.h"
@@ -75,6 +76,30 @@ TEST(Client, SaysWhichAddressesDoNotAnswer) {
   EXPECT_EQ(listed.status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(DetailOf(listed.status())->reason(), "UNREACHABLE");
   EXPECT_EQ(ToString(listed.status().message()), "no controller answers at " + address);
+}
+
+TEST(Client, OverTlsItSaysWhyNobodyCanBeReached) {
+  char folder[] = "/tmp/faultline-client-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string own = fmt::format(
+      "cd {} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+      "-subj /CN=own -keyout own.key -out own.pem 2>/dev/null",
+      folder);
+  ASSERT_EQ(std::system(own.c_str()), 0);
+  FakeNode plain;
+  Options options;
+  options.addresses = plain.address();
+  options.ca_file = options.cert_file = fmt::format("{}/own.pem", folder);
+  options.key_file = fmt::format("{}/own.key", folder);
+  const auto client = Client::Create(options);
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ(std::system(fmt::format("rm -r {}", folder).c_str()), 0);
+  const Status listed = (*client)->ListExperiments({}).status();
+  ASSERT_TRUE(DetailOf(listed).has_value()) << listed;
+  EXPECT_EQ(DetailOf(listed)->reason(), "UNREACHABLE");
+  const std::string said = "no controller answers at " + plain.address() + " over TLS: ";
+  EXPECT_THAT(ToString(listed.message()), testing::StartsWith(said));
+  EXPECT_GT(listed.message().size(), said.size()) << "gRPC's own words";
 }
 
 TEST(Client, ANodeThatComesUpWhileACallTriesIsFound) {

@@ -134,6 +134,17 @@ typedef struct fl_fault_counters {
   uint64_t link_busy_ns;
 } fl_fault_counters;
 
+/* As chaos.v1.FaultDelays, without its histogram: how long a fault's packets have waited in a lane,
+ * over the same time as the update's percentiles. */
+typedef struct fl_fault_delays {
+  const char* experiment_id;
+  uint32_t fault_index;
+  uint64_t packets; /* that the percentiles are of */
+  double p50_ms;
+  double p99_ms;
+  uint64_t no_room; /* of the update's interval: not among `packets` */
+} fl_fault_delays;
+
 /* As chaos.v1.ExperimentEnd. */
 typedef struct fl_end {
   const char* status; /* "EXPERIMENT_STATUS_COMPLETED" or "EXPERIMENT_STATUS_FAILED" */
@@ -166,6 +177,8 @@ typedef struct fl_update {
   const char* not_measurable_reason;
   const fl_fault_counters* faults;
   size_t fault_count;
+  const fl_fault_delays* fault_delays; /* only of faults with such packets */
+  size_t fault_delay_count;
   const fl_end* end; /* NULL: a measurement */
 } fl_update;
 

@@ -71,11 +71,14 @@ AttemptFailure Judge(const Node& node, const grpc::Status& status) {
 }
 
 Status FinalError(const grpc::Status& status, bool reached,
-                  const std::vector<std::string>& addresses, std::chrono::milliseconds timeout) {
+                  const std::vector<std::string>& addresses, std::chrono::milliseconds timeout,
+                  bool tls) {
   const std::string all = fmt::format("{}", fmt::join(addresses, ", "));
   if (!reached) {
     return MakeDetailedError(StatusCode::kUnavailable, "UNREACHABLE",
-                             fmt::format("no controller answers at {}", all), {{"addresses", all}});
+                             fmt::format("no controller answers at {}{}", all,
+                                         tls ? " over TLS: " + status.error_message() : ""),
+                             {{"addresses", all}});
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
       status.error_details().empty()) {

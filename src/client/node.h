@@ -30,6 +30,7 @@ struct Client::Impl {
   std::vector<Node> nodes;
   std::vector<std::string> addresses;
   std::chrono::milliseconds timeout;
+  bool tls = false;
   std::atomic<size_t> preferred{0};  // node that answered last
 };
 
@@ -37,9 +38,10 @@ struct Client::Impl {
 AttemptFailure Judge(const Node& node, const grpc::Status& status);
 
 // The error for a call that is given up: `status` is the last attempt's that reached a node, or the
-// last one's.
+// last one's. With TLS one that reached none says why: it may be the certificates.
 Status FinalError(const grpc::Status& status, bool reached,
-                  const std::vector<std::string>& addresses, std::chrono::milliseconds timeout);
+                  const std::vector<std::string>& addresses, std::chrono::milliseconds timeout,
+                  bool tls);
 
 // Waits for the pause before the next attempt, less when `next` becomes reachable meanwhile. False
 // when cancelled (`token` may be null). gRPC makes its connections only on the time of threads that

@@ -59,7 +59,8 @@ Status Client::SaveSnapshot(const chaos::v1::SaveSnapshotRequest& request, const
     reached |= failure.reached;
     const auto pause = plan.After(failure, MonotonicNowNs());
     if (!pause) {
-      return FinalError(last, reached || !failure.retriable, impl_->addresses, impl_->timeout);
+      return FinalError(last, reached || !failure.retriable, impl_->addresses, impl_->timeout,
+                        impl_->tls);
     }
     if (!PauseBefore(impl_->nodes[plan.node()], *pause, options.cancellation)) break;
   }

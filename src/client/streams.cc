@@ -112,7 +112,8 @@ class ResumingStream final : public Stream<Message> {
     reached_ |= failure.reached;
     const auto pause = plan_.After(failure, now_ns);
     if (!pause) {
-      final_ = FinalError(last_, reached_ || !failure.retriable, impl_->addresses, impl_->timeout);
+      final_ = FinalError(last_, reached_ || !failure.retriable, impl_->addresses, impl_->timeout,
+                          impl_->tls);
       return;
     }
     if (answered_ && first_failure && options_.on_interrupted) {

@@ -74,7 +74,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
     const uint64_t after = request->resume_size() > 0 ? request->resume(0).sequence() : 0;
     for (uint64_t sequence = std::max(after, forgotten) + 1; sequence <= last_sequence;
          ++sequence) {
-      chaos::v1::MetricUpdate update;
+      chaos::v1::MetricUpdate update = measured;
       update.mutable_position()->set_agent_id("a");
       update.mutable_position()->set_incarnation(1);
       update.mutable_position()->set_sequence(sequence);
@@ -105,7 +105,8 @@ class FakeNode : public chaos::v1::ChaosController::Service {
   std::vector<std::string> request_ids;
   std::atomic<int> lists{0};
   std::atomic<uint64_t> last_sequence{0};
-  uint64_t forgotten = 0;  // up to here nothing is kept; set before the first call
+  chaos::v1::MetricUpdate measured;  // what each update says besides its position
+  uint64_t forgotten = 0;            // up to here nothing is kept; set before the first call
   std::atomic<bool> ends_stream{false};
   std::optional<chaos::v1::MetricUpdate> end;  // told after those; set before the first call
   // Streams that this node serves.

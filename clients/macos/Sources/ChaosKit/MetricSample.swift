@@ -25,6 +25,18 @@ public struct MetricSample: Sendable, Hashable {
     public let linkBusyNanoseconds: UInt64
   }
 
+  /// How long one fault's packets have waited, over the same time as the percentiles of the sample.
+  public struct Delays: Sendable, Hashable {
+    public let experimentID: String
+    public let faultIndex: Int
+    /// That the percentiles are of.
+    public let packets: UInt64
+    public let p50Milliseconds: Double
+    public let p99Milliseconds: Double
+    /// Packets that there was no room to tell of: not among `packets`.
+    public let noRoom: UInt64
+  }
+
   /// Empty for a target that is observed without an experiment.
   public let experimentID: String
   public let targetID: String
@@ -47,6 +59,8 @@ public struct MetricSample: Sendable, Hashable {
   /// Why traffic could not be measured; nil when it could.
   public let notMeasurable: String?
   public let faults: [Counters]
+  /// Only of faults with such packets.
+  public let faultDelays: [Delays]
 
   public var time: Date { Date(timeIntervalSince1970: Double(timestampNanoseconds) / 1e9) }
 
@@ -75,6 +89,13 @@ public struct MetricSample: Sendable, Hashable {
         delaysMeasured: fault.delays_measured, delayGivenNanoseconds: fault.delay_given_ns,
         delayAskedNanoseconds: fault.delay_asked_ns, linkBytes: fault.link_bytes,
         linkBusyNanoseconds: fault.link_busy_ns)
+    }
+    faultDelays = (0..<update.fault_delay_count).map { index in
+      let delays = update.fault_delays[index]
+      return Delays(
+        experimentID: String(cString: delays.experiment_id), faultIndex: Int(delays.fault_index),
+        packets: delays.packets, p50Milliseconds: delays.p50_ms, p99Milliseconds: delays.p99_ms,
+        noRoom: delays.no_room)
     }
   }
 }

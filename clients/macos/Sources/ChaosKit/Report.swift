@@ -9,10 +9,11 @@ public struct Report: Sendable, Hashable {
     /// As given, with its unit.
     public let asked: String
     public let unit: String
-    /// Nil when nothing was measured; `reason` says why. The interval holds 95 %.
+    /// Nil when nothing was measured; `reason` says why.
     public let value: Double?
-    public let low: Double
-    public let high: Double
+    /// The interval that holds 95 %; nil where too little was measured for a bound.
+    public let low: Double?
+    public let high: Double?
     public let reason: String
     public var id: String { "\(faultIndex) \(name)" }
   }
@@ -47,7 +48,7 @@ public struct Report: Sendable, Hashable {
       Result(
         faultIndex: $0["faultIndex"].int, name: $0["name"].text, asked: $0["asked"].text,
         unit: $0["unit"].text, value: $0["measured"].flag ? $0["value"].number : nil,
-        low: $0["low"].number, high: $0["high"].number, reason: $0["reason"].text)
+        low: $0["low"].optionalNumber, high: $0["high"].optionalNumber, reason: $0["reason"].text)
     }
     before = Phase(json["before"])
     during = Phase(json["during"])

@@ -66,7 +66,9 @@
       guard let value = result.value else {
         return result.reason.isEmpty ? Words.notMeasured.text : result.reason
       }
-      return "\(value.shortText) \(result.unit) (\(result.low.shortText)–\(result.high.shortText))"
+      let text = "\(value.shortText) \(result.unit)"
+      guard let low = result.low, let high = result.high else { return text }
+      return "\(text) (\(low.shortText)–\(high.shortText))"
     }
 
     private func p99(_ phase: Report.Phase) -> String {

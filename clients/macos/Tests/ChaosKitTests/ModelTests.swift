@@ -59,6 +59,17 @@ struct ModelTests {
     #expect(told.ends.first?.endedAt == Date(timeIntervalSince1970: 1.5))
   }
 
+  @Test func aSampleTellsHowLongAFaultsPacketsHaveWaited() {
+    let delays = sample(waitedIn: "exp-1").faultDelays
+    #expect(delays.map(\.experimentID) == ["exp-1"])
+    #expect(delays.map(\.faultIndex) == [1])
+    #expect(delays.map(\.packets) == [9])
+    #expect(delays.map(\.p50Milliseconds) == [100.5])
+    #expect(delays.map(\.p99Milliseconds) == [120.25])
+    #expect(delays.map(\.noRoom) == [3])
+    #expect(sample("a").faultDelays.isEmpty)
+  }
+
   @Test func messagesAreReadWithTheirDefaults() throws {
     let json = try JSON(
       parsing: Data(

@@ -53,6 +53,25 @@ func batch(endOf experiment: String) -> MetricBatch {
   }
 }
 
+/// A sample of a target on which a fault of that experiment has let packets wait.
+func sample(waitedIn experiment: String) -> MetricSample {
+  experiment.withCString { experiment in
+    let delays = fl_fault_delays(
+      experiment_id: experiment, fault_index: 1, packets: 9, p50_ms: 100.5, p99_ms: 120.25,
+      no_room: 3)
+    return withUnsafePointer(to: delays) { delays in
+      var update = fl_update()
+      update.experiment_id = experiment
+      update.target_id = experiment
+      update.agent_id = experiment
+      update.not_measurable_reason = experiment
+      update.fault_delays = delays
+      update.fault_delay_count = 1
+      return MetricSample(update)
+    }
+  }
+}
+
 /// What a fault counted on packets that matched: by the names of the C interface.
 func counters(_ set: (inout fl_fault_counters) -> Void) -> fl_fault_counters {
   var counters = fl_fault_counters()
