@@ -88,6 +88,21 @@ TEST(App, ANodeTakesNoPlaceOfItsOwn) {
   EXPECT_THAT(result.err, StartsWith("error: node 2 cannot take the place of node 2"));
 }
 
+TEST(App, ANodeIsANumberAboveZero) {
+  for (const std::vector<std::string>& line :
+       {std::vector<std::string>{"add", "four", "node4:7401"},
+        {"promote", "four"},
+        {"transfer", "four"}}) {
+    std::vector<std::string> arguments = {"cluster"};
+    arguments.insert(arguments.end(), line.begin(), line.end());
+    EXPECT_EQ(Faultline(arguments).err,
+              "error: NODE: 'four' is not allowed: a whole number above 0; see 'faultline cluster "
+              "--help'\n");
+  }
+  EXPECT_THAT(Faultline({"cluster", "replace", "2", "0", "node4:7401"}).err,
+              StartsWith("error: NEW: '0' is not allowed: a whole number above 0"));
+}
+
 TEST(App, StartTakesAKindOrAFile) {
   const std::string see = "; see 'faultline start --help'\n";
   EXPECT_EQ(Faultline({"start"}).err, "error: start takes a KIND of fault, or -f FILE" + see);

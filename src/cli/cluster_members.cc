@@ -1,6 +1,7 @@
 // faultline cluster add|promote|remove|address|replace|transfer
 #include <algorithm>
 
+#include "base/text.h"
 #include "cli/command.h"
 
 namespace faultline::cli {
@@ -156,10 +157,22 @@ Status Transfer(Session& session, uint64_t id) {
   return absl::OkStatus();
 }
 
+// An argument that is a node's number.
+CLI::Option* AddNode(CLI::App* command, const std::string& name, uint64_t* id,
+                     const std::string& help) {
+  return command->add_option(name, *id, help)
+      ->type_name("")
+      ->check([](const std::string& text) -> std::string {
+        const bool number = ParseWholeNumber("", text, 1, INT64_MAX).ok();
+        return number ? ""
+                      : fmt::format("'{}' is not allowed: a whole number above 0", Shown(text));
+      });
+}
+
 CLI::App* AddIdCommand(CLI::App& cluster, Session& session, const CommandText& text,
                        const Arguments& arguments, std::function<Status(Session&)> run) {
   CLI::App* command = AddCommand(cluster, session, text, std::move(run));
-  command->add_option("NODE", arguments->id, "The node's number")->type_name("")->required();
+  AddNode(command, "NODE", &arguments->id, "The node's number")->required();
   return command;
 }
 
@@ -208,9 +221,7 @@ void AddChanges(CLI::App& cluster, Session& session, const Arguments& arguments)
        "Given again, it goes on where it stopped, but for the removal: that is asked for by "
        "itself once the new node votes."},
       arguments, [arguments](Session& s) { return Replace(s, *arguments); });
-  replace->add_option("NEW", arguments->other_id, "The new node's number")
-      ->type_name("")
-      ->required();
+  AddNode(replace, "NEW", &arguments->other_id, "The new node's number")->required();
   AddAddressOption(replace, arguments);
 }
 
@@ -224,8 +235,7 @@ void AddMemberChanges(CLI::App& cluster, Session& session) {
                                    "Hand leadership to another node, without a pause",
                                    {"faultline cluster transfer", "faultline cluster transfer 3"}},
                                   [arguments](Session& s) { return Transfer(s, arguments->id); });
-  transfer->add_option("NODE", arguments->id, "To this node (the one that is best prepared)")
-      ->type_name("");
+  AddNode(transfer, "NODE", &arguments->id, "To this node (the one that is best prepared)");
 }
 
 }  // namespace faultline::cli

@@ -3,9 +3,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "base/yaml.h"
 #include "cli/children.h"
 #include "cli/command.h"
 #include "cli/describe.h"
@@ -22,16 +20,6 @@ using std::chrono::milliseconds;
 // Reverting and leaving cleanly take the agent and the controller far less.
 constexpr milliseconds kGrace{10'000};
 constexpr milliseconds kReadyTimeout{20'000};
-
-StatusOr<std::string> ReadTargets(const std::string& path) {
-  if (path.empty()) return std::string();
-  FL_ASSIGN_OR_RETURN(const auto yaml, YamlMap::ReadFile(path));
-  FL_RETURN_IF_ERROR(yaml.AllowOnly({"targets"}));
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // The last line that a child wrote: mostly why it ended.
 std::string LastLine(const std::string& log_path) {

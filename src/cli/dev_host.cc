@@ -7,8 +7,11 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <sstream>
 
+#include "base/yaml.h"
 #include "client/addresses.h"
 
 namespace faultline::cli {
@@ -39,8 +42,20 @@ void WorkDirectory::RemoveIfTemporary() const {
   if (temporary_) fs::remove_all(path_, ignored);
 }
 
+StatusOr<std::string> ReadTargets(const std::string& path) {
+  if (path.empty()) return std::string();
+  const auto yaml = YamlMap::ReadFile(path);
+  // A file that is not there is wrong use, not an experiment that is not there.
+  if (!yaml.ok()) return Status(StatusCode::kInvalidArgument, yaml.status().message());
+  FL_RETURN_IF_ERROR(yaml->AllowOnly({"targets"}));
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 Status CheckAddressIsFree(const std::string& address) {
-  FL_ASSIGN_OR_RETURN(const auto parsed, client::ParseAddresses(address));
+  FL_ASSIGN_OR_RETURN(const auto parsed, client::ParseAddresses(address, "--listen"));
   if (parsed.size() != 1 || parsed[0].starts_with("unix:")) {
     return FieldError("--listen", address, "one host:port");
   }

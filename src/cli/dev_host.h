@@ -20,6 +20,10 @@ class WorkDirectory {
   bool temporary_ = false;
 };
 
+// The text of a file with an agent's `targets`; empty without a path. INVALID_ARGUMENT when it
+// cannot be read or has any other key.
+StatusOr<std::string> ReadTargets(const std::string& path);
+
 // INVALID_ARGUMENT when somebody listens on `address` (host:port) already, or it is none.
 Status CheckAddressIsFree(const std::string& address);
 

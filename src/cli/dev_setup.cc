@@ -65,7 +65,8 @@ std::string AgentConfig(const DevFlags& flags, const std::string& directory,
   std::string yaml = targets_yaml.empty() ? TargetYaml(flags) : targets_yaml;
   if (!yaml.ends_with('\n')) yaml += '\n';
   yaml += fmt::format("controllers: [{}]\n", Quoted(flags.listen));
-  yaml += fmt::format("state_dir: {}\n", Quoted(directory + "/agent"));
+  yaml += fmt::format("state_dir: {}\n",
+                      Quoted(flags.data_dir.empty() ? kDevState : directory + "/agent"));
   yaml += fmt::format("socket: {}\n", Quoted(directory + "/agent.sock"));
   return yaml;
 }

@@ -8,6 +8,10 @@
 
 namespace faultline::cli {
 
+// The agent's state when no directory is named: what it must undo outlives a temporary one, until
+// the next `faultline dev` or the next boot.
+inline constexpr char kDevState[] = "/run/faultline-dev";
+
 struct DevFlags {
   std::string listen = "127.0.0.1:7400";
   std::string peer_listen = "127.0.0.1:7401";

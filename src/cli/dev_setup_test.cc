@@ -5,22 +5,29 @@
 
 #include "base/yaml.h"
 #include "cli/children.h"
+#include "cli/dev_host.h"
 
 namespace faultline::cli {
 namespace {
 
 using testing::ElementsAre;
 
-TEST(DevSetup, WithoutFlagsTheTargetIsLoopback) {
-  EXPECT_EQ(AgentConfig({}, "/d", ""),
+TEST(DevSetup, WithoutFlagsTheTargetIsLoopbackAndTheStateWhereTheNextOneFindsIt) {
+  EXPECT_EQ(AgentConfig({}, "/tmp/d", ""),
             "targets:\n"
             "- name: \"local\"\n"
             "  interface: \"lo\"\n"
             "  labels:\n"
             "    \"name\": \"local\"\n"
             "controllers: [\"127.0.0.1:7400\"]\n"
-            "state_dir: \"/d/agent\"\n"
-            "socket: \"/d/agent.sock\"\n");
+            "state_dir: \"/run/faultline-dev\"\n"
+            "socket: \"/tmp/d/agent.sock\"\n");
+}
+
+TEST(DevSetup, ADirectoryThatStaysHoldsTheStateToo) {
+  DevFlags flags;
+  flags.data_dir = "d";
+  EXPECT_THAT(AgentConfig(flags, "/d", ""), testing::HasSubstr("state_dir: \"/d/agent\"\n"));
 }
 
 TEST(DevSetup, TheFlagsTargetIsValidYaml) {
@@ -56,6 +63,20 @@ TEST(DevSetup, FlagsThatContradictEachOtherAreRefused) {
   label.labels = {"plain"};
   EXPECT_EQ(DetailOf(CheckDevFlags(label))->violations(0).field(), "--label");
   EXPECT_TRUE(CheckDevFlags({}).ok());
+}
+
+TEST(DevHost, AFileOfTargetsThatIsNotThereIsWrongUse) {
+  EXPECT_EQ(*ReadTargets(""), "");
+  const auto missing = ReadTargets("/nowhere.yaml");
+  EXPECT_EQ(missing.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(ToString(missing.status().message()),
+              testing::StartsWith("/nowhere.yaml: cannot be read: "));
+}
+
+TEST(DevHost, AnAddressThatIsNoneIsToldByItsFlag) {
+  const Status status = CheckAddressIsFree("host:port");
+  ASSERT_TRUE(DetailOf(status).has_value()) << status;
+  EXPECT_EQ(DetailOf(status)->violations(0).field(), "--listen");
 }
 
 TEST(Children, AProgramThatIsNowhereIsNamed) {

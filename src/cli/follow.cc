@@ -65,11 +65,13 @@ class ReadAhead {
 
 class TableDisplay final : public MetricsDisplay {
  public:
-  explicit TableDisplay(const Terminal& terminal) : view_(terminal) {}
+  TableDisplay(const Terminal& terminal, double rate_hz)
+      : view_(terminal, static_cast<uint64_t>(1e9 / rate_hz)) {}
   std::string Add(const MetricUpdate& update, uint64_t now_ns) override {
     view_.Add(update, now_ns);
     return "";
   }
+  void End(const std::string& experiment_id) override { view_.End(experiment_id); }
   std::string Draw(const Terminal& terminal, uint64_t now_ns) override {
     view_.set_terminal(terminal);
     return view_.Redraw(now_ns);
@@ -83,13 +85,14 @@ class TableDisplay final : public MetricsDisplay {
 class ChartDisplay final : public MetricsDisplay {
  public:
   ChartDisplay(const Terminal& terminal, bool per_target)
-      : chart_(terminal, per_target), draws_(terminal.out) {}
+      : chart_(terminal, per_target), draws_(terminal.redraws) {}
   std::string Add(const MetricUpdate& update, uint64_t now_ns) override {
     only_past_ = IsPast(update);
     if (only_past_) return PastLine(update, UnixNowNs());
     chart_.Add(update, now_ns);
     return "";
   }
+  void End(const std::string&) override {}  // the chart goes on
   std::string Draw(const Terminal& terminal, uint64_t now_ns) override {
     if (only_past_) return "";
     if (!draws_) return chart_.LinesUntil(now_ns);
@@ -106,8 +109,8 @@ class ChartDisplay final : public MetricsDisplay {
 
 }  // namespace
 
-std::unique_ptr<MetricsDisplay> MakeTable(const Terminal& terminal) {
-  return std::make_unique<TableDisplay>(terminal);
+std::unique_ptr<MetricsDisplay> MakeTable(const Terminal& terminal, double rate_hz) {
+  return std::make_unique<TableDisplay>(terminal, rate_hz);
 }
 
 std::unique_ptr<MetricsDisplay> MakeChart(const Terminal& terminal, bool per_target) {
@@ -159,6 +162,7 @@ Status FollowMetrics(Session& session, client::Client& client,
     for (const auto& update : batch->messages) {
       if (update.has_end()) {
         untold.erase(update.experiment_id());
+        display.End(update.experiment_id());
         note(EndText(update));
       } else if (const std::string line = display.Add(update, MonotonicNowNs()); !line.empty()) {
         out.Text(display.Erase() + line);

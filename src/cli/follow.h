@@ -18,15 +18,18 @@ class MetricsDisplay {
   // Takes a measurement. Result: a line to be printed of it at once; empty when it shows in what is
   // drawn.
   virtual std::string Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) = 0;
+  // The experiment has ended; all that was measured in it was added before.
+  virtual void End(const std::string& experiment_id) = 0;
   // What draws the present picture over the one before.
   virtual std::string Draw(const Terminal& terminal, uint64_t now_ns) = 0;
   // What takes the picture away, so that something can be printed where it was.
   virtual std::string Erase() = 0;
 };
 
-// A table with a line for each experiment and target, for a terminal.
-std::unique_ptr<MetricsDisplay> MakeTable(const Terminal& terminal);
-// Percentiles over time; when the terminal is none, a line for each second.
+// A table with a line for each experiment and target, each updated `rate_hz` times a second, for a
+// terminal that redraws.
+std::unique_ptr<MetricsDisplay> MakeTable(const Terminal& terminal, double rate_hz);
+// Percentiles over time; when the terminal does not redraw, a line for each second.
 std::unique_ptr<MetricsDisplay> MakeChart(const Terminal& terminal, bool per_target);
 
 // Shows the stream until it ends, Ctrl-C, or `count` updates (0: no limit). Ends of experiments,

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "cli/app.h"
@@ -21,6 +22,7 @@ class Kept final : public MetricsDisplay {
     sequences.push_back(update.position().sequence());
     return sequences.size() == 1 ? "first\n" : "";
   }
+  void End(const std::string& experiment_id) override { ended.push_back(experiment_id); }
   std::string Draw(const Terminal&, uint64_t) override {
     ++draws;
     if (on_draw) on_draw();
@@ -29,6 +31,7 @@ class Kept final : public MetricsDisplay {
   std::string Erase() override { return "erased\n"; }
 
   std::vector<uint64_t> sequences;
+  std::vector<std::string> ended;
   int draws = 0;
   std::function<void()> on_draw;
 };
@@ -60,6 +63,7 @@ TEST_F(Follow, AnEndIsANoteAndNoMeasurement) {
   node.ends_stream = true;
   EXPECT_TRUE(Run().ok());
   EXPECT_THAT(display.sequences, testing::ElementsAre(1, 2));
+  EXPECT_THAT(display.ended, testing::ElementsAre("exp-1"));
   EXPECT_EQ(err.str(), "note: exp-1 has ended: completed, stopped: enough\n");
   EXPECT_THAT(out.str(), HasSubstr("erased\nfirst\n"));
   EXPECT_THAT(out.str(), testing::EndsWith("picture\n"));
@@ -115,6 +119,35 @@ TEST_F(Follow, EndsAfterAsManyUpdatesAsAreAskedFor) {
   node.last_sequence = 100;
   EXPECT_TRUE(Run(3).ok());
   EXPECT_THAT(display.sequences, testing::ElementsAre(1, 2, 3));
+}
+
+TEST_F(Follow, ATerminalThatCannotRedrawGetsWhatAPipeGets) {
+  node.last_sequence = 2;
+  node.ends_stream = true;
+  const auto printed_on = [this](const Terminal& terminal) {
+    out.str("");
+    Output on(out, err, terminal);
+    EXPECT_EQ(cli::Run({"metrics", "--address", node.address()}, on, interrupt), ExitCode::kOk);
+    return out.str();
+  };
+  EXPECT_THAT(printed_on({.out = true, .redraws = true}), HasSubstr("EXPERIMENT"));
+  const std::string printed = printed_on({.out = true});
+  EXPECT_THAT(printed, testing::StartsWith("{\""));
+  EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 2) << printed;
+}
+
+TEST(Chart, IsLinesOnATerminalThatCannotRedraw) {
+  chaos::v1::MetricUpdate update;
+  update.mutable_position()->set_incarnation(1);
+  update.mutable_position()->set_sequence(1);
+  const auto chart = MakeChart({.out = true}, false);
+  constexpr uint64_t kSecond = 1'000'000'000;
+  chart->Add(update, kSecond);
+  EXPECT_EQ(chart->Draw({.out = true}, kSecond), "");
+  const std::string line = chart->Draw({.out = true}, 2 * kSecond);
+  EXPECT_THAT(line, testing::StartsWith("all targets  p50 -  "));
+  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
+  EXPECT_EQ(chart->Erase(), "");
 }
 
 TEST_F(Follow, AnErrorIsTheResult) {

@@ -86,6 +86,20 @@ std::string FormatTime(int64_t unix_ns, int64_t now_unix_ns) {
   return text;
 }
 
+std::string FormatIsoTime(int64_t unix_ns) {
+  if (unix_ns == 0) return "-";
+  const tm time = LocalTime(unix_ns);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &time);
+  const auto minutes = std::abs(time.tm_gmtoff) / 60;
+  return fmt::format("{}{}{:02}:{:02}", text, time.tm_gmtoff < 0 ? '-' : '+', minutes / 60,
+                     minutes % 60);
+}
+
+std::string FormatRate(double per_second) {
+  return per_second < 10 ? fmt::format("{:.2g}", per_second) : fmt::format("{:.0f}", per_second);
+}
+
 std::string FormatLatencyMs(double latency_ms) {
   if (latency_ms <= 0) return "-";
   if (latency_ms >= 1000) return fmt::format("{:.3g} s", latency_ms / 1000);
@@ -95,8 +109,10 @@ std::string FormatLatencyMs(double latency_ms) {
   return fmt::format("{:.3f} ms", latency_ms);
 }
 
-std::string Sparkline(std::span<const double> values, size_t columns) {
+std::string Sparkline(std::span<const double> values, size_t columns, bool utf8) {
   static constexpr std::string_view kBlocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  static constexpr std::string_view kAscii[] = {".", ":", "-", "=", "+", "*", "#", "@"};
+  const auto& levels = utf8 ? kBlocks : kAscii;
   if (values.size() > columns) values = values.last(columns);
   const double largest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
   std::string line;
@@ -106,9 +122,33 @@ std::string Sparkline(std::span<const double> values, size_t columns) {
       continue;
     }
     const double share = largest > 0 ? value / largest : 0;
-    line += kBlocks[std::min<size_t>(7, static_cast<size_t>(share * 8))];
+    line += levels[std::min<size_t>(7, static_cast<size_t>(share * 8))];
   }
   return line;
+}
+
+bool NaturalLess::operator()(std::string_view a, std::string_view b) const {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (!is_digit(a[i]) || !is_digit(b[j])) {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+      continue;
+    }
+    // Without zeros in front the longer number is the larger one.
+    const auto number_at = [&is_digit](std::string_view text, size_t& at) {
+      while (at < text.size() && text[at] == '0') ++at;
+      const size_t begin = at;
+      while (at < text.size() && is_digit(text[at])) ++at;
+      return text.substr(begin, at - begin);
+    };
+    const std::string_view of_a = number_at(a, i), of_b = number_at(b, j);
+    if (of_a.size() != of_b.size()) return of_a.size() < of_b.size();
+    if (of_a != of_b) return of_a < of_b;
+  }
+  const size_t left_a = a.size() - i, left_b = b.size() - j;
+  return left_a != left_b ? left_a < left_b : a < b;
 }
 
 std::string Clipped(std::string_view line, size_t columns) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <sstream>
@@ -55,6 +56,39 @@ TEST(FormatTime, IsLocalAndTellsTheDayOnlyWhenItIsAnother) {
   EXPECT_EQ(FormatTime(0, noon), "-");
 }
 
+TEST(FormatTime, ForOtherTimesAndPlacesHasDateAndOffset) {
+  const int64_t noon = 1'714'564'800 * kSecond;  // 2024-05-01 12:00:00 UTC
+  const std::vector<std::pair<const char*, std::string>> table = {
+      {"UTC-2", "2024-05-01T14:00:00+02:00"},
+      {"UTC", "2024-05-01T12:00:00+00:00"},
+      {"UTC+3:30", "2024-05-01T08:30:00-03:30"},
+      {"UTC-14", "2024-05-02T02:00:00+14:00"},
+  };
+  for (const auto& [zone, text] : table) {
+    ::setenv("TZ", zone, 1);
+    ::tzset();
+    EXPECT_EQ(FormatIsoTime(noon), text);
+  }
+  EXPECT_EQ(FormatIsoTime(0), "-");
+}
+
+TEST(FormatRate, KeepsTwoDigitsOfWhatIsRare) {
+  EXPECT_EQ(FormatRate(0), "0");
+  EXPECT_EQ(FormatRate(0.312), "0.31");
+  EXPECT_EQ(FormatRate(5), "5");
+  EXPECT_EQ(FormatRate(57.6), "58");
+  EXPECT_EQ(FormatRate(12'345), "12345");
+}
+
+TEST(NaturalLess, OrdersNumbersByTheirValue) {
+  std::vector<std::string> texts = {"exp-10", "b",      "exp-9",   "exp-9/x10",
+                                    "exp-",   "exp-09", "exp-9/x9"};
+  std::sort(texts.begin(), texts.end(), NaturalLess());
+  EXPECT_EQ(texts, (std::vector<std::string>{"b", "exp-", "exp-09", "exp-9", "exp-9/x9",
+                                             "exp-9/x10", "exp-10"}));
+  EXPECT_FALSE(NaturalLess()("exp-9", "exp-9"));
+}
+
 TEST(FormatLatency, KeepsThreeDigits) {
   EXPECT_EQ(FormatLatencyMs(0), "-");
   EXPECT_EQ(FormatLatencyMs(0.4824), "0.482 ms");
@@ -80,6 +114,11 @@ TEST(Sparkline, LeavesABlankWhereNothingWasMeasured) {
   EXPECT_EQ(Sparkline({}, 10), "");
   const std::vector<double> zeros = {0, 0};
   EXPECT_EQ(Sparkline(zeros, 10), "▁▁");
+}
+
+TEST(Sparkline, IsAsciiWhereThereAreNoBlocks) {
+  const std::vector<double> values = {0, -1, 50, 100};
+  EXPECT_EQ(Sparkline(values, 10, /*utf8=*/false), ". +@");
 }
 
 TEST(Table, AlignsColumnsByWhatIsSeen) {

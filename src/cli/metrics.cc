@@ -58,11 +58,11 @@ Status RunMetrics(Session& session, const MetricsArguments& arguments) {
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   FL_RETURN_IF_ERROR(CheckTarget(session, *client, arguments.target));
   const Terminal& terminal = session.out.terminal();
-  if (session.out.json() || (!terminal.out && !arguments.live)) {
+  if (session.out.json() || (!terminal.redraws && !arguments.live)) {
     return PrintMetrics(session, *client, arguments);
   }
-  const auto display =
-      arguments.live ? MakeChart(terminal, arguments.per_target) : MakeTable(terminal);
+  const auto display = arguments.live ? MakeChart(terminal, arguments.per_target)
+                                      : MakeTable(terminal, arguments.rate_hz);
   return FollowMetrics(session, *client, MakeRequest(arguments), arguments.count, *display);
 }
 

@@ -15,6 +15,8 @@ constexpr size_t kLeastColumns = 10;
 constexpr size_t kGoodColumns = 20;
 // Lines below the table at the most.
 constexpr size_t kMostNotes = 4;
+// How often it is looked for lines to be taken out.
+constexpr uint64_t kClearEveryNs = 1'000'000'000;
 
 // Mean delay per packet, given and asked for, of all the faults together; empty without any.
 std::string DelayText(const chaos::v1::MetricUpdate& update) {
@@ -45,9 +47,22 @@ bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
   return update.measurable() || update.not_measurable_reason().empty();
 }
 
+// The count of a node that tells no rate is the best there is.
+std::string RequestsText(const chaos::v1::MetricUpdate& update) {
+  const bool told = update.requests_per_second() > 0;
+  return FormatRate(told ? update.requests_per_second()
+                         : static_cast<double>(update.request_count()));
+}
+
 }  // namespace
 
+bool MetricsView::KeyLess::operator()(const Key& a, const Key& b) const {
+  const NaturalLess less;
+  return less(a.first, b.first) || (a.first == b.first && less(a.second, b.second));
+}
+
 void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
+  if (now_ns >= heard_ns_ + silent_ns_) since_ns_ = now_ns;
   Row& row = rows_[{update.experiment_id(), update.target_id()}];
   row.last = update;
   row.heard_ns = heard_ns_ = now_ns;
@@ -56,6 +71,27 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   row.missed += update.missed_batches();
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
+  if (now_ns < cleared_ns_ + kClearEveryNs) return;
+  cleared_ns_ = now_ns;
+  std::erase_if(rows_, [&](const Line& line) {
+    return std::max(line.second.heard_ns, since_ns_) + forget_ns_ <= now_ns;
+  });
+}
+
+void MetricsView::End(const std::string& experiment_id) {
+  for (auto& [key, row] : rows_) row.ended |= key.first == experiment_id;
+}
+
+bool MetricsView::IsLive(const Row& row, uint64_t now_ns) const {
+  return !row.ended && now_ns < row.heard_ns + silent_ns_;
+}
+
+std::vector<const MetricsView::Line*> MetricsView::Ordered(uint64_t now_ns) const {
+  std::vector<const Line*> lines;
+  for (const Line& line : rows_) lines.push_back(&line);
+  std::stable_partition(lines.begin(), lines.end(),
+                        [&](const Line* line) { return IsLive(line->second, now_ns); });
+  return lines;
 }
 
 MetricsView::Extra MetricsView::WhatIsThere() const {
@@ -70,15 +106,16 @@ MetricsView::Extra MetricsView::WhatIsThere() const {
 }
 
 // All but the sparkline.
-std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Extra& extra,
-                                       uint64_t now_ns) {
+std::vector<Cell> MetricsView::CellsOf(const Line& line, const Extra& extra,
+                                       uint64_t now_ns) const {
+  const auto& [key, row] = line;
   const auto& update = row.last;
-  const Style style = now_ns >= row.heard_ns + kSilentNs ? Style::kFaint : Style::kPlain;
+  const Style style = IsLive(row, now_ns) ? Style::kPlain : Style::kFaint;
   std::vector<Cell> cells = {Cell(key.first.empty() ? "(none)" : key.first, style),
                              Cell(key.second, style),
                              Cell(FormatLatencyMs(update.p99_latency_ms()), style),
                              Cell(FormatLatencyMs(update.p50_latency_ms()), style),
-                             Cell(fmt::format("{}", update.request_count()), style),
+                             Cell(RequestsText(update), style),
                              Cell(fmt::format("{}", update.packet_drops()), style)};
   if (extra.handshake) cells.emplace_back(FormatLatencyMs(update.p50_handshake_ms()), style);
   if (extra.rtt) cells.emplace_back(FormatLatencyMs(update.p50_rtt_ms()), style);
@@ -87,7 +124,8 @@ std::vector<Cell> MetricsView::CellsOf(const Key& key, const Row& row, const Ext
   return cells;
 }
 
-MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_ns) const {
+MetricsView::Left MetricsView::LeftOfSparkline(const std::vector<const Line*>& lines,
+                                               const Extra& extra, uint64_t now_ns) const {
   Left left;
   left.headings = {"EXPERIMENT", "TARGET", "P99", "P50", "REQUESTS/S", "DROPPED"};
   if (extra.handshake) left.headings.push_back("HANDSHAKE");
@@ -96,8 +134,8 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
   if (extra.waited) left.headings.push_back("WAITED P50 / P99");
   std::vector<size_t> widths;
   for (const auto& heading : left.headings) widths.push_back(DisplayWidth(heading));
-  for (const auto& [key, row] : rows_) {
-    left.rows.push_back(CellsOf(key, row, extra, now_ns));
+  for (const Line* line : lines) {
+    left.rows.push_back(CellsOf(*line, extra, now_ns));
     for (size_t i = 0; i < widths.size(); ++i) {
       widths[i] = std::max(widths[i], DisplayWidth(left.rows.back()[i].text));
     }
@@ -107,20 +145,23 @@ MetricsView::Left MetricsView::LeftOfSparkline(const Extra& extra, uint64_t now_
 }
 
 // What stands below the table.
-std::vector<Cell> MetricsView::Notes(uint64_t now_ns) const {
+std::vector<Cell> MetricsView::Notes(const std::vector<const Line*>& lines, uint64_t now_ns) const {
   std::vector<Cell> notes;
-  if (rows_.empty()) return notes;
+  if (lines.empty()) return notes;
   const std::string silence = SilenceText(heard_ns_, now_ns);
   if (!silence.empty()) notes.emplace_back(silence, Style::kWarning);
-  for (const auto& [key, row] : rows_) {
+  for (const Line* line : lines) {
+    const auto& [key, row] = *line;
     if (IsMeasurable(row.last)) continue;
     notes.emplace_back(
         fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()),
         Style::kWarning);
     break;  // one tells enough
   }
-  std::map<std::string, std::string> seen;  // a target in several experiments is told of once
-  for (const auto& [key, row] : rows_) {
+  // A target in several experiments is told of once.
+  std::map<std::string, std::string, NaturalLess> seen;
+  for (const Line* line : lines) {
+    const auto& [key, row] = *line;
     std::string text = TrafficText(row.traffic);
     for (const std::string& part : BatchTexts(row.merged, row.missed)) {
       text += (text.empty() ? "" : ", ") + part;
@@ -139,23 +180,26 @@ std::string MetricsView::Picture(uint64_t now_ns) const {
   std::ostringstream text, unused;
   Output out(text, unused, screen_.terminal());
   const auto columns = static_cast<size_t>(screen_.terminal().columns);
-  Left left = LeftOfSparkline(WhatIsThere(), now_ns);
+  const std::vector<const Line*> lines = Ordered(now_ns);
+  Left left = LeftOfSparkline(lines, WhatIsThere(), now_ns);
   // In a narrow terminal the sparkline says more.
-  if (left.columns + kGoodColumns > columns) left = LeftOfSparkline({}, now_ns);
+  if (left.columns + kGoodColumns > columns) left = LeftOfSparkline(lines, {}, now_ns);
   const size_t sparkline_columns =
       columns > left.columns + kLeastColumns ? columns - left.columns - 1 : kLeastColumns;
-  std::vector<Cell> notes = Notes(now_ns);
+  std::vector<Cell> notes = Notes(lines, now_ns);
   // Besides: the heading, how many more there are, and the line that the cursor is on.
   const int room_left = screen_.terminal().rows - 3 - static_cast<int>(notes.size());
   const size_t room = static_cast<size_t>(std::max(room_left, 1));
   left.headings.push_back("P99 OVER TIME");
   Table table(left.headings);
   auto cells = left.rows.begin();
-  for (const auto& [key, row] : rows_) {
+  for (const Line* line : lines) {
     if (static_cast<size_t>(cells - left.rows.begin()) == room) break;
+    const Row& row = line->second;
     const std::vector<double> values(row.p99_ms.begin(), row.p99_ms.end());
-    cells->emplace_back(IsMeasurable(row.last) ? Sparkline(values, sparkline_columns)
-                                               : "not measurable");
+    cells->emplace_back(IsMeasurable(row.last)
+                            ? Sparkline(values, sparkline_columns, screen_.terminal().utf8)
+                            : "not measurable");
     table.Row(std::move(*cells++));
   }
   if (rows_.empty()) {

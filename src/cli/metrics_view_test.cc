@@ -147,6 +147,83 @@ TEST(MetricsView, ASilentLineIsFaint) {
   EXPECT_THAT(view.Picture(10 * kSecond), HasSubstr("\033[2mh/a"));
 }
 
+// What stands first in each line below the headings, of this many columns.
+std::vector<std::string> Beginnings(const std::string& picture, size_t columns) {
+  std::vector<std::string> beginnings;
+  std::istringstream lines(picture);
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) beginnings.push_back(line.substr(0, columns));
+  return beginnings;
+}
+
+chaos::v1::MetricUpdate Of(const std::string& experiment, const std::string& target) {
+  auto update = Update(target, 10);
+  update.set_experiment_id(experiment);
+  return update;
+}
+
+TEST(MetricsView, ShowsRequestsAsARate) {
+  MetricsView view(kTerminal);
+  auto update = Update("h/a", 10, 370);
+  update.set_requests_per_second(37);
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(1), HasSubstr("  37 "));
+  EXPECT_THAT(view.Picture(1), Not(HasSubstr("370")));
+}
+
+TEST(MetricsView, OrdersExperimentsAndTargetsByTheirNumbers) {
+  MetricsView view(kTerminal);
+  for (const char* experiment : {"exp-10", "exp-9"}) {
+    for (const char* target : {"h/10", "h/9"}) view.Add(Of(experiment, target), 1);
+  }
+  EXPECT_THAT(Beginnings(view.Picture(1), 16),
+              testing::ElementsAre("exp-9       h/9 ", "exp-9       h/10", "exp-10      h/9 ",
+                                   "exp-10      h/10"));
+}
+
+TEST(MetricsView, LiveLinesStandAboveThoseThatHaveEndedOrAreSilent) {
+  MetricsView view({.out = true, .color = true, .columns = 100, .rows = 5});
+  for (const char* experiment : {"e1", "e2", "e3"}) view.Add(Of(experiment, "h/a"), kSecond);
+  view.End("e1");
+  EXPECT_THAT(view.Picture(kSecond), HasSubstr("\ne2  "));
+  EXPECT_THAT(view.Picture(kSecond), Not(HasSubstr("e1"))) << "no room";
+  view.Add(Of("e3", "h/a"), 9 * kSecond);
+  const std::string picture = view.Picture(9 * kSecond);
+  EXPECT_THAT(picture, HasSubstr("\ne3  "));
+  EXPECT_THAT(picture, HasSubstr("\033[2me1\033[0m"));
+}
+
+TEST(MetricsView, ALineThatIsSilentForAMinuteIsTakenOutWhileOthersAreNot) {
+  MetricsView view(kTerminal);
+  view.Add(Of("e1", "h/a"), kSecond);
+  for (uint64_t second = 1; second < 60; ++second) view.Add(Of("e2", "h/a"), second * kSecond);
+  EXPECT_THAT(Beginnings(view.Picture(60 * kSecond), 2), testing::ElementsAre("e2", "e1"));
+  view.Add(Of("e2", "h/a"), 61 * kSecond);
+  EXPECT_THAT(Beginnings(view.Picture(61 * kSecond), 2), testing::ElementsAre("e2"));
+
+  // After a time in which all are silent each has a minute to come back.
+  view.Add(Of("e3", "h/a"), 62 * kSecond);
+  view.Add(Of("e2", "h/a"), 300 * kSecond);
+  EXPECT_THAT(Beginnings(view.Picture(300 * kSecond), 2), testing::ElementsAre("e2", "e3"));
+}
+
+TEST(MetricsView, ALineThatIsToBeUpdatedSeldomIsNotSilentMeanwhile) {
+  MetricsView view(kTerminal, 100 * kSecond);
+  view.Add(Of("e1", "h/a"), kSecond);
+  view.Add(Of("e2", "h/a"), 100 * kSecond);
+  view.Add(Of("e2", "h/a"), 200 * kSecond);
+  EXPECT_THAT(Beginnings(view.Picture(200 * kSecond), 2), testing::ElementsAre("e1", "e2"));
+  view.Add(Of("e2", "h/a"), 301 * kSecond);
+  EXPECT_THAT(Beginnings(view.Picture(301 * kSecond), 2), testing::ElementsAre("e2"));
+}
+
+TEST(MetricsView, IsAsciiWhereThereAreNoBlocks) {
+  MetricsView view({.out = true, .color = false, .columns = 100, .utf8 = false});
+  view.Add(Update("h/a", 10), 1);
+  EXPECT_THAT(view.Picture(1), HasSubstr("  @\n"));
+}
+
 TEST(MetricsView, RedrawsOverItself) {
   MetricsView view(kTerminal);
   EXPECT_EQ(view.Redraw(0), "waiting for measurements...\n");

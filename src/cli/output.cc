@@ -1,6 +1,8 @@
 #include "cli/output.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -30,6 +32,15 @@ std::string_view ColorOf(Style style) {
 bool IsSet(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr && *value != '\0';
+}
+
+// Of the environment's locale, whether or not the process has taken it.
+bool IsUtf8Locale() {
+  const locale_t locale = newlocale(LC_CTYPE_MASK, "", nullptr);
+  if (locale == nullptr) return false;  // of a name that is not installed: then it is "C"
+  const bool utf8 = std::string_view(nl_langinfo_l(CODESET, locale)) == "UTF-8";
+  freelocale(locale);
+  return utf8;
 }
 
 std::string_view HintForReason(std::string_view reason) {
@@ -88,9 +99,10 @@ ExitCode ExitCodeFor(const Status& status) {
 Terminal DetectTerminal() {
   Terminal terminal;
   terminal.out = isatty(STDOUT_FILENO) == 1;
-  const char* term = std::getenv("TERM");
-  const bool dumb = term == nullptr || std::string_view(term) == "dumb";
-  terminal.color = terminal.out && !dumb && !IsSet("NO_COLOR");
+  terminal.redraws =
+      terminal.out && IsSet("TERM") && std::getenv("TERM") != std::string_view("dumb");
+  terminal.color = terminal.redraws && !IsSet("NO_COLOR");
+  terminal.utf8 = IsUtf8Locale();
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     terminal.columns = size.ws_col;

@@ -31,8 +31,11 @@ struct Terminal {
   bool color = false;  // ... on which colour is welcome
   int columns = 80;
   int rows = 24;
+  bool redraws = false;  // ... that moves its cursor when told, so that pictures can be drawn anew
+  bool utf8 = true;      // the locale's characters are UTF-8: there are blocks to draw with
 };
-// Of this process. Colour: not with NO_COLOR set, nor with TERM=dumb.
+// Of this process. A terminal whose TERM is "dumb" or not set gets no escape sequence: neither
+// colour, which NO_COLOR turns off too, nor pictures.
 Terminal DetectTerminal();
 
 // Whether a JSON document has fields that are 0 or empty. (Messages that are not set it never has.)

@@ -1,8 +1,12 @@
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
 
 #include "chaos/v1/chaos.pb.h"
@@ -15,6 +19,91 @@ struct Captured {
   Output output;
   explicit Captured(Terminal terminal = {}) : output(out, err, terminal) {}
 };
+
+// Gives a variable another value, or none, while it lives.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) {
+    if (const char* before = getenv(name)) before_ = before;
+    Set(value);
+  }
+  ~Variable() { Set(before_ ? before_->c_str() : nullptr); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+  void Set(const char* value) {
+    if (value == nullptr) {
+      unsetenv(name_);
+    } else {
+      setenv(name_, value, 1);
+    }
+  }
+
+ private:
+  const char* const name_;
+  std::optional<std::string> before_;
+};
+
+// Standard output is a terminal while it lives, if the host has any.
+class OnATerminal {
+ public:
+  OnATerminal() : master_(posix_openpt(O_RDWR | O_NOCTTY)) {
+    if (master_ < 0 || grantpt(master_) != 0 || unlockpt(master_) != 0) return;
+    const int terminal = open(ptsname(master_), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0) return;
+    fflush(stdout);
+    stdout_ = dup(STDOUT_FILENO);
+    dup2(terminal, STDOUT_FILENO);
+    close(terminal);
+  }
+  ~OnATerminal() {
+    if (stdout_ >= 0) {
+      dup2(stdout_, STDOUT_FILENO);
+      close(stdout_);
+    }
+    if (master_ >= 0) close(master_);
+  }
+  OnATerminal(const OnATerminal&) = delete;
+  OnATerminal& operator=(const OnATerminal&) = delete;
+  bool there() const { return stdout_ >= 0; }
+
+ private:
+  const int master_;
+  int stdout_ = -1;
+};
+
+TEST(DetectTerminal, ADumbOneGetsNoEscapeSequences) {
+  Variable no_color("NO_COLOR", nullptr);
+  Variable term("TERM", "xterm");
+  const auto detect = [] {
+    const OnATerminal on;
+    return on.there() ? DetectTerminal() : Terminal{};
+  };
+  Terminal terminal = detect();
+  if (!terminal.out) GTEST_SKIP() << "this host has no pseudo terminals";
+  EXPECT_TRUE(terminal.redraws);
+  EXPECT_TRUE(terminal.color);
+  no_color.Set("1");
+  terminal = detect();
+  EXPECT_TRUE(terminal.redraws);
+  EXPECT_FALSE(terminal.color);
+  no_color.Set(nullptr);
+  for (const char* dumb : {"dumb", "", static_cast<const char*>(nullptr)}) {
+    term.Set(dumb);
+    terminal = detect();
+    EXPECT_TRUE(terminal.out);
+    EXPECT_FALSE(terminal.redraws) << (dumb ? dumb : "not set");
+    EXPECT_FALSE(terminal.color) << (dumb ? dumb : "not set");
+  }
+}
+
+TEST(DetectTerminal, HasBlocksInALocaleOfUtf8) {
+  Variable locale("LC_ALL", "C.UTF-8");
+  EXPECT_TRUE(DetectTerminal().utf8);
+  for (const char* other : {"C", "POSIX", "no_SUCH.UTF-8"}) {
+    locale.Set(other);
+    EXPECT_FALSE(DetectTerminal().utf8) << other;
+  }
+}
 
 TEST(ExitCodes, AreAsDocumented) {
   const std::vector<std::pair<StatusCode, int>> table = {

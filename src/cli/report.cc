@@ -78,7 +78,7 @@ void Print(Output& out, const chaos::v1::Report& report) {
 }
 
 Status WriteHtml(Output& out, const chaos::v1::Report& report, const std::string& path) {
-  const std::string html = ToHtml(report, UnixNowNs());
+  const std::string html = ToHtml(report);
   if (path == "-") {
     out.Text(html);
     return absl::OkStatus();
@@ -100,7 +100,7 @@ Status RunReport(Session& session, const ReportFlags& flags) {
   } else if (session.out.json()) {
     session.out.Json(report);
   } else if (flags.markdown) {
-    session.out.Text(ToMarkdown(report, UnixNowNs()));
+    session.out.Text(ToMarkdown(report));
   } else {
     Print(session.out, report);
   }

@@ -104,8 +104,8 @@ std::string ChartsOf(const chaos::v1::Report& report) {
 
 }  // namespace
 
-std::string ToHtml(const chaos::v1::Report& report, int64_t now_unix_ns) {
-  const ReportSections all = SectionsOf(report, now_unix_ns);
+std::string ToHtml(const chaos::v1::Report& report) {
+  const ReportSections all = SectionsOf(report);
   const std::string id = HtmlEscaped(report.experiment().experiment_id());
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"

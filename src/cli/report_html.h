@@ -10,6 +10,6 @@ namespace faultline::cli {
 // Charts of at most this many targets; the tables have all.
 inline constexpr int kMaxCharts = 12;
 
-std::string ToHtml(const chaos::v1::Report& report, int64_t now_unix_ns);
+std::string ToHtml(const chaos::v1::Report& report);
 
 }  // namespace faultline::cli

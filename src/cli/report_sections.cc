@@ -25,10 +25,15 @@ std::string Number(double value) {
 
 using Percentiles = google::protobuf::RepeatedPtrField<chaos::v1::Percentile>;
 
+std::optional<double> Bound(bool is_there, double value) {
+  return is_there ? std::optional(value) : std::nullopt;
+}
+
 std::string PercentileText(const Percentiles& percentiles, double percent) {
   for (const auto& p : percentiles) {
     if (p.percent() == percent) {
-      return WithInterval(p.value_ms(), p.low_ms(), p.high_ms(), "ms");
+      return WithInterval(p.value_ms(), Bound(p.has_low_ms(), p.low_ms()),
+                          Bound(p.has_high_ms(), p.high_ms()), "ms");
     }
   }
   return "-";
@@ -48,7 +53,10 @@ std::string KindOf(const Report& report, uint32_t fault_index) {
 
 std::string MeasuredText(const chaos::v1::ParameterResult& result) {
   if (!result.measured()) return "not measured: " + result.reason();
-  return WithInterval(result.value(), result.low(), result.high(), result.unit());
+  const std::string text = WithInterval(result.value(), Bound(result.has_low(), result.low()),
+                                        Bound(result.has_high(), result.high()), result.unit());
+  if (result.no_interval_reason().empty()) return text;
+  return fmt::format("{} (no interval: {})", text, result.no_interval_reason());
 }
 
 // Of a share "12 of 100", if the controller says so, else how many there were.
@@ -213,41 +221,35 @@ Section LostOf(const Report& report) {
   return section;
 }
 
-Section EventsOf(const Report& report, int64_t now_unix_ns) {
+std::string TimeText(const google::protobuf::Timestamp& time, std::optional<int64_t> now_unix_ns) {
+  const int64_t unix_ns = ToUnixNanos(time);
+  return now_unix_ns ? FormatTime(unix_ns, *now_unix_ns) : FormatIsoTime(unix_ns);
+}
+
+Section EventsOf(const Report& report, std::optional<int64_t> now_unix_ns) {
   Section section{"What happened",
                   "By the leader's clock; to connections, by the clocks of their hosts.",
                   {"TIME", "WHAT", "TARGET", "DETAIL"},
                   {}};
   for (const auto& event : report.events()) {
-    section.rows.push_back({FormatTime(ToUnixNanos(event.time()), now_unix_ns), event.what(),
-                            event.target_id(), event.detail()});
+    section.rows.push_back(
+        {TimeText(event.time(), now_unix_ns), event.what(), event.target_id(), event.detail()});
   }
   return section;
 }
 
-std::string MarkdownCell(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '|' || c == '\\') escaped += '\\';
-    escaped += c == '\n' ? ' ' : c;
-  }
-  return escaped.empty() ? "-" : escaped;
-}
-
-std::string MarkdownRow(const std::vector<std::string>& cells) {
-  std::string row = "|";
-  for (const auto& cell : cells) row += " " + MarkdownCell(cell) + " |";
-  return row + "\n";
-}
-
 }  // namespace
 
-std::string WithInterval(double value, double low, double high, const std::string& unit) {
-  const std::string suffix = unit.empty() ? "" : " " + unit;
-  return fmt::format("{}{} ({} to {})", Number(value), suffix, Number(low), Number(high));
+std::string WithInterval(double value, std::optional<double> low, std::optional<double> high,
+                         const std::string& unit) {
+  const std::string text = Number(value) + (unit.empty() ? "" : " " + unit);
+  if (low && high) return fmt::format("{} ({} to {})", text, Number(*low), Number(*high));
+  if (low) return fmt::format("{} (at least {})", text, Number(*low));
+  if (high) return fmt::format("{} (at most {})", text, Number(*high));
+  return text;
 }
 
-ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
+ReportSections SectionsOf(const Report& report, std::optional<int64_t> now_unix_ns) {
   ReportSections all;
   const auto& experiment = report.experiment();
   const auto fact = [&all](const std::string& name, const std::string& text) {
@@ -259,10 +261,9 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
   fact("target", experiment.target());
   fact("faults", FaultsText(experiment, false));
   fact("seed", fmt::format("{}", experiment.seed()));
-  fact("created",
-       fmt::format("{} by {}", FormatTime(ToUnixNanos(experiment.created_at()), now_unix_ns),
-                   experiment.created_by()));
-  fact("ended", FormatTime(ToUnixNanos(experiment.ended_at()), now_unix_ns));
+  fact("created", fmt::format("{} by {}", TimeText(experiment.created_at(), now_unix_ns),
+                              experiment.created_by()));
+  fact("ended", TimeText(experiment.ended_at(), now_unix_ns));
   for (Section& section : std::vector{ParametersOf(report), DelaysOf(report), RequestsOf(report),
                                       ConnectionsOf(report), PacketsOf(report), LostOf(report),
                                       EventsOf(report, now_unix_ns)}) {
@@ -270,21 +271,6 @@ ReportSections SectionsOf(const Report& report, int64_t now_unix_ns) {
   }
   all.warnings = WarningsOf(report);
   return all;
-}
-
-std::string ToMarkdown(const Report& report, int64_t now_unix_ns) {
-  const ReportSections all = SectionsOf(report, now_unix_ns);
-  std::string text = fmt::format("# Report of {}\n\n", report.experiment().experiment_id());
-  for (const auto& [name, value] : all.facts) text += fmt::format("- {}: {}\n", name, value);
-  for (const auto& warning : all.warnings) text += fmt::format("- **note**: {}\n", warning);
-  for (const Section& section : all.sections) {
-    text += fmt::format("\n## {}\n\n", section.title);
-    if (!section.note.empty()) text += section.note + "\n\n";
-    text += MarkdownRow(section.headings);
-    text += MarkdownRow(std::vector<std::string>(section.headings.size(), "---"));
-    for (const auto& row : section.rows) text += MarkdownRow(row);
-  }
-  return text;
 }
 
 }  // namespace faultline::cli

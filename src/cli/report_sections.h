@@ -1,7 +1,9 @@
 // A report as tables of texts, the same for the terminal, Markdown and HTML.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chaos/v1/report.pb.h"
@@ -16,18 +18,22 @@ struct Section {
 };
 
 // "key: value" facts about the experiment, then sections without empty ones: what was asked and
-// measured, delays, request times by phase, targets, what happened. `now_unix_ns` decides how times
-// are written.
+// measured, delays, request times by phase, targets, what happened.
 struct ReportSections {
   std::vector<std::pair<std::string, std::string>> facts;
   std::vector<Section> sections;
   std::vector<std::string> warnings;  // sentences about what is missing
 };
-ReportSections SectionsOf(const chaos::v1::Report& report, int64_t now_unix_ns);
+// Times are written for whoever reads them at `now_unix_ns`; without it, for a file, which is read
+// at any time and place, with date and zone.
+ReportSections SectionsOf(const chaos::v1::Report& report,
+                          std::optional<int64_t> now_unix_ns = std::nullopt);
 
 // "99.8 ms (99.6 to 100.1)".
-std::string WithInterval(double value, double low, double high, const std::string& unit);
+std::string WithInterval(double value, std::optional<double> low, std::optional<double> high,
+                         const std::string& unit);
 
-std::string ToMarkdown(const chaos::v1::Report& report, int64_t now_unix_ns);
+// What people, targets and programs have called things is text in it, never markup.
+std::string ToMarkdown(const chaos::v1::Report& report);
 
 }  // namespace faultline::cli

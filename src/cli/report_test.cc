@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <ctime>
+
 #include "cli/report_html.h"
 #include "cli/report_sections.h"
 
@@ -60,39 +63,72 @@ TEST(ReportText, ShowsValuesWithTheirIntervals) {
   EXPECT_EQ(WithInterval(100.04, 99.96, 100.13, "ms"), "100.0 ms (99.96 to 100.1)");
   EXPECT_EQ(WithInterval(0.4821, 0.48, 0.4909, "ms"), "0.4821 ms (0.4800 to 0.4909)");
   EXPECT_EQ(WithInterval(0, 0, 0.38, "%"), "0 % (0 to 0.3800)");
+  EXPECT_EQ(WithInterval(12, 10, std::nullopt, "ms"), "12.00 ms (at least 10.00)");
+  EXPECT_EQ(WithInterval(12, std::nullopt, 13, "ms"), "12.00 ms (at most 13.00)");
+  EXPECT_EQ(WithInterval(12, std::nullopt, std::nullopt, "ms"), "12.00 ms");
 }
 
 TEST(ReportText, IsMarkdownThatCellsCannotBreak) {
-  const std::string text = ToMarkdown(Example(), 0);
+  const std::string text = ToMarkdown(Example());
   EXPECT_THAT(text, HasSubstr("# Report of exp-1\n"));
-  EXPECT_THAT(text, HasSubstr("| NETWORK_LATENCY | delay_ms | all | 100 ms | 100.0 ms ("));
+  EXPECT_THAT(text, HasSubstr("| NETWORK\\_LATENCY | delay\\_ms | all | 100 ms | 100.0 ms ("));
   EXPECT_THAT(
       text, HasSubstr("| a/x | during | 10s | 500 | 50.00 | - | 101.0 ms (100.5 to 102.0) | 0 |"));
-  EXPECT_THAT(text, HasSubstr("| b/<y>\\|z | NETWORK_LATENCY | lost | the agent is gone |"));
-  EXPECT_THAT(text, HasSubstr("- **note**: no measurement came from b/<y>|z\n"));
+  EXPECT_THAT(text, HasSubstr("| b/\\<y\\>\\|z | NETWORK\\_LATENCY | lost | the agent is gone |"));
+  EXPECT_THAT(text, HasSubstr("- **note**: no measurement came from b/\\<y\\>\\|z\n"));
   EXPECT_THAT(text,
               HasSubstr("- **note**: a/x: 3 of 100 measurements are missing: they never came, "
                         "or the node that had them is gone\n"));
 }
 
+TEST(ReportText, WhatPeopleWroteIsTextInMarkdown) {
+  auto report = Example();
+  report.mutable_experiment()->set_reason("# *no* [link](x) `code` \\ <b>&lt;\n- ~~it~~");
+  report.add_events()->set_detail("1 | 2 _3_");
+  const std::string text = ToMarkdown(report);
+  EXPECT_THAT(text, HasSubstr("- reason: \\# \\*no\\* \\[link\\](x) \\`code\\` \\\\ "
+                              "\\<b\\>\\&lt; - \\~\\~it\\~\\~\n"));
+  EXPECT_THAT(text, HasSubstr("| 1 \\| 2 \\_3\\_ |\n"));
+}
+
+TEST(ReportText, TimesInAFileHaveDateAndZone) {
+  ::setenv("TZ", "UTC-2", 1);  // two hours east
+  ::tzset();
+  auto report = Example();
+  constexpr int64_t kNoon = 1'714'564'800;  // 2024-05-01 12:00:00 UTC
+  report.mutable_experiment()->mutable_created_at()->set_seconds(kNoon);
+  report.mutable_experiment()->set_created_by("ann");
+  report.mutable_experiment()->mutable_ended_at()->set_seconds(kNoon + 60);
+  auto* event = report.add_events();
+  event->set_what("active");
+  event->mutable_time()->set_seconds(kNoon + 5);
+  for (const auto& text : {ToMarkdown(report), ToHtml(report)}) {
+    EXPECT_THAT(text, HasSubstr("2024-05-01T14:00:00+02:00 by ann"));
+    EXPECT_THAT(text, HasSubstr("2024-05-01T14:01:00+02:00"));
+    EXPECT_THAT(text, HasSubstr("2024-05-01T14:00:05+02:00"));
+  }
+  const auto at_noon = SectionsOf(report, kNoon * 1'000'000'000);
+  EXPECT_THAT(at_noon.facts, testing::Contains(testing::Pair("created", "14:00:00 by ann")));
+}
+
 TEST(ReportText, TellsOfConnectionsWhereThereWereAny) {
   auto report = Example();
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("## Connections")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("## Connections")));
   auto* during = report.mutable_targets(0)->mutable_during();
   *during->add_handshake_percentiles() = during->percentiles(0);
   during->set_handshakes(12);
   during->mutable_traffic()->set_refused_received(3);
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| a/x | during | 12 | - | 101.0 ms (100.5 to "
-                                               "102.0) | - | 3 refused by peer |\n"));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("| a/x | during | 12 | - | 101.0 ms (100.5 to "
+                                            "102.0) | - | 3 refused by peer |\n"));
 }
 
 TEST(ReportText, SaysHowManyEventsItDoesNotList) {
   auto report = Example();
   report.add_events()->set_what("completed");
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("no room to list")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("no room to list")));
   report.mutable_before()->mutable_traffic()->set_events_lost(1);
   report.mutable_during()->mutable_traffic()->set_events_lost(4'990);
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr(" 4991 more events of connections were counted"));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr(" 4991 more events of connections were counted"));
 }
 
 TEST(ReportText, SaysWhatOfTheTimeUnderTheFaultIsMissing) {
@@ -105,22 +141,22 @@ TEST(ReportText, SaysWhatOfTheTimeUnderTheFaultIsMissing) {
   };
   add("active", 100);
   add("reverted", 112);
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("under the fault")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("under the fault")));
   report.mutable_targets(0)->mutable_during()->set_duration_ns(6'000'000'000);
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("a/x: 6s of 12s under the fault were measured"));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("a/x: 6s of 12s under the fault were measured"));
 }
 
 TEST(ReportText, SaysHowLongWasMeasuredBeforeTheFault) {
   auto report = Example();
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("nothing was measured before the fault of a/x: "));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("nothing was measured before the fault of a/x: "));
   auto* target = report.mutable_targets(0);
   target->set_baseline_ms(10'000);
   target->mutable_before()->set_duration_ns(3'000'000'000);
-  EXPECT_THAT(ToMarkdown(report, 0),
+  EXPECT_THAT(ToMarkdown(report),
               HasSubstr("only 3s of the 10s before the fault that were asked for (--baseline) were "
                         "measured of a/x\n"));
   target->mutable_before()->set_duration_ns(9'900'000'000);
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("before the fault")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("before the fault")));
 }
 
 TEST(ReportText, SaysHowOldTheTimeBeforeTheFaultIs) {
@@ -128,9 +164,9 @@ TEST(ReportText, SaysHowOldTheTimeBeforeTheFaultIs) {
   auto* target = report.mutable_targets(0);
   target->mutable_before()->set_duration_ns(10'000'000'000);
   target->set_before_age_ms(4'000);
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("older than the fault")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("older than the fault")));
   target->set_before_age_ms(3'540'000);
-  EXPECT_THAT(ToMarkdown(report, 0),
+  EXPECT_THAT(ToMarkdown(report),
               HasSubstr("\"before\" of a/x is up to 59m00s older than the fault: other faults were "
                         "on since then, or nothing was measured\n"));
 }
@@ -138,13 +174,13 @@ TEST(ReportText, SaysHowOldTheTimeBeforeTheFaultIs) {
 TEST(ReportText, NamesAFewOfManyTargets) {
   auto report = Example();
   for (int i = 0; i < 199; ++i) report.add_targets()->set_target_id(fmt::format("c/{}", i));
-  EXPECT_THAT(ToMarkdown(report, 0),
+  EXPECT_THAT(ToMarkdown(report),
               HasSubstr("before the fault of a/x, c/0, c/1, c/2, c/3 and 195 more: "));
 }
 
 TEST(ReportText, SaysWhatItHadNoRoomFor) {
   auto report = Example();
-  for (const auto& text : {ToMarkdown(report, 0), ToHtml(report, 0)}) {
+  for (const auto& text : {ToMarkdown(report), ToHtml(report)}) {
     EXPECT_THAT(text, Not(HasSubstr("no room")));
   }
   auto* left_out = report.mutable_left_out();
@@ -152,7 +188,7 @@ TEST(ReportText, SaysWhatItHadNoRoomFor) {
   left_out->set_targets_without_points(1);
   left_out->set_targets_without_events(1);
   left_out->set_events(42);
-  for (const auto& text : {ToMarkdown(report, 0), ToHtml(report, 0)}) {
+  for (const auto& text : {ToMarkdown(report), ToHtml(report)}) {
     EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their percentiles"));
     EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their course"));
     EXPECT_THAT(text, HasSubstr("1 of 1 targets: there was no room for their events"));
@@ -171,9 +207,9 @@ TEST(ReportText, KnowsTheTimeUnderTheFaultAlthoughEventsAreMissing) {
   pair->set_target_id("a/x");
   pair->set_phase(chaos::v1::TARGET_PHASE_REVERTED);
   pair->mutable_phase_since()->set_seconds(160);
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("under the fault were measured")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("under the fault were measured")));
   report.mutable_left_out()->set_events(1);
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("a/x: 10s of 1m00s under the fault were measured"));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("a/x: 10s of 1m00s under the fault were measured"));
 }
 
 TEST(ReportText, SaysWhatIsNotMeasuredAndOfHowManyPackets) {
@@ -192,10 +228,10 @@ TEST(ReportText, SaysWhatIsNotMeasuredAndOfHowManyPackets) {
   none->set_name("jitter_ms");
   none->set_asked("5 ms");
   none->set_reason("only the mean delay is counted");
-  const std::string text = ToMarkdown(report, 0);
+  const std::string text = ToMarkdown(report);
   EXPECT_THAT(text, HasSubstr("| packets lost | all | all matched | 98.00 % (93.00 to 99.40) | 98 "
                               "of 100 |\n"));
-  EXPECT_THAT(text, HasSubstr("| jitter_ms | all | 5 ms | not measured: only the mean delay is "
+  EXPECT_THAT(text, HasSubstr("| jitter\\_ms | all | 5 ms | not measured: only the mean delay is "
                               "counted | - |\n"));
 }
 
@@ -204,33 +240,34 @@ TEST(ReportText, CountsOfPacketsHaveAColumnWhenTheySaySomething) {
   auto* counters = report.mutable_targets(0)->add_faults()->mutable_counters();
   counters->set_matched(40);
   counters->set_corrupted(4);
-  const std::string text = ToMarkdown(report, 0);
+  const std::string text = ToMarkdown(report);
   EXPECT_THAT(text, HasSubstr("| TARGET | FAULT | MATCHED | DELAYED | DROPPED | CORRUPTED | LEASE "
                               "OVER | LANE FULL |\n"));
-  EXPECT_THAT(text, HasSubstr("| a/x | NETWORK_LATENCY | 40 | 0 | 0 | 4 | 0 | 0 |\n"));
+  EXPECT_THAT(text, HasSubstr("| a/x | NETWORK\\_LATENCY | 40 | 0 | 0 | 4 | 0 | 0 |\n"));
 }
 
 TEST(ReportText, ShowsWhatPacketsWaitedBesideWhatWasAsked) {
   auto report = Example();
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("## Delays")));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("## Delays")));
   auto* effect = report.mutable_targets(0)->add_faults();
   effect->mutable_counters()->set_delays_measured(4);
   effect->mutable_counters()->set_delay_asked_ns(400'000'000);
   *effect->add_given_percentiles() = report.targets(0).during().percentiles(0);
   *report.add_faults() = *effect;
-  const std::string row = "NETWORK_LATENCY | 4 | 100.0 ms | - | - | 101.0 ms (100.5 to 102.0) |\n";
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| a/x | " + row));
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("| all | " + row)));
-  EXPECT_THAT(ToHtml(report, 0), HasSubstr("<h2>Delays</h2>"));
+  const std::string row =
+      "NETWORK\\_LATENCY | 4 | 100.0 ms | - | - | 101.0 ms (100.5 to 102.0) |\n";
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("| a/x | " + row));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("| all | " + row)));
+  EXPECT_THAT(ToHtml(report), HasSubstr("<h2>Delays</h2>"));
   report.add_targets()->set_target_id("b/y");
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("| all | " + row));
-  EXPECT_THAT(ToMarkdown(report, 0), Not(HasSubstr("in no percentile")));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("| all | " + row));
+  EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("in no percentile")));
   report.mutable_faults(0)->set_given_no_room(3);
-  EXPECT_THAT(ToMarkdown(report, 0), HasSubstr("fault 0: 3 of 4 delayed packets are in no "));
+  EXPECT_THAT(ToMarkdown(report), HasSubstr("fault 0: 3 of 4 delayed packets are in no "));
 }
 
 TEST(ReportText, IsOnePageOfHtmlThatNeedsNothingElse) {
-  const std::string html = ToHtml(Example(), 0);
+  const std::string html = ToHtml(Example());
   EXPECT_TRUE(html.starts_with("<!doctype html>"));
   EXPECT_THAT(html, HasSubstr("<svg "));
   EXPECT_THAT(html, HasSubstr("b/&lt;y&gt;|z"));
@@ -244,7 +281,7 @@ TEST(ReportText, KeepsOnlyNumbersTogetherInATableSoThatItNeedNotScroll) {
   auto* during = report.mutable_targets(0)->mutable_during();
   during->set_not_measurable(3);
   during->set_not_measurable_reason("HTTP/2 answers out of turn");
-  const std::string html = ToHtml(report, 0);
+  const std::string html = ToHtml(report);
   EXPECT_THAT(html, HasSubstr("<td><span>101.0 ms</span> <span>(100.5 to 102.0)</span></td>"));
   EXPECT_THAT(html, HasSubstr("<td><span>3</span> (HTTP/2 answers out of turn)</td>"));
   EXPECT_THAT(html, HasSubstr("<td>a/x</td>"));

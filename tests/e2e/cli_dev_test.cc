@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -43,22 +44,29 @@ class CliDev : public testing::Test {
     net_ = std::make_unique<NetPair>();
     address_ = fmt::format("127.0.0.1:{}", FreePort());
   }
-  void Start() {
-    dev_ = std::make_unique<Process>(
-        std::vector<std::string>{FAULTLINE_BIN_DIR "/faultline", "dev", "--listen", address_,
-                                 "--peer-listen", fmt::format("127.0.0.1:{}", FreePort()),
-                                 "--data-dir", folder_.path() + "/data", "--interface", "svc0",
-                                 "--netns", net_->service(), "--label", "service:checkout"},
-        log_path());
+  void Start() { Start({"--data-dir", folder_.path() + "/data", "--interface", "svc0"}); }
+  void Start(const std::vector<std::string>& flags) {
+    std::vector<std::string> command = {FAULTLINE_BIN_DIR "/faultline",
+                                        "dev",
+                                        "--listen",
+                                        address_,
+                                        "--peer-listen",
+                                        fmt::format("127.0.0.1:{}", FreePort()),
+                                        "--netns",
+                                        net_->service(),
+                                        "--label",
+                                        "service:checkout"};
+    command.insert(command.end(), flags.begin(), flags.end());
+    dev_ = std::make_unique<Process>(command, log_path());
   }
   bool Ready() {
     return Eventually([&] { return ReadAll(log_path()).find("Ctrl-C") != std::string::npos; });
   }
   std::string log_path() const { return folder_.path() + "/dev.log"; }
   // Process ids of its children, by the ends of their command lines.
-  pid_t ChildPid(const std::string& program) const {
-    std::istringstream children(
-        ReadAll(fmt::format("/proc/{}/task/{}/children", dev_->pid(), dev_->pid())));
+  pid_t ChildPid(const std::string& program) const { return ChildPid(program, dev_->pid()); }
+  static pid_t ChildPid(const std::string& program, pid_t parent) {
+    std::istringstream children(ReadAll(fmt::format("/proc/{}/task/{}/children", parent, parent)));
     for (pid_t pid = 0; children >> pid;) {
       std::string command = ReadAll(fmt::format("/proc/{}/cmdline", pid));
       if (command.substr(0, command.find('\0')).ends_with(program)) return pid;
@@ -173,6 +181,37 @@ TEST_F(CliDev, KilledItTakesBothWithIt) {
   dev_->Signal(SIGKILL);
   EXPECT_EQ(dev_->Wait(), 128 + SIGKILL);
   EXPECT_TRUE(Eventually([&] { return Gone(agent) && Gone(controller); }));
+}
+
+TEST_F(CliDev, WhatNobodyWasLeftToUndoTheNextOneUndoes) {
+  const auto settings = [&] {
+    return Shell("ip netns exec " + net_->service() +
+                 " sysctl -n net.ipv4.conf.lo.route_localnet net.ipv4.conf.lo.accept_local");
+  };
+  const std::string state = "/run/faultline-dev";
+  if (std::filesystem::exists(state)) GTEST_SKIP() << state << " is another's";
+  Start({"--interface", "lo"});
+  ASSERT_TRUE(Ready()) << ReadAll(log_path());
+  const auto started = Faultline(address_, {"start", "NETWORK_LATENCY", "--target",
+                                            "service:checkout", "--delay-ms", "10", "--wait"});
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  ASSERT_EQ(settings(), "1\n1");
+  const pid_t agent = ChildPid("faultline-agent");
+  ASSERT_NE(agent, 0);
+  const pid_t guardian = ChildPid("faultline-agent", agent);
+  ASSERT_NE(guardian, 0);
+  kill(agent, SIGSTOP);  // it would start another guardian
+  kill(guardian, SIGKILL);
+  kill(agent, SIGKILL);
+  EXPECT_EQ(dev_->Wait(), 1);
+  EXPECT_EQ(settings(), "1\n1") << "nobody is left to restore them";
+  std::filesystem::remove(log_path());
+  Start({"--interface", "lo"});
+  ASSERT_TRUE(Ready()) << ReadAll(log_path());
+  EXPECT_EQ(settings(), "0\n0");
+  dev_->Signal(SIGINT);
+  EXPECT_EQ(dev_->Wait(), 0) << ReadAll(log_path());
+  std::filesystem::remove_all(state);
 }
 
 TEST_F(CliDev, ATakenPortIsExitCode2) {
