@@ -111,6 +111,52 @@ TEST(Agents, ThatAreGoneAreNamedAndTheirFaultsAreLostOnlyAfterEveryLease) {
   EXPECT_EQ(cluster.Get(0, id)->status(), chaos::v1::EXPERIMENT_STATUS_COMPLETED);
 }
 
+// The node of the cluster once more, with another lease.
+std::unique_ptr<Process> StartWithLease(const Cluster& cluster, int node, const std::string& lease,
+                                        const std::string& log_path) {
+  std::string members;
+  for (int i = 0; i < cluster.size(); ++i) {
+    members += fmt::format("{}{}={}", i == 0 ? "" : ",", i + 1, cluster.peer_address(i));
+  }
+  return std::make_unique<Process>(
+      std::vector<std::string>{Cluster::DefaultProgram(), "--id", fmt::format("{}", node + 1),
+                               "--data-dir", cluster.data_dir(node), "--api-listen",
+                               cluster.api_address(node), "--peer-listen",
+                               cluster.peer_address(node), "--members", members, "--lease", lease,
+                               "--http-listen", "off"},
+      log_path);
+}
+
+// While the lease is being changed from node to node, the node that grants the longer one may be
+// gone together with the agent, and the leader may never have heard of the two.
+TEST(Agents, ThatHoldALongerLeaseThanTheLeadersAreNotLostBeforeItHasRunOut) {
+  constexpr int64_t kLongS = 6;
+  const TempDir logs;
+  Cluster cluster({.nodes = 3, .lease = "1s"});
+  const int leader = cluster.WaitForLeader();
+  const int holder = (leader + 1) % 3, other = (leader + 2) % 3;
+  cluster.process(holder).Kill();
+  const auto holding =
+      StartWithLease(cluster, holder, fmt::format("{}s", kLongS), logs.path() + "/log");
+  TestAgent agent({.controllers = {cluster.api_address(holder)}});
+  ASSERT_TRUE(Eventually([&] {
+    const auto agents = cluster.Agents(other);
+    return agents.ok() && agents->agents_size() > 0 &&
+           agents->agents(0).lease().seconds() == kLongS;
+  })) << holding->log();
+  const auto started = cluster.StartExperiment(other, LatencyOn(kSelector));
+  ASSERT_TRUE(started.ok()) << started.status();
+  const std::string id = started->experiment_id();
+  ASSERT_TRUE(cluster.WaitForPhase(other, id, chaos::v1::TARGET_PHASE_ACTIVE));
+  ASSERT_TRUE(Eventually([&] { return agent.last_grant().lease().seconds() == kLongS; }));
+  holding->Kill();
+  const uint64_t last_grant_ns = agent.last_grant_ns();
+  cluster.process(leader).Kill();
+  cluster.Start(leader);
+  ASSERT_TRUE(cluster.WaitForPhase(other, id, chaos::v1::TARGET_PHASE_LOST));
+  EXPECT_GE(BoottimeNowNs(), last_grant_ns + kLongS * kNanosPerSecond);
+}
+
 TEST(Agents, ThatComeBackInTimeKeepTheirFaults) {
   Cluster cluster({});
   auto agent =

@@ -76,17 +76,15 @@ std::string Cluster::Members() const {
 
 void Cluster::Start(int node) {
   const std::string& program = options_.programs[node];
-  std::vector<std::string> command = {program.empty() ? DefaultProgram() : program,
-                                      "--id",
-                                      fmt::format("{}", node + 1),
-                                      "--data-dir",
-                                      data_dir(node),
-                                      "--api-listen",
-                                      api_address(node),
-                                      "--peer-listen",
-                                      peer_address(node),
-                                      "--lease",
-                                      options_.lease};
+  std::vector<std::string> command;
+  if (const auto& environment = options_.environment[node]; !environment.empty()) {
+    command = {"/usr/bin/env"};
+    command.insert(command.end(), environment.begin(), environment.end());
+  }
+  command.insert(command.end(),
+                 {program.empty() ? DefaultProgram() : program, "--id", fmt::format("{}", node + 1),
+                  "--data-dir", data_dir(node), "--api-listen", api_address(node), "--peer-listen",
+                  peer_address(node), "--lease", options_.lease});
   if (size() > 1) command.insert(command.end(), {"--members", Members()});
   if (options_.tls.enabled()) {
     command.insert(command.end(), {"--tls-ca", options_.tls.ca_file, "--tls-cert",

@@ -27,8 +27,9 @@ class Cluster {
     int nodes = 1;
     std::string lease = "10s";
     rpc::TlsFiles tls = {};
-    std::map<int, std::vector<std::string>> flags = {};  // more, by node
-    std::map<int, std::string> programs = {};            // other than DefaultProgram, by node
+    std::map<int, std::vector<std::string>> flags = {};        // more, by node
+    std::map<int, std::string> programs = {};                  // other than DefaultProgram, by node
+    std::map<int, std::vector<std::string>> environment = {};  // more, as NAME=value, by node
   };
   // The faultline-controller of this build.
   static std::string DefaultProgram();

@@ -1,256 +1,54 @@
 // Real controllers under concurrent clients while they are killed, stopped, cut off, slowed down
 // and restarted: what the clients saw must be what one linearizable server could have shown them,
 // and nothing that was acknowledged may be lost or done twice.
-#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <random>
-#include <thread>
-#include <tuple>
+#include <iostream>
 
-#include "base/clock.h"
-#include "chaos/v1/chaos.grpc.pb.h"
-#include "rpc/credentials.h"
-#include "tests/cluster/cluster.h"
+#include "tests/cluster/load.h"
 #include "tests/cluster/sites.h"
-#include "tests/cluster/test_agent.h"
-#include "tests/history/experiment_history.h"
 
 namespace faultline::cluster {
 namespace {
 
-using chaos::v1::ChaosController;
-using history::Kind;
-
-constexpr std::chrono::milliseconds kCall{3'000};
-constexpr int kClients = 4, kNodes = 3;
-
-uint64_t Seed() {
-  const char* text = std::getenv("FAULTLINE_CONSISTENCY_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device{}();
-}
-
-// An answer that says for sure that nothing was done.
-bool IsRefusal(const grpc::Status& status) {
-  using enum grpc::StatusCode;
-  const auto code = status.error_code();
-  return code == FAILED_PRECONDITION || code == NOT_FOUND || code == INVALID_ARGUMENT ||
-         code == ALREADY_EXISTS;
-}
-
-// What all clients know: experiments whose start was answered.
-struct Known {
-  struct Experiment {
-    std::string request_id, experiment_id;
-  };
-  void Add(const Experiment& experiment) {
-    const std::lock_guard lock(mutex);
-    all.push_back(experiment);
-  }
-  std::optional<Experiment> Pick(std::mt19937_64& random) {
-    const std::lock_guard lock(mutex);
-    if (all.empty()) return std::nullopt;
-    const size_t back = random() % std::min<size_t>(all.size(), 8);
-    return all[all.size() - 1 - back];
-  }
-  std::mutex mutex;
-  std::vector<Experiment> all;
-};
-
-// One client, one call after the other, in its own thread.
-class Client {
- public:
-  Client(std::string name, uint64_t seed, const Sites& sites, Known* known,
-         history::ExperimentHistory* history)
-      : name_(std::move(name)), random_(seed), known_(known), history_(history) {
-    for (const std::string& address : sites.api_addresses()) {
-      grpc::ChannelArguments arguments;
-      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-      arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-      arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-      arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'500);
-      stubs_.push_back(ChaosController::NewStub(grpc::CreateCustomChannel(
-          address, *rpc::ChannelCredentials(sites.tls(), address), arguments)));
-    }
-  }
-
-  void Step() {
-    const uint64_t dice = random_() % 100;
-    const auto experiment = known_->Pick(random_);
-    if (!experiment || dice < 40) return StartOne();
-    if (dice < 65) return Stop(*experiment);
-    if (dice < 90) return Get(RandomNode(), *experiment);
-    std::ignore = List(RandomNode());  // what it shows is in the history
-  }
-
-  void Get(size_t node, const Known::Experiment& experiment) {
-    const size_t op = history_->Begin(MonotonicNowNs(), Kind::kRead, experiment.request_id, name_);
-    chaos::v1::GetExperimentRequest request;
-    request.set_experiment_id(experiment.experiment_id);
-    chaos::v1::GetExperimentResponse response;
-    const auto status = stubs_[node]->GetExperiment(Context().get(), request, &response);
-    Note(op, status, response.experiment());
-  }
-
-  // The newest, or those behind another page.
-  StatusOr<chaos::v1::ListExperimentsResponse> List(size_t node, const std::string& token = "") {
-    const uint64_t called_ns = MonotonicNowNs();
-    chaos::v1::ListExperimentsRequest request;
-    request.set_page_size(1'000);
-    request.set_page_token(token);
-    chaos::v1::ListExperimentsResponse response;
-    const auto status = stubs_[node]->ListExperiments(Context().get(), request, &response);
-    if (!status.ok()) return MakeError(StatusCode::kUnavailable, "{}", status.error_message());
-    if (token.empty()) history_->List(called_ns, MonotonicNowNs(), response, name_);
-    return response;
-  }
-
- private:
-  size_t RandomNode() { return random_() % stubs_.size(); }
-  std::unique_ptr<grpc::ClientContext> Context() const {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() + kCall);
-    return context;
-  }
-
-  void Note(size_t op, const grpc::Status& status, const chaos::v1::Experiment& experiment) {
-    if (status.ok()) history_->Return(op, MonotonicNowNs(), experiment);
-    if (IsRefusal(status)) history_->ReturnNothing(op, MonotonicNowNs());
-  }
-
-  void StartOne() {
-    const std::string request_id = fmt::format("{}-{}", name_, ++starts_);
-    const std::string agent = random_() % 2 == 0 ? "a" : "b";
-    auto request = LatencyOn(fmt::format("agent:{},service:checkout", agent), request_id);
-    (*request.mutable_parameters())["direction"] = random_() % 2 == 0 ? "egress" : "ingress";
-    request.mutable_duration()->set_seconds(static_cast<int64_t>(1 + random_() % 3));
-    // Asked again, somewhere else, until the outcome is known; and now and then although it is.
-    for (int attempt = 0; attempt < 4; ++attempt) {
-      const size_t op = history_->Begin(MonotonicNowNs(), Kind::kStart, request_id, name_);
-      chaos::v1::StartExperimentResponse response;
-      const auto status =
-          stubs_[RandomNode()]->StartExperiment(Context().get(), request, &response);
-      Note(op, status, response.experiment());
-      if (status.ok()) known_->Add({request_id, response.experiment_id()});
-      if (IsRefusal(status) || (status.ok() && random_() % 8 != 0)) return;
-    }
-  }
-
-  void Stop(const Known::Experiment& experiment) {
-    const size_t op = history_->Begin(MonotonicNowNs(), Kind::kStop, experiment.request_id, name_);
-    chaos::v1::StopExperimentRequest request;
-    request.set_experiment_id(experiment.experiment_id);
-    chaos::v1::StopExperimentResponse response;
-    const auto status = stubs_[RandomNode()]->StopExperiment(Context().get(), request, &response);
-    Note(op, status, status.ok() ? response.experiments(0) : chaos::v1::Experiment());
-  }
-
-  const std::string name_;
-  std::mt19937_64 random_;
-  Known* const known_;
-  history::ExperimentHistory* const history_;
-  std::vector<std::unique_ptr<ChaosController::Stub>> stubs_;
-  int starts_ = 0;
-};
+constexpr int kNodes = 3;
 
 class Consistency : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = Sites::EnterOwnNamespace(); !why.empty()) GTEST_SKIP() << why;
-    std::printf("seed %lu (FAULTLINE_CONSISTENCY_SEED)\n", seed_);
     sites_ = std::make_unique<Sites>(Sites::Options{.nodes = kNodes, .lease = "2s"});
     ASSERT_FALSE(HasFailure()) << "the sites could not be made";
-    for (const char* id : {"a", "b"}) {
-      agents_.push_back(std::make_unique<TestAgent>(TestAgent::Options{
-          .id = id, .controllers = sites_->api_addresses(), .tls = sites_->tls()}));
-    }
-    final_ = std::make_unique<Client>("final", seed_, *sites_, &known_, &history_);
-    ASSERT_TRUE(Eventually([&] { return final_->List(0).ok(); })) << sites_->Logs();
-    ASSERT_TRUE(Eventually([&] { return agents_[0]->grants() > 0 && agents_[1]->grants() > 0; }))
-        << sites_->Logs();
+    load_ = std::make_unique<Load>(sites_->api_addresses(), sites_->tls());
+    ASSERT_TRUE(load_->IsReady()) << sites_->Logs();
   }
 
   void TearDown() override {
     if (sites_ && HasFailure()) std::cerr << sites_->Logs();
-    agents_.clear();
+    load_.reset();
   }
 
-  void Sleep(uint64_t from_ms, uint64_t to_ms) {
-    std::this_thread::sleep_for(
-        std::chrono::milliseconds(from_ms + random_() % (to_ms - from_ms + 1)));
-  }
-  int RandomNode() { return static_cast<int>(1 + random_() % kNodes); }
+  int RandomNode() { return static_cast<int>(load_->Draw(1, kNodes)); }
 
-  // Clients work while `trouble` runs.
-  void UnderLoad(const std::function<void()>& trouble) {
-    std::atomic<bool> ending{false};
-    std::vector<std::thread> threads;
-    for (int i = 1; i <= kClients; ++i) {
-      threads.emplace_back([this, i, &ending] {
-        Client client(fmt::format("c{}", i), seed_ + static_cast<uint64_t>(i), *sites_, &known_,
-                      &history_);
-        while (!ending) {
-          client.Step();
-          std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        }
-      });
-    }
-    trouble();
-    ending = true;
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  // Every node, asked for itself, must know everything that was acknowledged.
-  void Judge() {
-    std::vector<chaos::v1::Experiment> last;
-    for (size_t node = 0; node < kNodes; ++node) {
-      std::map<std::string, std::string> by_request;
-      std::string token;
-      do {
-        StatusOr<chaos::v1::ListExperimentsResponse> listed;
-        ASSERT_TRUE(Eventually([&] { return (listed = final_->List(node, token)).ok(); }))
-            << "node " << node + 1 << " does not answer: " << listed.status();
-        for (const auto& experiment : listed->experiments()) {
-          EXPECT_TRUE(
-              by_request.emplace(experiment.request_id(), experiment.experiment_id()).second)
-              << "request " << experiment.request_id() << " made two experiments";
-        }
-        token = listed->next_page_token();
-      } while (!token.empty());
-      for (const auto& [request, experiment] : history_.Acknowledged()) {
-        EXPECT_EQ(by_request[request], experiment) << "acknowledged, and gone on node " << node + 1;
-      }
-    }
-    EXPECT_EQ(history_.Violation(), "");
-    std::printf("%zu calls, %zu answered, %zu experiments\n", history_.size(), history_.returned(),
-                history_.Acknowledged().size());
-    EXPECT_GT(history_.Acknowledged().size(), 10u) << "too little happened to show anything";
-  }
-
-  const uint64_t seed_ = Seed();
-  std::mt19937_64 random_{seed_};
   std::unique_ptr<Sites> sites_;
-  std::vector<std::unique_ptr<TestAgent>> agents_;
-  Known known_;
-  history::ExperimentHistory history_;
-  std::unique_ptr<Client> final_;
+  std::unique_ptr<Load> load_;
 };
 
 TEST_F(Consistency, HoldsWhileNodesAreKilledStoppedCutOffAndSlow) {
-  UnderLoad([&] {
+  load_->While([&] {
     for (int round = 0; round < 16; ++round) {
       const int node = RandomNode();
       const int other = node % kNodes + 1;
       switch (round % 5) {
         case 0:
           sites_->process(node).Kill();
-          Sleep(200, 800);
+          load_->Sleep(200, 800);
           sites_->Start(node);
           break;
         case 1:
           sites_->process(node).Signal(SIGSTOP);
-          Sleep(300, 1'500);
+          load_->Sleep(300, 1'500);
           sites_->process(node).Signal(SIGCONT);
           break;
         case 2:  // alone
@@ -259,41 +57,41 @@ TEST_F(Consistency, HoldsWhileNodesAreKilledStoppedCutOffAndSlow) {
             sites_->Cut(node, each);
             sites_->Cut(each, node);
           }
-          Sleep(500, 1'500);
+          load_->Sleep(500, 1'500);
           sites_->Mend();
           break;
         case 3:  // one way only
           sites_->Cut(node, other);
-          Sleep(500, 1'500);
+          load_->Sleep(500, 1'500);
           sites_->Mend();
           break;
         case 4:
           sites_->SlowDisk(node, 100'000);
-          Sleep(500, 1'500);
+          load_->Sleep(500, 1'500);
           sites_->SlowDisk(node, 0);
           break;
       }
-      Sleep(100, 400);
+      load_->Sleep(100, 400);
     }
   });
-  Judge();
+  load_->Judge({0, 1, 2});
 }
 
 TEST_F(Consistency, HoldsThroughRollingRestartsAndTheLossOfAllPower) {
-  UnderLoad([&] {
+  load_->While([&] {
     for (int round = 0; round < 2; ++round) {
       for (int node = 1; node <= kNodes; ++node) {
         sites_->process(node).Signal(SIGTERM);
         EXPECT_EQ(sites_->process(node).Wait(), 0);
         sites_->Start(node);
-        Sleep(500, 1'000);
+        load_->Sleep(500, 1'000);
       }
       for (int node = 1; node <= kNodes; ++node) sites_->process(node).Kill();
       for (int node = 1; node <= kNodes; ++node) sites_->Start(node);
-      Sleep(1'000, 1'500);
+      load_->Sleep(1'000, 1'500);
     }
   });
-  Judge();
+  load_->Judge({0, 1, 2});
 }
 
 }  // namespace

@@ -78,36 +78,37 @@ class Group {
     const auto cluster = Connect(at)->GetCluster({});
     return cluster.ok() ? *cluster : chaos::v1::GetClusterResponse();
   }
-  uint64_t WaitForLeader() const {
+  uint64_t WaitForLeader(uint64_t at = 0) const {
     uint64_t leader = 0;
     Eventually([&] {
-      const auto cluster = Look();
+      const auto cluster = Look(at);
       leader = cluster.has_quorum() ? cluster.leader_id() : 0;
       return leader != 0;
     });
     return leader;
   }
 
-  Status Add(uint64_t id) {
+  // Asked of all nodes that were started, or of the node `at`.
+  Status Add(uint64_t id, uint64_t at = 0) {
     chaos::v1::AddMemberRequest request;
     request.set_node_id(id);
     request.set_address(Peer(id));
-    return Connect()->AddMember(request).status();
+    return Connect(at)->AddMember(request).status();
   }
-  Status Promote(uint64_t id) {
+  Status Promote(uint64_t id, uint64_t at = 0) {
     chaos::v1::PromoteMemberRequest request;
     request.set_node_id(id);
-    return Connect()->PromoteMember(request).status();
+    return Connect(at)->PromoteMember(request).status();
   }
-  Status Remove(uint64_t id) {
+  Status Remove(uint64_t id, uint64_t at = 0) {
     chaos::v1::RemoveMemberRequest request;
     request.set_node_id(id);
-    return Connect()->RemoveMember(request).status();
+    return Connect(at)->RemoveMember(request).status();
   }
-  Status Transfer(uint64_t to) {
+  Status Transfer(uint64_t to, uint64_t at = 0) {
     chaos::v1::TransferLeadershipRequest request;
     request.set_node_id(to);
-    return Connect()->TransferLeadership(request).status();
+    return Connect(at)->TransferLeadership(request).status();
   }
   // A new node, from its start to its vote.
   void Grow(uint64_t id) {

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <thread>
 
+#include "base/clock.h"
 #include "client/client.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/test_agent.h"
@@ -68,6 +69,14 @@ class MetricEnds : public ::testing::Test {
     EXPECT_TRUE(update.ok()) << update.status();
     return update.ok() ? *std::move(update) : MetricUpdate();
   }
+  // Sends a batch in which no experiment has a fault.
+  void SendWithoutFault() {
+    chaos::v1::MetricsBatch batch;
+    batch.mutable_position()->set_sequence(++sequence);
+    batch.set_interval_ns(100 * kNanosPerMilli);
+    batch.add_samples()->set_target_id(agent->target_id());
+    agent->SendBatch(std::move(batch));
+  }
   // What comes from now on until the experiment's end, which is left out.
   static size_t ReadToEnd(client::MetricStream& stream, const std::string& id) {
     for (size_t measured = 0;; ++measured) {
@@ -102,6 +111,40 @@ TEST_F(MetricEnds, ComeForEachNamedExperimentAndWithTheLastTheStreamIsOver) {
   StopOne(second);
   ReadToEnd(*stream, second);
   ExpectOver(*stream);
+}
+
+// They wait for it three seconds at the most: a run that took longer tells nothing.
+TEST_F(MetricEnds, ComeAfterWhatTheAgentMeasuredLastAndWithoutWaitingForMore) {
+  constexpr int kRuns = 20;
+  for (int run = 1;; ++run) {
+    ASSERT_LE(run, kRuns) << "each end was told as late as that may be";
+    const std::string id = StartOne();
+    SubscribeToMetricsRequest request;
+    request.set_experiment_id(id);
+    const auto stream = client->SubscribeToMetrics(request);
+    FirstOf(*stream, id);
+    const uint64_t begun_ns = MonotonicNowNs();
+    StopOne(id);
+    const uint64_t last = ++sequence;
+    agent->SendMetrics(last, id, 640, 10);
+    const std::jthread measuring([&](const std::stop_token& over) {
+      while (!over.stop_requested()) {
+        SendWithoutFault();
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    });
+    uint64_t told = 0;
+    for (;;) {
+      const auto update = stream->Next();
+      ASSERT_TRUE(update.ok()) << update.status();
+      if (update->has_end()) break;
+      told = update->position().sequence();
+    }
+    if (MonotonicNowNs() - begun_ns >= 3 * kNanosPerSecond) continue;
+    EXPECT_EQ(told, last);
+    ExpectOver(*stream);
+    return;
+  }
 }
 
 TEST_F(MetricEnds, OfOneThatHadEndedBeforeFollowOnItsCourse) {

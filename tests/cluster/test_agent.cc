@@ -1,7 +1,10 @@
 #include "tests/cluster/test_agent.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "base/clock.h"
 #include "rpc/credentials.h"
@@ -101,6 +104,7 @@ void TestAgent::Serve(const std::string& address) {
 }
 
 void TestAgent::Renew(Stream* stream) {
+  const uint64_t begun_ns = BoottimeNowNs();
   while (true) {
     if (!options_.silent) {
       ConnectRequest request;
@@ -109,9 +113,18 @@ void TestAgent::Renew(Stream* stream) {
       if (stream_ != stream || !stream->Write(request)) return;
     }
     std::this_thread::sleep_for(options_.renew_every);
+    if (options_.leave_after.count() > 0) LeaveWhenSilent(begun_ns);
     const std::lock_guard lock(write_mutex_);
     if (stream_ != stream) return;
   }
+}
+
+void TestAgent::LeaveWhenSilent(uint64_t begun_ns) {
+  const std::lock_guard lock(mutex_);
+  const auto patience_ns =
+      static_cast<uint64_t>(std::chrono::nanoseconds(options_.leave_after).count());
+  const bool silent = BoottimeNowNs() - std::max(begun_ns, last_grant_ns_) > patience_ns;
+  if (silent && context_ != nullptr) context_->TryCancel();
 }
 
 void TestAgent::Take(const ConnectResponse& response) {
@@ -124,6 +137,10 @@ void TestAgent::Take(const ConnectResponse& response) {
     ++grants_;
     last_grant_ns_ = BoottimeNowNs();
     last_grant_ = response.grant();
+    if (last_grant_ns_ > lease_end_ns_) ++lapses_;
+    // Counted from when the renewal was sent.
+    lease_end_ns_ = last_grant_.sent_boottime_ns() +
+                    google::protobuf::util::TimeUtil::DurationToNanoseconds(last_grant_.lease());
   } else if (response.has_desired()) {
     Report(response.desired());
   }
@@ -191,6 +208,10 @@ bool TestAgent::SendBatch(chaos::v1::MetricsBatch batch) {
 size_t TestAgent::grants() const {
   const std::lock_guard lock(mutex_);
   return grants_;
+}
+size_t TestAgent::lapses() const {
+  const std::lock_guard lock(mutex_);
+  return lapses_;
 }
 uint64_t TestAgent::last_grant_ns() const {
   const std::lock_guard lock(mutex_);

@@ -29,6 +29,8 @@ class TestAgent {
     int targets = 1;
     // Reports nothing: like an agent that hangs while its connection stands.
     bool silent = false;
+    // A node that has granted no lease for so long is left for the next, as agents do; 0: never.
+    std::chrono::milliseconds leave_after{0};
   };
   // Targets have the labels service:checkout, version:v1.
   explicit TestAgent(Options options);
@@ -46,6 +48,8 @@ class TestAgent {
   std::vector<std::string> target_ids() const;
   bool connected() const { return connected_; }
   size_t grants() const;
+  // How often a grant came after the lease of the one before had run out.
+  size_t lapses() const;
   // CLOCK_BOOTTIME of the arrival of the newest grant; 0 when there was none.
   uint64_t last_grant_ns() const;
   chaos::v1::LeaseGrant last_grant() const;
@@ -60,6 +64,7 @@ class TestAgent {
   void Run();
   void Serve(const std::string& address);
   void Renew(Stream* stream);
+  void LeaveWhenSilent(uint64_t begun_ns);
   void Take(const chaos::v1::ConnectResponse& response);
   void Report(const chaos::v1::DesiredState& desired);
   bool Write(const chaos::v1::ConnectRequest& request);
@@ -72,6 +77,8 @@ class TestAgent {
   std::condition_variable ended_;
   grpc::ClientContext* context_ = nullptr;
   size_t grants_ = 0;
+  size_t lapses_ = 0;
+  uint64_t lease_end_ns_ = UINT64_MAX;  // CLOCK_BOOTTIME
   uint64_t last_grant_ns_ = 0;
   chaos::v1::LeaseGrant last_grant_;
   chaos::v1::DesiredState desired_;

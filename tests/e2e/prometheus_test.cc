@@ -44,9 +44,10 @@ std::string Filled(const std::string& query) {
 
 // What finds nothing but zeros in this system, and why; all else finds something above.
 const std::map<std::string, std::string> kZero = {
-    {"max(increase(faultline_raft_leader_changes_total[$__rate_interval]))",
+    {"max by (job, cluster) (increase(faultline_raft_leader_changes_total[$__rate_interval]))",
      "the leader stays in office"},
-    {"max by (member) (faultline_raft_follower_lag_entries)", "members on one host keep up"},
+    {"max by (job, cluster, member) (faultline_raft_follower_lag_entries)",
+     "members on one host keep up"},
     {"sum by (instance) (rate(faultline_raft_proposals_refused_total[$__rate_interval]))",
      "no leader loses its office"},
     {"sum by (operation, result) (increase(faultline_raft_snapshots_total[$__rate_interval]))",
