@@ -52,9 +52,9 @@ std::string WhyUnreachable(const std::string& address, bool* resolves) {
 
 // The other end took the call, and ended it because of what we are or send.
 bool IsRefusal(grpc::StatusCode code) {
-  return code == grpc::StatusCode::FAILED_PRECONDITION ||
-         code == grpc::StatusCode::INVALID_ARGUMENT || code == grpc::StatusCode::DATA_LOSS ||
-         code == grpc::StatusCode::RESOURCE_EXHAUSTED;
+  using enum grpc::StatusCode;
+  return code == FAILED_PRECONDITION || code == INVALID_ARGUMENT || code == DATA_LOSS ||
+         code == RESOURCE_EXHAUSTED || code == PERMISSION_DENIED;
 }
 
 }  // namespace

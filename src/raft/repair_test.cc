@@ -36,6 +36,18 @@ TEST_F(ExamineTest, OldDirectoriesOfSeveralRepairsStandBesideEachOther) {
   EXPECT_EQ(second->hard_state.term, 2 + 2 * kRepairTerms);
 }
 
+TEST_F(ExamineTest, ALinkToADirectoryStaysAndLeadsToTheRepairedOne) {
+  MakeDirectory(2);
+  const std::string link = dir_ + "-link";
+  fs::create_directory_symlink(dir_, link);
+  const auto repaired = RepairDirectory(*ExamineDirectory(link), std::nullopt);
+  ASSERT_TRUE(repaired.ok()) << repaired.status();
+  EXPECT_EQ(repaired->old_dir, dir_ + ".damaged");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(ExamineDirectory(link)->log.hard_state.term, repaired->hard_state.term);
+  EXPECT_EQ(ExamineDirectory(repaired->old_dir)->log.hard_state.term, 2u);
+}
+
 // A flip, a cut, zeros, a file's removal, or several of them.
 std::string DamageSomething(const std::string& dir, std::mt19937& random) {
   std::vector<fs::path> files;
