@@ -157,8 +157,10 @@ TEST_F(AgentReadOnlySettings, IsToldAndTheAgentTriesAgain) {
   Desire(3, {});
   AwaitPhase("e1", TARGET_PHASE_REVERTED);
   constexpr char kWhy[] =
-      "kernel setting net.ipv4.conf.lo.route_localnet cannot be set: Read-only file system\n"
-      "kernel setting net.ipv4.conf.lo.accept_local cannot be set: Read-only file system\n";
+      "kernel setting net.ipv4.conf.lo.route_localnet cannot be set: Read-only file system (errno "
+      "30)\n"
+      "kernel setting net.ipv4.conf.lo.accept_local cannot be set: Read-only file system (errno "
+      "30)\n";
   EXPECT_TRUE(Eventually([&] { return Left() == kWhy; })) << Left();
   EXPECT_EQ(Settings(), kOurs);
   Allow();
