@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "chaos/v1/experiment.pb.h"
 #include "chaos/v1/metrics.pb.h"
@@ -85,6 +86,12 @@ class UndoLog {
     undone.ok() ? Erase(handle) : Leave(handle, undone);
   }
 };
+
+// The same where there may be no log: a failure is only logged then.
+inline void FinishUndo(UndoLog* log, uint64_t handle, const Status& undone) {
+  if (log != nullptr) return log->Finish(handle, undone);
+  if (!undone.ok()) FL_LOG(error, "{}", ToString(undone.message()));
+}
 
 struct DriverContext {
   UndoLog* undo = nullptr;  // outlives the driver

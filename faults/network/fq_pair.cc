@@ -2,7 +2,6 @@
 
 #include <sched.h>
 
-#include "base/log.h"
 #include "bpf/netlink.h"
 #include "bpf/netns.h"
 
@@ -80,12 +79,7 @@ FqPair::~FqPair() {
   if (ifindex_ == 0 && undo_record_ == 0 && return_ifindex_ == 0) return;
   bpf::VethPlace place = place_;
   place.netns = "/proc/self/fd/" + std::to_string(netns_fd_.get());
-  const Status removed = bpf::RemoveVethPair(place);
-  if (undo_ != nullptr) {
-    undo_->Finish(undo_record_, removed);
-  } else if (!removed.ok()) {
-    FL_LOG(error, "{}", ToString(removed.message()));
-  }
+  faults::FinishUndo(undo_, undo_record_, bpf::RemoveVethPair(place));
 }
 
 }  // namespace faultline::network

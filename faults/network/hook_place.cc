@@ -47,13 +47,6 @@ StatusOr<HookPlace> FindHostEnd(const TargetPlace& target, const bpf::UniqueFd& 
 
 }  // namespace
 
-Status SeenFromBothEnds(const HookPlace& place) {
-  return MakeError(StatusCode::kFailedPrecondition,
-                   "interface '{}' is the host's end of another target's link, or a target of its "
-                   "own: one interface cannot be both",
-                   place.name);
-}
-
 std::string NetnsText(const std::string& netns) {
   return netns.empty() ? "the agent's own network namespace" : fmt::format("netns '{}'", netns);
 }

@@ -27,10 +27,6 @@ struct HookPlace {
 // and the interface has none in the agent's own network namespace, or is none.
 StatusOr<HookPlace> FindPlace(const TargetPlace& target);
 
-// FAILED_PRECONDITION: a packet's way through one of the two would be another fault's for the
-// other.
-Status SeenFromBothEnds(const HookPlace& place);
-
 // "netns 'shop'", "the agent's own network namespace".
 std::string NetnsText(const std::string& netns);
 

@@ -14,6 +14,14 @@ namespace {
 
 constexpr std::chrono::seconds kGatewaysAge{5};
 
+// A packet's way through one of the two would be another fault's for the other.
+Status SeenFromBothEnds(const HookPlace& place) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   "interface '{}' is the host's end of another target's link, or a target of its "
+                   "own: one interface cannot be both",
+                   place.name);
+}
+
 }  // namespace
 
 Hooks::Hooks(Kernel* kernel, Lane* lane, FqLanes* fq, faults::UndoLog* undo, bpf::AttachMode mode)

@@ -1,7 +1,5 @@
 #include "faults/network/loopback.h"
 
-#include "base/log.h"
-
 namespace faultline::network {
 namespace {
 
@@ -53,12 +51,7 @@ Status LoopbackRoutes::TakeBack(const bpf::SysctlChange& wanted) {
 
 LoopbackRoutes::~LoopbackRoutes() {
   for (auto change = changes_.rbegin(); change != changes_.rend(); ++change) {
-    const Status restored = bpf::RestoreSysctl(change->setting);
-    if (undo_ != nullptr) {
-      undo_->Finish(change->undo, restored);
-    } else if (!restored.ok()) {
-      FL_LOG(error, "{}", ToString(restored.message()));
-    }
+    faults::FinishUndo(undo_, change->undo, bpf::RestoreSysctl(change->setting));
   }
 }
 

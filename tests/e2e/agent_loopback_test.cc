@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <functional>
 
 #include "bpf/fd.h"
 #include "e2e/agent_fixture.h"
@@ -143,9 +142,9 @@ class AgentReadOnlySettings : public AgentLoopback {
     for (const std::string& sentence : status->left_behind()) text += sentence + "\n";
     return text;
   }
-  static bool Eventually(const std::function<bool()>& holds) {
-    for (int i = 0; i < 3'000 && !holds(); ++i) usleep(20'000);
-    return holds();
+  template <typename Condition>
+  static bool InAMinute(const Condition& holds) {
+    return Eventually(holds, std::chrono::minutes(1));
   }
 
   pid_t guardian_ = -1;
@@ -161,10 +160,10 @@ TEST_F(AgentReadOnlySettings, IsToldAndTheAgentTriesAgain) {
       "30)\n"
       "kernel setting net.ipv4.conf.lo.accept_local cannot be set: Read-only file system (errno "
       "30)\n";
-  EXPECT_TRUE(Eventually([&] { return Left() == kWhy; })) << Left();
+  EXPECT_TRUE(InAMinute([&] { return Left() == kWhy; })) << Left();
   EXPECT_EQ(Settings(), kOurs);
   Allow();
-  EXPECT_TRUE(Eventually([&] { return Left().empty(); })) << Left();
+  EXPECT_TRUE(InAMinute([&] { return Left().empty(); })) << Left();
   EXPECT_EQ(Settings(), kAsMade);
 }
 
@@ -172,7 +171,7 @@ TEST_F(AgentReadOnlySettings, AreTheNextFaultsWhileItHoldsThem) {
   Forbid();
   Desire(3, {});
   AwaitPhase("e1", TARGET_PHASE_REVERTED);
-  EXPECT_TRUE(Eventually([&] { return !Left().empty(); }));
+  EXPECT_TRUE(InAMinute([&] { return !Left().empty(); }));
   Desire(4, {"e2"});
   AwaitPhase("e2", TARGET_PHASE_ACTIVE);
   EXPECT_EQ(Left(), "") << "they are in use again";
@@ -192,11 +191,11 @@ TEST_F(AgentReadOnlySettings, AndTheGuardianOfAKilledAgentTriesAgain) {
   const auto told = [&] {
     return Shell("grep -c 'cannot be undone, and is tried again' " + log_path()) == "2";
   };
-  EXPECT_TRUE(Eventually(told)) << Shell("cat " + log_path());
+  EXPECT_TRUE(InAMinute(told)) << Shell("cat " + log_path());
   EXPECT_EQ(Settings(), kOurs);
   Allow();
   // It gives up after a while, and leaves the rest to the next agent.
-  EXPECT_TRUE(Eventually([&] { return Settings() == kAsMade || !Exists(guardian_); }));
+  EXPECT_TRUE(InAMinute([&] { return Settings() == kAsMade || !Exists(guardian_); }));
   if (Settings() != kAsMade) StartAgent();
   EXPECT_EQ(Settings(), kAsMade) << Shell("cat " + log_path());
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -48,6 +49,17 @@ class NetPair {
 std::string Shell(const std::string& command);
 // A step of making ready, which prints nothing: what it does print is told, with the command.
 void Prepare(const std::string& command);
+
+// Asks again and again whether it holds; false when it does not within that time.
+template <typename Condition>
+bool Eventually(const Condition& holds, std::chrono::seconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
+}
 
 // A child process; standard output and error go to `log_path`. Killed when the object goes.
 class Process {

@@ -18,23 +18,13 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr int kPollUs = 50'000;
-constexpr int kPolls = 400;
+constexpr std::chrono::seconds kPatience{20};
 
 std::string ReadAll(const std::string& path) {
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-template <typename Condition>
-bool Eventually(const Condition& condition) {
-  for (int i = 0; i < kPolls; ++i) {
-    if (condition()) return true;
-    usleep(kPollUs);
-  }
-  return false;
 }
 
 class CliDev : public testing::Test {
@@ -60,7 +50,8 @@ class CliDev : public testing::Test {
     dev_ = std::make_unique<Process>(command, log_path());
   }
   bool Ready() {
-    return Eventually([&] { return ReadAll(log_path()).find("Ctrl-C") != std::string::npos; });
+    return Eventually([&] { return ReadAll(log_path()).find("Ctrl-C") != std::string::npos; },
+                      kPatience);
   }
   std::string log_path() const { return folder_.path() + "/dev.log"; }
   // Process ids of its children, by the ends of their command lines.
@@ -180,7 +171,7 @@ TEST_F(CliDev, KilledItTakesBothWithIt) {
   const pid_t agent = ChildPid("faultline-agent"), controller = ChildPid("faultline-controller");
   dev_->Signal(SIGKILL);
   EXPECT_EQ(dev_->Wait(), 128 + SIGKILL);
-  EXPECT_TRUE(Eventually([&] { return Gone(agent) && Gone(controller); }));
+  EXPECT_TRUE(Eventually([&] { return Gone(agent) && Gone(controller); }, kPatience));
 }
 
 TEST_F(CliDev, WhatNobodyWasLeftToUndoTheNextOneUndoes) {
