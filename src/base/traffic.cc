@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "base/counters.h"
 #include "base/histogram.h"
 
 namespace faultline {
@@ -11,15 +12,7 @@ namespace faultline {
 using chaos::v1::TrafficDetail;
 
 void MergeCounts(const TrafficDetail& from, TrafficDetail* into) {
-  const auto* reflection = TrafficDetail::GetReflection();
-  const auto* descriptor = TrafficDetail::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    const uint64_t more = reflection->GetUInt64(from, field);
-    if (more == 0) continue;
-    reflection->SetUInt64(into, field, reflection->GetUInt64(*into, field) + more);
-  }
+  ForEachCounter(from, into, [](uint64_t a, uint64_t b) { return a + b; });
   if (from.has_handshake()) {
     MergeSparse(from.handshake(), into->mutable_handshake()).IgnoreError();
   }

@@ -4,6 +4,8 @@
 #include <tuple>
 #include <vector>
 
+#include "base/counters.h"
+
 namespace faultline::control {
 namespace {
 
@@ -11,20 +13,6 @@ using chaos::v1::FaultArming;
 using chaos::v1::FaultCounters;
 using chaos::v1::FaultEffect;
 using Armings = std::vector<FaultArming>;
-
-// Calls change(value of `from`, value of `into`) for every counter, and sets the result.
-template <typename Change>
-void ForEachCounter(const FaultCounters& from, FaultCounters* into, Change change) {
-  const auto* reflection = FaultCounters::GetReflection();
-  const auto* descriptor = FaultCounters::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    reflection->SetUInt64(
-        into, field,
-        change(reflection->GetUInt64(from, field), reflection->GetUInt64(*into, field)));
-  }
-}
 
 auto OrderOf(const FaultArming& arming) {
   return std::tuple(arming.incarnation(), arming.first(), arming.last(),
