@@ -118,6 +118,17 @@ struct End {
 };
 using EndPtr = std::shared_ptr<End>;
 
+// On the timers, unless the node ends before: then the stream does, too.
+void Later(const EndsPtr& ends, uint64_t at_ns, std::function<void()> then) {
+  const auto never = [](const control::State&, uint64_t) { return false; };
+  ends->plane->WaitUntil(never, at_ns, [ends, then = std::move(then)](const Status& waited) {
+    const auto stream = ends->stream.lock();
+    if (!stream) return;
+    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
+    then();
+  });
+}
+
 // Tells the end when what is measured in the experiment's last moment has come, of each agent, or
 // as late as that may be.
 void TellEndSoon(const EndsPtr& ends, const EndPtr& end) {
@@ -131,22 +142,12 @@ void TellEndSoon(const EndsPtr& ends, const EndPtr& end) {
     if (--ends->left == 0) stream->EndWhenEmpty(absl::OkStatus());
     return;
   }
-  const auto never = [](const control::State&, uint64_t) { return false; };
-  ends->plane->WaitUntil(never, now_ns + kLookAgainNs, [ends, end](const Status& waited) {
-    const auto stream = ends->stream.lock();
-    if (!stream) return;
-    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
-    TellEndSoon(ends, end);
-  });
+  Later(ends, now_ns + kLookAgainNs, [ends, end] { TellEndSoon(ends, end); });
 }
 
 // The end has just been applied, and this thread has more to apply: the rest is the timers'.
 void BeginToTellEnd(const EndsPtr& ends, const EndPtr& end) {
-  const auto never = [](const control::State&, uint64_t) { return false; };
-  ends->plane->WaitUntil(never, MonotonicNowNs(), [ends, end](const Status& waited) {
-    const auto stream = ends->stream.lock();
-    if (!stream) return;
-    if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
+  Later(ends, MonotonicNowNs(), [ends, end] {
     end->ingested = ends->hub->ingested();
     end->latest_ns = MonotonicNowNs() + kAfterEndNs;
     TellEndSoon(ends, end);
