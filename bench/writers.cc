@@ -132,7 +132,7 @@ class PutClient final : public UnaryClient<etcdserverpb::PutRequest, etcdserverp
 control::v1::Command StartCommand(int target) {
   auto create = server::ToCommand(RequestOn(target));
   control::v1::Command command;
-  command.set_time_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  command.set_time_unix_ms(UnixNowMs());
   *command.mutable_create_experiment() = *std::move(create);
   std::mt19937_64 seed(static_cast<uint64_t>(target));
   command.mutable_create_experiment()->set_seed(1ULL << 52 | seed() >> 12);

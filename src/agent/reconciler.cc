@@ -36,11 +36,6 @@ bool IsPassing(const Status& status) {
   }
 }
 
-bool IsUnderWay(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail && detail->reason() == faults::kUnderWay;
-}
-
 }  // namespace
 
 Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers,
@@ -173,7 +168,7 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
   const bool passing = IsPassing(armed);
   const bool missing = armed.code() == StatusCode::kNotFound;
   const bool endless = entry.armed_unix_ns != 0 || (entry.inherited && (passing || missing));
-  const bool under_way = IsUnderWay(armed);
+  const bool under_way = ReasonOf(armed) == faults::kUnderWay;
   if (!under_way) ++entry.attempts;
   if (!endless && !under_way && (!passing || entry.attempts >= kAttempts)) {
     return End(key, entry, State::kRefused, reason);

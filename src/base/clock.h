@@ -1,4 +1,5 @@
-// Clocks, each by the name of what it is for. All return nanoseconds; all are safe from any thread.
+// Clocks, each by the name of what it is for. All return nanoseconds, but for UnixNowMs; all are
+// safe from any thread.
 #pragma once
 
 #include <cstdint>
@@ -23,5 +24,6 @@ inline uint64_t BoottimeNowNs() { return ReadClock(CLOCK_BOOTTIME); }
 
 // Unix time, for people and for what outlives a boot; may step.
 inline int64_t UnixNowNs() { return static_cast<int64_t>(ReadClock(CLOCK_REALTIME)); }
+inline int64_t UnixNowMs() { return UnixNowNs() / static_cast<int64_t>(kNanosPerMilli); }
 
 }  // namespace faultline

@@ -24,6 +24,11 @@ std::optional<chaos::v1::ErrorDetail> DetailOf(const Status& status) {
   return detail;
 }
 
+std::string ReasonOf(const Status& status) {
+  const auto detail = DetailOf(status);
+  return detail ? detail->reason() : "";
+}
+
 Status MakeDetailedError(StatusCode code, std::string_view reason, std::string_view message,
                          std::map<std::string, std::string> metadata) {
   Status status(code, ToAbsl(message));

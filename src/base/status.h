@@ -41,6 +41,8 @@ Status FieldError(std::string_view field, std::string_view value, std::string_vi
 
 // The detail attached by the functions above, if any.
 std::optional<chaos::v1::ErrorDetail> DetailOf(const Status& status);
+// Its reason; empty without.
+std::string ReasonOf(const Status& status);
 void AttachDetail(Status& status, const chaos::v1::ErrorDetail& detail);
 
 // "strerror (errno N)" for messages.

@@ -24,11 +24,6 @@ void Done(Session& session, const google::protobuf::Message& response, const std
   }
 }
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 // Null when there is no such member.
 const chaos::v1::ClusterMember* MemberIn(const chaos::v1::GetClusterResponse& cluster,
                                          uint64_t id) {

@@ -9,11 +9,6 @@ namespace {
 
 using Disk = TestGroup::Disk;
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 // Runs until another member than `before` leads; 0 when none does in time.
 uint64_t WaitForAnother(TestGroup& group, uint64_t before) {
   const bool found = group.RunFor(20'000, [&] {

@@ -9,11 +9,6 @@
 namespace faultline::raft {
 namespace {
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 TEST(MemberAddressTest, AnAddressChanges) {
   TestGroup group(3);
   const uint64_t leader = group.WaitForLeader();

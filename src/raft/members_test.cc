@@ -6,11 +6,6 @@
 namespace faultline::raft {
 namespace {
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 void Grow(TestGroup& group, uint64_t id) {
   group.StartJoining(id);
   ASSERT_TRUE(group.Add(id).ok());

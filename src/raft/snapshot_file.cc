@@ -188,7 +188,7 @@ StatusOr<SnapshotPtr> SnapshotFolder::Write(const pb::SnapshotMetadata& metadata
                                             const StateImage& image) {
   pb::SnapshotHeader header;
   *header.mutable_metadata() = metadata;
-  header.set_created_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  header.set_created_unix_ms(UnixNowMs());
   return Write(header, image);
 }
 

@@ -8,8 +8,7 @@ int64_t ControlPlane::unix_ms() {
   // Looked at first: what is no longer on its way is applied.
   const bool none_begins = starts_.count() == 0;
   const std::lock_guard lock(mutex_);
-  return clock_.NowMs(none_begins && state_.unfinished.empty(), BoottimeNowNs(),
-                      UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  return clock_.NowMs(none_begins && state_.unfinished.empty(), BoottimeNowNs(), UnixNowMs());
 }
 
 int64_t ControlPlane::KnownMs(uint64_t created_index) const {

@@ -129,7 +129,7 @@ class Clock : public Proposing {
 };
 
 TEST_F(Clock, StampsCommandsAndGoesOnWhileAnExperimentIsUnderWay) {
-  const int64_t before_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  const int64_t before_ms = UnixNowMs();
   Lead();
   EXPECT_GE(StampMs(), before_ms);
   Begin();

@@ -4,11 +4,6 @@
 
 namespace faultline::server {
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 Status NoLeader(uint64_t node_id, const raft::View& view) {
   if (!view.storage_problem.empty()) {
     return MakeDetailedError(

@@ -6,15 +6,11 @@
 
 #include <cstdint>
 #include <mutex>
-#include <string>
 
 #include "base/status.h"
 #include "raft/node.h"
 
 namespace faultline::server {
-
-// The reason of a status that has one, else empty.
-std::string ReasonOf(const Status& status);
 
 // UNAVAILABLE: why node `node_id`, with that view of its own, knows no leader. STORAGE_FAILED with
 // what its disk says, if that takes nothing, else NO_LEADER.

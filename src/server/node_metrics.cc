@@ -15,8 +15,6 @@ double Seconds(std::chrono::nanoseconds duration) {
   return static_cast<double>(duration.count()) / 1e9;
 }
 
-int64_t UnixNowMs() { return UnixNowNs() / static_cast<int64_t>(kNanosPerMilli); }
-
 void AddExperiments(Families& families, const control::StateData& state) {
   std::map<chaos::v1::ExperimentStatus, double> by_status = {
       {chaos::v1::EXPERIMENT_STATUS_PENDING, 0},

@@ -53,8 +53,7 @@ class PeerCalls : public ::testing::Test {
     std::promise<Status> end;
     (peers_.get()->*call)(kThere, request, MonotonicNowNs() + 60 * kNanosPerSecond,
                           [&](const auto& response) { end.set_value(response.status()); });
-    const auto detail = DetailOf(end.get_future().get());
-    return detail ? detail->reason() : "";
+    return faultline::ReasonOf(end.get_future().get());
   }
   std::string Forward() {
     v1::ForwardRequest request;

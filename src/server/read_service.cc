@@ -51,7 +51,7 @@ void SetLastSeen(const std::vector<v1::AgentSession>& served,
         silent_ns.try_emplace({session.agent_id(), session.incarnation()}, session.silent_ns());
     at->second = std::min(at->second, session.silent_ns());
   }
-  const int64_t now_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  const int64_t now_ms = UnixNowMs();
   for (auto& agent : *response->mutable_agents()) {
     const auto found = silent_ns.find({agent.agent_id(), agent.incarnation()});
     if (found == silent_ns.end()) continue;

@@ -119,7 +119,7 @@ void Recorder::Note(const chaos::v1::Experiment& now, bool restored) {
 
 std::function<void(const Change&)> RecordChanges(ControlPlane* plane, Recorder* recorder) {
   return [plane, recorder](const Change& change) {
-    const int64_t unix_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+    const int64_t unix_ms = UnixNowMs();
     if (!change.restored) return recorder->OnChange(change, MonotonicNowNs(), unix_ms);
     plane->With([&](const control::State& state, const auto&) {
       recorder->Restart(state, MonotonicNowNs(), unix_ms);

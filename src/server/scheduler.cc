@@ -127,8 +127,7 @@ void Scheduler::Lead(uint64_t now_ns, int64_t now_ms) {
 }
 
 void Scheduler::WatchUnixClock(uint64_t now_ns) {
-  const int64_t ahead_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli) -
-                           static_cast<int64_t>(now_ns / kNanosPerMilli);
+  const int64_t ahead_ms = UnixNowMs() - static_cast<int64_t>(now_ns / kNanosPerMilli);
   const int64_t back_ms = clock_ahead_ms_.value_or(ahead_ms) - ahead_ms;
   clock_ahead_ms_ = ahead_ms;
   if (back_ms < kSetBackMs) return;
@@ -139,7 +138,7 @@ void Scheduler::WatchUnixClock(uint64_t now_ns) {
 }
 
 void Scheduler::TellClock(int64_t now_ms) {
-  const int64_t own_ms = UnixNowNs() / static_cast<int64_t>(kNanosPerMilli);
+  const int64_t own_ms = UnixNowMs();
   const bool wrong = std::abs(own_ms - now_ms) > kWrongMs;
   if (!wrong || std::exchange(clock_told_term_, leading_term_) == leading_term_) return;
   FL_LOG(warn,

@@ -126,7 +126,7 @@ void SnapshotSaver::Write(const std::shared_ptr<Pipe>& pipe, bool stale, SavedIm
   }
   raft::pb::SnapshotHeader header;
   *header.mutable_metadata() = std::move(saved.metadata);
-  header.set_created_unix_ms(UnixNowNs() / static_cast<int64_t>(kNanosPerMilli));
+  header.set_created_unix_ms(UnixNowMs());
   raft::SnapshotEncoder encoder([&pipe](std::string_view bytes) {
     SaveSnapshotResponse piece;
     piece.set_data(bytes.data(), bytes.size());

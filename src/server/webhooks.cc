@@ -92,8 +92,8 @@ void Webhooks::Advance(size_t webhook) {
   Hook& hook = hooks_[webhook];
   if (hook.sending) return;
   Read(webhook);
-  while (!hook.waiting.empty() && control::ToUnixMs(hook.waiting.front().event.time()) + kGiveUpMs <
-                                      UnixNowNs() / static_cast<int64_t>(kNanosPerMilli)) {
+  while (!hook.waiting.empty() &&
+         control::ToUnixMs(hook.waiting.front().event.time()) + kGiveUpMs < UnixNowMs()) {
     FL_LOG(error, "webhook {}: event {} is given up: it was not taken for a day",
            configs_[webhook].name, hook.waiting.front().event.id());
     hook.meters.given_up.Add();

@@ -12,11 +12,6 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string ReasonOf(const Status& status) {
-  const auto detail = DetailOf(status);
-  return detail ? detail->reason() : "";
-}
-
 // Stops experiments that are not there, one call after another, as long as it lives: each is a
 // command in the log. Retries are the client's own.
 class Writer {

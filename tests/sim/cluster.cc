@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "server/leader_tries.h"
+#include "base/status.h"
 
 namespace faultline::sim {
 namespace {
@@ -143,7 +143,7 @@ void Cluster::StartNode(uint64_t node) {
     world_.Note("does not start: {}", ToString(status.message()));
     if (disks_.at(node)->damaged) {
       damaged_ = node;
-    } else if (server::ReasonOf(status) == "NOT_A_MEMBER" && !referee_.IsMember(node)) {
+    } else if (ReasonOf(status) == "NOT_A_MEMBER" && !referee_.IsMember(node)) {
       stopped_.insert(node);
     } else if (faulty_) {
       PowerLoss(node, 0, 100 * kMs);
