@@ -101,8 +101,8 @@ class ChangingMembers : public ::testing::Test {
   Status After(v1::ChangeRequest::Kind kind, const std::vector<Status>& answers) {
     size_t tries = 0;
     node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
-      done(tries < answers.size() ? answers[tries] : absl::InternalError("one try too many"));
-      ++tries;
+      const size_t now = tries++;  // before `done`: the last one lets this function return
+      done(now < answers.size() ? answers[now] : absl::InternalError("one try too many"));
     });
     const Status end = Change(kind, kNever).get();
     EXPECT_EQ(tries, answers.size()) << end;
