@@ -61,14 +61,17 @@ void Strand::PostAfter(std::chrono::nanoseconds delay, std::function<void()> tas
 bool Strand::Run(std::function<void()> task) {
   auto done = std::make_shared<std::promise<void>>();
   auto future = done->get_future();
+  // By the strand, which runs it, or by a caller who waits no longer: then it is not run.
+  auto taken = std::make_shared<std::atomic<bool>>(false);
   if (impl_->stopped.load()) return false;
   // The promise is destroyed with an unrun task, which also ends the wait.
-  asio::post(impl_->context, [done = std::move(done), task = std::move(task)] {
+  asio::post(impl_->context, [done = std::move(done), taken, task = std::move(task)] {
+    if (taken->exchange(true)) return;
     task();
     done->set_value();
   });
   while (future.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
-    if (impl_->stopped.load()) return false;
+    if (impl_->stopped.load() && !taken->exchange(true)) return false;
   }
   try {
     future.get();

@@ -10,8 +10,8 @@ namespace faultline {
 namespace {
 
 TEST(Strand, RunsTasksInTheOrderOfPosting) {
-  Strand strand("test");
   std::vector<int> seen;
+  Strand strand("test");
   for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(strand.Post([&seen, i] { seen.push_back(i); }));
   ASSERT_TRUE(strand.Run([] {}));
   ASSERT_EQ(seen.size(), 1'000u);
@@ -19,8 +19,8 @@ TEST(Strand, RunsTasksInTheOrderOfPosting) {
 }
 
 TEST(Strand, RefusesTasksBeyondItsLimit) {
+  std::atomic<bool> release{false};  // looked at until the strand has ended
   Strand strand("test", 2);
-  std::atomic<bool> release{false};
   ASSERT_TRUE(strand.Post([&] {
     while (!release.load()) std::this_thread::yield();
   }));
@@ -32,10 +32,10 @@ TEST(Strand, RefusesTasksBeyondItsLimit) {
 }
 
 TEST(Strand, RunsDelayedTasksAfterTheirDelay) {
+  std::atomic<int64_t> after_us{0};
   Strand strand("test");
   const auto begin = std::chrono::steady_clock::now();
-  std::atomic<int64_t> after_us{0};
-  strand.PostAfter(std::chrono::milliseconds(20), [&] {
+  strand.PostAfter(std::chrono::milliseconds(20), [&after_us, begin] {
     after_us.store(std::chrono::duration_cast<std::chrono::microseconds>(
                        std::chrono::steady_clock::now() - begin)
                        .count());
@@ -51,6 +51,28 @@ TEST(Strand, TasksLeftAtTheStopAreDestroyedUnrun) {
     strand.PostAfter(std::chrono::hours(1), [token] {});
   }
   EXPECT_EQ(token.use_count(), 1);
+}
+
+TEST(Strand, WhoRunsATaskThatHasBegunWaitsForItThoughTheStrandStops) {
+  std::atomic<bool> begun{false}, release{false}, ended{false};
+  bool ran = false, saw_it_end = false;
+  Strand strand("test");
+  std::thread caller([&] {
+    ran = strand.Run([&] {
+      begun = true;
+      while (!release) std::this_thread::yield();
+      ended = true;
+    });
+    saw_it_end = ended;
+  });
+  while (!begun) std::this_thread::yield();
+  std::thread stopper([&] { strand.Stop(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // it would have left by then
+  release = true;
+  caller.join();
+  stopper.join();
+  EXPECT_TRUE(ran);
+  EXPECT_TRUE(saw_it_end) << "what the task uses is its caller's";
 }
 
 TEST(Strand, RefusesTasksAfterTheStop) {
