@@ -85,8 +85,11 @@ uint32_t Driver::TrailingFor(uint64_t snapshot_index) const {
     const auto offered = offered_.find(member.id);
     const uint64_t known = std::max(core_->MatchIndex(member.id),
                                     offered == offered_.end() ? uint64_t{0} : offered->second);
-    if (known >= snapshot_index || known + 1 < log_.first_index()) continue;
-    if (snapshot_index - known <= most) keep = std::max(keep, snapshot_index - known);
+    // With the last one that it has: an append tells that one's term.
+    const uint64_t needed_from = std::max<uint64_t>(known, 1);
+    if (known >= snapshot_index || needed_from < log_.first_index()) continue;
+    const uint64_t needed = snapshot_index - needed_from + 1;
+    if (needed <= most) keep = std::max(keep, needed);
   }
   return static_cast<uint32_t>(keep);
 }

@@ -13,6 +13,7 @@
 
 #include <future>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -119,22 +120,55 @@ class Cluster {
     const bool committed = WaitUntil([&] {
       const uint64_t leader = WaitForLeader();
       if (leader == 0) return false;
-      std::promise<bool> promise;
+      std::promise<Status> promise;
       node(leader).Propose(command, [&](const StatusOr<Node::Committed>& result) {
-        promise.set_value(result.ok());
+        promise.set_value(result.status());
       });
-      return promise.get_future().get();
+      const Status status = promise.get_future().get();
+      if (status.code() == StatusCode::kAborted) unknown_.insert(command);
+      return status.ok();
     });
     ASSERT_TRUE(committed) << command;
   }
 
+  // The commands that a member has applied, in order. One whose outcome was not known, as its
+  // leader was lost, was proposed again and may stand there twice: here it stands once.
+  std::vector<std::string> Applied(uint64_t id) {
+    std::vector<std::string> applied;
+    for (const std::string& command : machine(id).commands()) {
+      const bool again =
+          !applied.empty() && applied.back() == command && unknown_.count(command) > 0;
+      if (!again) applied.push_back(command);
+    }
+    return applied;
+  }
+
   // All running members have applied `count` commands or more.
   bool WaitForApplied(size_t count) {
+    return WaitForAll([&](uint64_t id) { return Applied(id).size() >= count; });
+  }
+
+  // All running members have a snapshot of their own on their disks: it is written beside what
+  // they do.
+  bool WaitForSnapshots() {
+    return WaitForAll([&](uint64_t id) { return node(id).meters().snapshot_index.value() > 0; });
+  }
+
+  // All members have on their disks what whoever leads has in its log: they may have applied it
+  // before.
+  bool WaitForStored() {
     return WaitUntil([&] {
-      for (uint64_t id = 1; id < members_.size(); ++id) {
-        if (running(id) && machine(id).size() < count) return false;
-      }
-      return true;
+      const uint64_t leader = WaitForLeader();
+      if (leader == 0) return false;
+      std::promise<bool> stored;
+      node(leader).Inspect([&](const View&, const GroupState& group) {
+        bool all = group.members.size() == size();
+        for (const MemberState& state : group.members) {
+          all = all && state.match_index == group.last_index;
+        }
+        stored.set_value(all);
+      });
+      return stored.get_future().get();
     });
   }
 
@@ -155,9 +189,20 @@ class Cluster {
     std::unique_ptr<Node> node;
     std::unique_ptr<grpc::Server> server;
   };
+  template <typename Condition>
+  bool WaitForAll(Condition condition) {
+    return WaitUntil([&] {
+      for (uint64_t id = 1; id < members_.size(); ++id) {
+        if (running(id) && !condition(id)) return false;
+      }
+      return true;
+    });
+  }
+
   TestDir dir_;
   Options options_;
   std::vector<std::unique_ptr<Running>> members_;  // by id
+  std::set<std::string> unknown_;                  // commands whose outcome was not known once
 };
 
 }  // namespace faultline::raft
