@@ -1,14 +1,13 @@
 #include "agent/agent.h"
 
-#include <fcntl.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <future>
 
 #include "agent/agent_impl.h"
 #include "base/clock.h"
+#include "base/durable_file.h"
 #include "base/log.h"
 
 namespace faultline::agent {
@@ -19,16 +18,11 @@ void SetDuration(uint64_t ns, google::protobuf::Duration* duration) {
   duration->set_nanos(static_cast<int32_t>(ns % kNanosPerSecond));
 }
 
-// Makes an empty file that is there after a loss of power too.
-bool MakeMarker(const std::string& folder, const std::string& path) {
-  bool made = true;
-  for (const auto& [name, flags] :
-       {std::pair(path, O_WRONLY | O_CREAT), std::pair(folder, O_RDONLY | O_DIRECTORY)}) {
-    const int fd = open(name.c_str(), flags | O_CLOEXEC, 0600);
-    made = made && fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
-  }
-  return made;
+// An empty file that is there after a loss of power too.
+Status MakeMarker(const std::string& path) {
+  DurableFile file;
+  FL_RETURN_IF_ERROR(file.Open(path, 0));
+  return file.Publish(path);
 }
 
 }  // namespace
@@ -74,11 +68,10 @@ chaos::v1::Agent Agent::Impl::Describe() const {
     response.add_failures(
         fmt::format("{} on {}: {}", fault.experiment_id(), fault.target_id(), fault.reason()));
   }
-  if (!MakeMarker(config.state_dir, HaltFile())) {
+  if (const Status marked = MakeMarker(HaltFile()); !marked.ok()) {
     response.add_failures(
-        fmt::format("{} cannot be written: a restart of the agent will forget "
-                    "that this host is halted",
-                    HaltFile()));
+        fmt::format("a restart of the agent will forget that this host is halted: {}",
+                    ToString(marked.message())));
   }
   TellChanges();
   FL_LOG(warn, "halted: {} faults disarmed; nothing is armed until `faultline-agent resume`",

@@ -8,9 +8,11 @@
 #include <boost/crc.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "agent/v1/journal.pb.h"
+#include "base/durable_file.h"
 #include "base/log.h"
 
 namespace faultline::agent {
@@ -79,16 +81,6 @@ Status WriteAll(int fd, const std::string& path, const std::string& data) {
   }
   if (fdatasync(fd) != 0) return FileError(path, "cannot be flushed", errno);
   return absl::OkStatus();
-}
-
-Status SyncFolderOf(const std::string& path) {
-  const std::string folder = path.substr(0, path.rfind('/') + 1);
-  const int fd = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return FileError(folder, "cannot be opened", errno);
-  const int result = fsync(fd);
-  const int error = errno;
-  close(fd);
-  return result == 0 ? absl::OkStatus() : FileError(folder, "cannot be flushed", error);
 }
 
 }  // namespace
@@ -223,7 +215,7 @@ Status UndoJournal::Compact() {
   fd_ = fd;
   file_bytes_ = file.size();
   dead_records_ = 0;
-  return SyncFolderOf(path_);
+  return SyncFolder(std::filesystem::path(path_).parent_path());
 }
 
 Status UndoJournal::Append(const std::string& frame) {

@@ -1,14 +1,12 @@
 #include "raft/identity.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cinttypes>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/durable_file.h"
 #include "base/random.h"
 #include "raft/crc32c.h"
 
@@ -48,21 +46,6 @@ StatusOr<Identity> Read(const std::string& path) {
   return identity;
 }
 
-Status WriteDurably(const std::string& path, const std::string& text) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", path,
-                     ErrnoText(errno));
-  }
-  const ssize_t written = write(fd, text.data(), text.size());
-  const bool ok = written == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
-  const int error = errno;
-  close(fd);
-  if (ok) return absl::OkStatus();
-  return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", path,
-                   ErrnoText(error));
-}
-
 // A node that did not join learns its cluster from its own log; one that joined has heard of it
 // before it had any.
 Status CheckHasLog(const std::string& dir, const Identity& identity) {
@@ -80,20 +63,7 @@ Status CheckHasLog(const std::string& dir, const Identity& identity) {
 
 Status SaveIdentity(const std::string& dir, const Identity& identity) {
   const std::string body = Body(identity);
-  const std::string temporary = PathIn(dir) + ".new";
-  FL_RETURN_IF_ERROR(WriteDurably(temporary, body + fmt::format("crc32c {:08x}\n", Crc32c(body))));
-  std::error_code error;
-  fs::rename(temporary, PathIn(dir), error);
-  if (error) {
-    return MakeError(StatusCode::kFailedPrecondition, "{} cannot be written: {}", PathIn(dir),
-                     error.message());
-  }
-  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    fsync(fd);
-    close(fd);
-  }
-  return absl::OkStatus();
+  return ReplaceFile(PathIn(dir), body + fmt::format("crc32c {:08x}\n", Crc32c(body)));
 }
 
 Identity NewIdentity(uint64_t node_id) {

@@ -27,7 +27,7 @@ StatusOr<Identity> ReadIdentity(const std::string& dir);
 // directory is another node's; DATA_LOSS when the file is damaged, or tells of a log that is gone.
 StatusOr<Identity> OpenIdentity(const std::string& dir, uint64_t node_id, bool joins);
 
-// Durable when it returns OK.
+// Durable when it returns OK; errors are IoError's.
 Status SaveIdentity(const std::string& dir, const Identity& identity);
 
 }  // namespace faultline::raft

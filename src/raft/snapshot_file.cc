@@ -20,12 +20,6 @@ namespace fs = std::filesystem;
 constexpr size_t kReadBytes = 256 << 10;
 constexpr std::string_view kSuffix = ".snapshot", kPartSuffix = ".part", kTempSuffix = ".tmp";
 
-Status IoError(std::string_view what, const std::string& path, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT;
-  return MakeError(full ? StatusCode::kResourceExhausted : StatusCode::kUnavailable,
-                   "cannot {} {}: {}", what, path, ErrnoText(error));
-}
-
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -114,44 +108,6 @@ StatusOr<SnapshotFacts> CheckSnapshotFile(const std::string& path) {
     if (piece.empty()) break;
   }
   return SnapshotFacts{decoder->header(), decoder->sum(), decoder->content_bytes()};
-}
-
-DurableFile::~DurableFile() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Status DurableFile::Open(std::string path, uint64_t keep_bytes) {
-  path_ = std::move(path);
-  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd_ < 0) return IoError("create", path_, errno);
-  if (ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0 || lseek(fd_, 0, SEEK_END) < 0) {
-    return IoError("cut", path_, errno);
-  }
-  return absl::OkStatus();
-}
-
-Status DurableFile::Append(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return IoError("write", path_, errno);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
-
-Status DurableFile::Publish(const std::string& path) {
-  if (fsync(fd_) != 0) return IoError("sync", path_, errno);
-  if (close(std::exchange(fd_, -1)) != 0) return IoError("close", path_, errno);
-  if (rename(path_.c_str(), path.c_str()) != 0) return IoError("rename", path_, errno);
-  return SyncFolder(fs::path(path).parent_path());
-}
-
-Status SyncFolder(const std::string& path) {
-  const std::string folder = path.empty() ? "." : path;
-  FL_ASSIGN_OR_RETURN(const DescriptorPtr file, OpenToRead(folder));
-  if (fsync(file->get()) != 0) return IoError("sync", folder, errno);
-  return absl::OkStatus();
 }
 
 StatusOr<SnapshotSum> WriteSnapshotFile(const std::string& path, const pb::SnapshotHeader& header,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/durable_file.h"
 #include "raft/state_image.h"
 #include "raft/types.h"
 
@@ -27,29 +28,6 @@ struct SnapshotFacts {
 // Reads all of it and checks every sum. DATA_LOSS, naming path and offset, when it is damaged or no
 // snapshot at all; UNAVAILABLE when it cannot be read.
 StatusOr<SnapshotFacts> CheckSnapshotFile(const std::string& path);
-
-// A file that is written from its beginning (or goes on behind what it has) and becomes durable.
-// RESOURCE_EXHAUSTED when the disk is full, UNAVAILABLE for other errors; both name the path.
-class DurableFile {
- public:
-  DurableFile() = default;
-  ~DurableFile();
-  DurableFile(const DurableFile&) = delete;
-  DurableFile& operator=(const DurableFile&) = delete;
-
-  // Creates or opens `path` and cuts it off after `keep_bytes`.
-  Status Open(std::string path, uint64_t keep_bytes);
-  Status Append(std::string_view bytes);
-  // Syncs, closes and renames it to `path`, durably.
-  Status Publish(const std::string& path);
-
- private:
-  std::string path_;
-  int fd_ = -1;
-};
-
-// Makes a change of the folder's names durable.
-Status SyncFolder(const std::string& path);
 
 // Creates a state's snapshot: header, what write() gives, trailer. Nothing stands at `path` but a
 // whole snapshot; what is under way is "<path>.tmp", removed after an error.

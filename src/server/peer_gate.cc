@@ -4,10 +4,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/durable_file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "raft/crc32c.h"
-#include "raft/snapshot_file.h"
 
 namespace faultline::server {
 namespace {
@@ -46,13 +46,6 @@ StatusOr<Stores> ReadStores(const std::string& path) {
   if (TextOf(stores) == text) return stores;
   return MakeError(StatusCode::kDataLoss,
                    "{} is damaged: other members' directories are learned anew", path);
-}
-
-Status WriteStores(const std::string& path, const Stores& stores) {
-  raft::DurableFile file;
-  FL_RETURN_IF_ERROR(file.Open(path + ".new", 0));
-  FL_RETURN_IF_ERROR(file.Append(TextOf(stores)));
-  return file.Publish(path);
 }
 
 }  // namespace
@@ -241,7 +234,7 @@ void PeerGate::SavePeers() {
     }
     if (stores == saved_) return;
   }
-  const Status status = WriteStores(PathIn(dir_), stores);
+  const Status status = ReplaceFile(PathIn(dir_), TextOf(stores));
   if (!status.ok()) {
     if (IsWorthALine(++failed_saves_)) {
       FL_LOG(error, "other members' directories are not kept: {} ({} times)",

@@ -125,7 +125,7 @@ SnapshotDownload::~SnapshotDownload() {
 }
 
 Status SnapshotDownload::Begin() {
-  file_ = std::make_unique<raft::DurableFile>();
+  file_ = std::make_unique<DurableFile>();
   return NotWritten(file_->Open(part_, 0));
 }
 
@@ -183,7 +183,7 @@ StatusOr<v1::RestoredDirectory> RestoreSnapshot(const RestoreOptions& options) {
     fs::remove_all(beside, ignored);
     return status;
   }
-  FL_RETURN_IF_ERROR(raft::SyncFolder(fs::path(dir).parent_path()));
+  FL_RETURN_IF_ERROR(SyncFolder(fs::path(dir).parent_path()));
   return restored;
 }
 

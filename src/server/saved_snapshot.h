@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/durable_file.h"
 #include "base/status.h"
 #include "raft/node.h"
 #include "raft/snapshot_file.h"
@@ -37,7 +38,7 @@ class SnapshotDownload {
 
  private:
   const std::string path_, part_;
-  std::unique_ptr<raft::DurableFile> file_;
+  std::unique_ptr<DurableFile> file_;
 };
 
 // The restore stands in the log so many entries behind the saved state: more than the old cluster
