@@ -1,21 +1,16 @@
 #include "bpf/netns_name.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string_view>
 
-#include "base/clock.h"
 #include "bpf/cgroup.h"
-#include "bpf/fd.h"
+#include "bpf/pid_file.h"
 
 namespace faultline::bpf {
 namespace {
@@ -24,8 +19,6 @@ constexpr char kOwnNetns[] = "/proc/thread-self/ns/net";
 constexpr std::string_view kPid = "pid:", kCgroup = "cgroup:";
 // Of a cgroup's processes so many are asked for their namespace.
 constexpr size_t kAskedProcesses = 64;
-// Between two clocks, of which one counts in seconds.
-constexpr time_t kClockSlackSeconds = 2;
 
 struct Process {
   uint64_t pid = 0;
@@ -47,48 +40,6 @@ std::optional<Process> ParseProcess(std::string_view text) {
   return process;
 }
 
-// When the process was started; 0 when it is not there.
-uint64_t StartOf(uint64_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  // The second field is the program's name in brackets; when it was started is the 22nd.
-  size_t at = text.rfind(')');
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = text.find(' ', at + 1);
-  if (at == std::string::npos) return 0;
-  uint64_t ticks = 0;
-  const size_t end = text.find(' ', at + 1);
-  return ReadNumber(std::string_view(text).substr(at + 1, end - at - 1), &ticks) ? ticks : 0;
-}
-
-// When the process was started, in Unix time.
-time_t StartTimeOf(uint64_t pid) {
-  const auto since_boot = static_cast<time_t>(StartOf(pid)) / sysconf(_SC_CLK_TCK);
-  const auto up = static_cast<time_t>(BoottimeNowNs() / kNanosPerSecond);
-  return time(nullptr) - up + since_boot;
-}
-
-struct PidFile {
-  std::string number;
-  time_t written = 0;
-};
-
-// Nothing but a whole number, in a file that can be read without waiting. Who owns the file may be
-// the service itself.
-std::optional<PidFile> ReadPidFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  struct stat facts{};
-  if (!fd.valid() || fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return std::nullopt;
-  char bytes[32];
-  const ssize_t got = read(fd.get(), bytes, sizeof(bytes));
-  std::string text(bytes, static_cast<size_t>(std::max<ssize_t>(got, 0)));
-  text.resize(std::min(text.size(), text.find('\n')));
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) {
-    text.pop_back();
-  }
-  if (text.empty() || text.size() == sizeof(bytes)) return std::nullopt;
-  return PidFile{std::move(text), facts.st_mtime};
-}
-
 std::string FileOf(uint64_t pid) { return "/proc/" + std::to_string(pid) + "/ns/net"; }
 
 // 0: there is none.
@@ -105,15 +56,15 @@ Status IsOurs(const std::string& name) {
 }
 
 StatusOr<std::string> OfProcess(const std::string& name, std::string_view text) {
+  static PidFiles pid_files;
   std::string number(text);
-  time_t written = 0;
+  std::optional<PidFile> file;
   if (number.starts_with('/')) {
-    const auto file = ReadPidFile(number);
+    file = ReadPidFile(number);
     if (!file) {
       return MakeError(StatusCode::kNotFound, "netns '{}': there is no number in that file", name);
     }
     number = file->number;
-    written = file->written;
   }
   const auto process = ParseProcess(number);
   if (!process) {
@@ -126,8 +77,7 @@ StatusOr<std::string> OfProcess(const std::string& name, std::string_view text) 
         StatusCode::kNotFound, "netns '{}': process {} {}", name, process->pid,
         process->started == 0u ? "was not there when the agent was started" : "has ended");
   }
-  // The number that a dead service has left in its file may be another process's by now.
-  if (written != 0 && StartTimeOf(process->pid) > written + kClockSlackSeconds) {
+  if (file && !pid_files.Means(std::string(text), file->written, process->pid, time(nullptr))) {
     return MakeError(StatusCode::kNotFound,
                      "netns '{}': process {} is younger than that file, so it is another's", name,
                      process->pid);
