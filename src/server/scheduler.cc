@@ -14,7 +14,6 @@ namespace {
 constexpr std::chrono::milliseconds kTick{50};
 // A leader's Unix clock that differs more from the one that experiments are on is worth a line.
 constexpr int64_t kWrongMs = 10'000;
-constexpr int64_t kSetBackMs = 1'000;
 
 std::string RandomClusterId() { return fmt::format("{:016x}", RandomNumber()); }
 
@@ -85,7 +84,6 @@ void Scheduler::Tick() {
   const raft::View view = plane_->view();
   const uint64_t now_ns = BoottimeNowNs();
   const int64_t now_ms = plane_->unix_ms();
-  WatchUnixClock(now_ns);
   if (view.role != raft::Role::kLeader) {
     leading_term_ = 0;
     return;
@@ -124,17 +122,6 @@ void Scheduler::Lead(uint64_t now_ns, int64_t now_ms) {
     Propose("expire", std::move(command));
   }
   CheckAgents(now_ns);
-}
-
-void Scheduler::WatchUnixClock(uint64_t now_ns) {
-  const int64_t ahead_ms = UnixNowMs() - static_cast<int64_t>(now_ns / kNanosPerMilli);
-  const int64_t back_ms = clock_ahead_ms_.value_or(ahead_ms) - ahead_ms;
-  clock_ahead_ms_ = ahead_ms;
-  if (back_ms < kSetBackMs) return;
-  FL_LOG(error,
-         "this machine's Unix clock was set back by {} s: gRPC's timers go by it, so deadlines of "
-         "calls and attempts to connect may stand still for as long; start this controller anew",
-         (back_ms + 500) / 1'000);
 }
 
 void Scheduler::TellClock(int64_t now_ms) {

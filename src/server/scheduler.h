@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -46,8 +45,6 @@ class Scheduler {
   void CheckAgents(uint64_t now_ns);
   // Logs once a term that this machine's Unix clock is not the one that experiments are on.
   void TellClock(int64_t now_ms);
-  // Logs that it was set back.
-  void WatchUnixClock(uint64_t now_ns);
   void Propose(const std::string& what, control::v1::Command command);
   // For how long no node has told of that start of an agent; of any start of it.
   uint64_t SilentNs(const AgentKey& agent, uint64_t now_ns) const;
@@ -60,8 +57,7 @@ class Scheduler {
   uint64_t leading_since_ns_ = 0;  // CLOCK_BOOTTIME, as all times here: leases go on in suspend
   uint64_t ready_term_ = 0;        // term whose beginning this node has applied
   bool preparing_ = false;         // finding that out
-  std::optional<int64_t> clock_ahead_ms_;  // of the Unix clock's zero by that of boot, last
-  uint64_t clock_told_term_ = 0;           // term in which the clock was told of
+  uint64_t clock_told_term_ = 0;   // term in which the clock was told of
   std::map<AgentKey, uint64_t> reported_ns_;
   std::map<AgentKey, uint64_t> heard_ns_;  // of reported_ns_'s: when its node last heard of it
   std::set<std::string> proposed_;         // what is under way, by name

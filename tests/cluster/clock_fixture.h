@@ -27,11 +27,11 @@
 namespace faultline::cluster {
 
 inline constexpr int kNodes = 3;
-inline constexpr std::chrono::seconds kBrief{4}, kLong{600}, kLease{6};
+inline constexpr std::chrono::seconds kBrief{7}, kLong{600}, kLease{10};
 inline constexpr std::chrono::hours kFar{5};
 // What a time may be off by: a node hears late of what another one has done. Less than passes while
 // there is a brief experiment.
-inline constexpr double kSlackS = 2;
+inline constexpr double kSlackS = 5;
 
 inline uint64_t Nanos(std::chrono::nanoseconds ns) { return static_cast<uint64_t>(ns.count()); }
 inline double Seconds(uint64_t ns) { return static_cast<double>(ns) / kNanosPerSecond; }

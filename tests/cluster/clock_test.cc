@@ -1,6 +1,6 @@
 // Controllers whose wall clocks are set forwards and back by hours while they lead and while they
 // follow. Experiments last as long as was asked for, what is shown of them fits together, leases
-// go on, and nobody is elected for it.
+// go on, nobody is elected for it, and who is gone is noticed and who comes back is found.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -15,6 +15,9 @@ namespace faultline::cluster {
 namespace {
 
 using namespace std::chrono_literals;
+
+// So long after a step every wait that began before it would be over.
+constexpr auto kBegun = 2s;
 
 struct Step {
   const char* name;
@@ -74,13 +77,48 @@ INSTANTIATE_TEST_SUITE_P(Leading, ClockOf, ::testing::ValuesIn(kLeadersSteps), N
 INSTANTIATE_TEST_SUITE_P(Following, ClockOf, ::testing::ValuesIn(kFollowersSteps), NameOf);
 INSTANTIATE_TEST_SUITE_P(TakingOver, FollowersClock, ::testing::ValuesIn(kFollowersSteps), NameOf);
 
-TEST_F(WallClocks, ThatAreSetBackAreToldOfByTheirNode) {
-  const int node = Follower();
-  ASSERT_NO_FATAL_FAILURE(Set(node, -kFar));
-  EXPECT_TRUE(Eventually([&] {
-    return cluster_->process(node).log().find("Unix clock was set back by 18000 s") !=
-           std::string::npos;
-  }));
+TEST_F(WallClocks, ThatAreSetBackKeepNoNodeWithALeaderThatStandsStill) {
+  const int leader = Leader(), follower = (leader + 1) % kNodes;
+  ASSERT_NO_FATAL_FAILURE(Set(follower, -kFar));
+  std::this_thread::sleep_for(kBegun);
+  cluster_->process(leader).Signal(SIGSTOP);
+  const uint64_t stopped_ns = BoottimeNowNs();
+  // By the authority that it has from this leader it grants leases for half of one.
+  const uint64_t later_ns = stopped_ns + Nanos(kLease);
+  EXPECT_TRUE(Eventually([&] { return agent(follower).last_grant_ns() > later_ns; }));
+  cluster_->process(leader).Signal(SIGCONT);
+}
+
+TEST_F(WallClocks, ThatAreSetBackKeepNoLeaderFromANodeThatIsStartedAgain) {
+  const int leader = Leader(), follower = (leader + 1) % kNodes;
+  ASSERT_NO_FATAL_FAILURE(Set(leader, -kFar));
+  std::this_thread::sleep_for(kBegun);
+  cluster_->process(follower).Kill();
+  std::this_thread::sleep_for(1s);  // in which the leader tries to reach it
+  cluster_->Start(follower);
+  // It knows everything that was acknowledged once the leader has reached it.
+  EXPECT_TRUE(Eventually([&] { return cluster_->List(follower).ok(); }));
+}
+
+TEST_F(WallClocks, ThatAreSetBackKeepNoCommandAtANodeThatStandsStill) {
+  const int node = Follower(), other = (node + 1) % kNodes;
+  const Asked lasting = Start(kLong);
+  const TempDir logs;
+  WallClock own;
+  std::vector<std::string> command = own.environment();
+  command.insert(command.begin(), "/usr/bin/env");
+  command.insert(command.end(), {FAULTLINE_BIN_DIR "/faultline", "watch", "--address",
+                                 cluster_->api_address(node) + "," + cluster_->api_address(other)});
+  const Process watch(command, logs.path() + "/log");
+  const auto says = [&](const std::string& text) {
+    return Eventually([&] { return watch.log().find(text) != std::string::npos; });
+  };
+  ASSERT_TRUE(says(lasting.id)) << watch.log();
+  own.Set(-kFar);
+  std::this_thread::sleep_for(kBegun);
+  cluster_->process(node).Signal(SIGSTOP);
+  EXPECT_TRUE(says("going on at " + cluster_->api_address(other))) << watch.log();
+  cluster_->process(node).Signal(SIGCONT);
 }
 
 TEST_F(WallClocks, ThatAreSetAgainAndAgainLeaveTheHistoryLinearizable) {

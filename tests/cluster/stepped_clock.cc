@@ -3,10 +3,10 @@
 // are mapped. All other clocks are left alone.
 //
 // What waits until a time of the wall clock waits by the one shown here, as it would by the
-// kernel's if that were set: abseil, and so gRPC's timers, wait with FUTEX_CLOCK_REALTIME, and a
-// step ends or prolongs such a wait while it is under way. libfaketime changes no futex: waits
-// would last as many hours as the clock is ahead. What waits on a condition variable of the C
-// library (RocksDB's background) keeps the time that it began with.
+// kernel's if that were set: abseil, and so gRPC's timers, wait with FUTEX_CLOCK_REALTIME (but for
+// src/bin/monotonic_waits.cc), and a step ends or prolongs such a wait while it is under way.
+// libfaketime changes no futex: waits would last as many hours as the clock is ahead. What waits on
+// a condition variable of the C library (RocksDB's background) keeps the time that it began with.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/futex.h>
