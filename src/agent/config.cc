@@ -158,11 +158,13 @@ std::string HostName() {
 }
 
 Status ReadTimes(const YamlMap& map, Config* config) {
-  FL_ASSIGN_OR_RETURN(config->heartbeat_ns,
-                      map.DurationNs("heartbeat", config->heartbeat_ns, "ms"));
-  if (config->heartbeat_ns < 20 * kNanosPerMilli || config->heartbeat_ns > 10 * kNanosPerSecond) {
-    return map.Refuse("heartbeat", *map.Text("heartbeat"), "20ms to 10s");
+  const auto heartbeat_ns = map.DurationNs("heartbeat", config->heartbeat_ns, "ms");
+  if (!heartbeat_ns.ok() || *heartbeat_ns < 20 * kNanosPerMilli ||
+      *heartbeat_ns > 10 * kNanosPerSecond) {
+    FL_ASSIGN_OR_RETURN(const std::string given, map.Text("heartbeat"));
+    return map.Refuse("heartbeat", given, "20ms to 10s");
   }
+  config->heartbeat_ns = *heartbeat_ns;
   FL_ASSIGN_OR_RETURN(const int64_t rate,
                       map.Integer("metrics_rate_hz", config->metrics_rate_hz, 1, 50));
   config->metrics_rate_hz = static_cast<unsigned>(rate);

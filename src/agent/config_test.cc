@@ -85,8 +85,10 @@ TEST(AgentConfig, ATargetMayBeSeenFromTheHostsEndOfItsLink) {
 TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {
   EXPECT_EQ(ErrorOf("agent_id: a\ntargets:\n- name: x\n  interface: eth0\n  ports: [0]\n"),
             "agent.yaml:5: ports: '0' is not allowed: port numbers from 1 to 65535");
-  EXPECT_EQ(ErrorOf("agent_id: a\nheartbeat: 1ms\n"),
-            "agent.yaml:2: heartbeat: '1ms' is not allowed: 20ms to 10s");
+  for (const char* wrong : {"1ms", "1e30", "soon"}) {
+    EXPECT_EQ(ErrorOf(fmt::format("agent_id: a\nheartbeat: {}\n", wrong)),
+              fmt::format("agent.yaml:2: heartbeat: '{}' is not allowed: 20ms to 10s", wrong));
+  }
   EXPECT_EQ(ErrorOf("lane: netem\n"),
             "agent.yaml:1: lane: 'netem' is not allowed: auto, tap or fq");
   EXPECT_EQ(ErrorOf("controllers: [nowhere]\n"),

@@ -245,7 +245,7 @@ StatusOr<std::unique_ptr<Session>> Session::Make(Options options, Callbacks call
     FL_ASSIGN_OR_RETURN(
         auto credentials,
         rpc::ChannelCredentials({options.tls_ca_file, options.tls_cert_file, options.tls_key_file},
-                                address));
+                                address, "controllers"));
     impl->credentials.push_back(std::move(credentials));
   }
   impl->options = std::move(options);

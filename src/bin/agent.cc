@@ -18,6 +18,7 @@
 #include "agent/local_service.h"
 #include "agent/status_text.h"
 #include "base/log.h"
+#include "cli/flag_values.h"
 #include "faults/driver.h"
 #include "faults/registry.h"
 #include "faults/undo.h"
@@ -201,6 +202,7 @@ int Main(int argc, char** argv) {
       "--http-listen", http_listen,
       fmt::format("Address for /metrics, /healthz and /readyz, or off [{}]", kDefaultHttp));
   app.add_option("--lane", lane, fmt::format("Where delayed packets wait: {} [auto]", kLaneRule));
+  for (CLI::Option* option : app.get_options()) option->check(cli::NotEmpty());
   app.add_subcommand("run", "Run in the foreground until SIGTERM or SIGINT");
   auto* status = app.add_subcommand("status", "Show what the running agent does");
   status->add_flag("--json", json, "As JSON");
@@ -222,6 +224,14 @@ int Main(int argc, char** argv) {
   if (*guardian) return LiveAsGuardian(journal_path);
   auto config = LoadConfig(config_path);
   if (!config.ok()) return Complain(config.status(), kRefused);
+  const std::string command = app.get_subcommands().front()->get_name();
+  const bool runs = command == "run";
+  if (!runs && (!http_listen.empty() || (!lane.empty() && command != "probe"))) {
+    return Complain(
+        MakeError(StatusCode::kInvalidArgument, "{} is for 'run', and not looked at by '{}'",
+                  http_listen.empty() ? "--lane" : "--http-listen", command),
+        kRefused);
+  }
   if (!http_listen.empty()) config->http_listen = http_listen;
   if (!lane.empty()) config->lane = lane;
   if (!IsLane(config->lane)) {
@@ -229,8 +239,7 @@ int Main(int argc, char** argv) {
                               config->lane, kLaneRule),
                     kRefused);
   }
-  const std::string command = app.get_subcommands().front()->get_name();
-  if (command == "run") {
+  if (runs) {
     return Run(*config, {"--log-level", log_level, "--log-format", log_format});
   }
   if (command == "status") return ShowStatus(*config, json);

@@ -9,23 +9,28 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 
 #include "base/log.h"
-#include "base/text.h"
-#include "base/units.h"
+#include "cli/flag_values.h"
 #include "controller_data.h"
 
 namespace {
 
 using faultline::Status;
+using faultline::cli::AddTime;
+using faultline::cli::WholeNumberIn;
 using faultline::server::Config;
+using faultline::server::kBaselineRange;
+using faultline::server::kLeaseRange;
 
 constexpr int kExitUsage = 2;
 
 struct Flags {
-  std::string config, data_dir, api_listen, peer_listen, http_listen, members, join, lease,
-      baseline, log_level, log_format;
+  std::string config, data_dir, api_listen, peer_listen, http_listen, members, join, log_level,
+      log_format;
   std::string tls_ca, tls_cert, tls_key, peer_name;
+  std::optional<std::chrono::milliseconds> lease, baseline;
   uint64_t id = 0;
   uint32_t max_version = 0;
 };
@@ -33,10 +38,7 @@ struct Flags {
 void AddFlags(CLI::App& app, Flags* flags) {
   app.add_option("--config", flags->config, "YAML file; flags given beside it win");
   app.add_option("--id", flags->id, "this node's number among the members (default 1)")
-      ->check([](const std::string& text) -> std::string {
-        const bool number = faultline::ParseWholeNumber("--id", text, 1, INT64_MAX).ok();
-        return number ? "" : fmt::format("'{}' is not allowed: a whole number above 0", text);
-      });
+      ->transform(WholeNumberIn(1, INT64_MAX));
   app.add_option("--data-dir", flags->data_dir,
                  "where the log is kept (default /var/lib/faultline/controller)");
   app.add_option("--api-listen", flags->api_listen,
@@ -57,21 +59,20 @@ void AddFlags(CLI::App& app, Flags* flags) {
       "--peer-name", flags->peer_name,
       "name that all controllers' certificates carry, and no others (default: each one's "
       "carries its own host)");
-  app.add_option("--lease", flags->lease, "control-plane lease of faults (default 10s)");
-  app.add_option("--baseline", flags->baseline,
-                 "how much of the time before a fault is in its report (default 10s)");
+  AddTime(&app, "--lease", &flags->lease, kLeaseRange,
+          "control-plane lease of faults (default 10s)");
+  AddTime(
+      &app, "--baseline", &flags->baseline, kBaselineRange,
+      "how much of the time before a fault is in its report (default 10s): targets are measured "
+      "all the time, so no start waits for it");
   app.add_option("--max-version", flags->max_version,
                  "hold the cluster at this version of commands during an upgrade (default: newest)")
-      ->check(CLI::Range(faultline::control::kFirstVersion, faultline::control::kNewestVersion));
+      ->transform(
+          WholeNumberIn(faultline::control::kFirstVersion, faultline::control::kNewestVersion));
   app.add_option("--log-level", flags->log_level,
                  "trace, debug, info, warn, error or off (default info)");
   app.add_option("--log-format", flags->log_format, "text or json (default text)");
-  // What a script gives with an unset variable is a mistake, not the default.
-  for (CLI::Option* option : app.get_options()) {
-    option->check([](const std::string& text) -> std::string {
-      return text.empty() ? "must not be empty" : "";
-    });
-  }
+  for (CLI::Option* option : app.get_options()) option->check(faultline::cli::NotEmpty());
 }
 
 faultline::StatusOr<Config> ToConfig(const Flags& flags) {
@@ -100,16 +101,8 @@ faultline::StatusOr<Config> ToConfig(const Flags& flags) {
   if (!flags.join.empty()) {
     FL_ASSIGN_OR_RETURN(config.join, faultline::server::ParseJoin(flags.join));
   }
-  if (!flags.lease.empty()) {
-    const auto seconds = faultline::ParseQuantity(flags.lease, "s");
-    if (!seconds.ok()) return faultline::FieldError("lease", flags.lease, "500 ms to 60 s");
-    config.lease = std::chrono::milliseconds(static_cast<int64_t>(*seconds * 1'000));
-  }
-  if (!flags.baseline.empty()) {
-    const auto seconds = faultline::ParseQuantity(flags.baseline, "s");
-    if (!seconds.ok()) return faultline::FieldError("baseline", flags.baseline, "1 s to 60 s");
-    config.baseline = std::chrono::milliseconds(static_cast<int64_t>(*seconds * 1'000));
-  }
+  if (flags.lease) config.lease = *flags.lease;
+  if (flags.baseline) config.baseline = *flags.baseline;
   return config;
 }
 
@@ -150,6 +143,17 @@ int Run(const Flags& flags) {
   return 0;
 }
 
+// check, repair and export would pass over what is said to a node, --data-dir too.
+Status CheckNoFlags(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0) continue;
+    return faultline::MakeError(faultline::StatusCode::kInvalidArgument,
+                                "{} is for a node that runs: '{}' takes DIR, the data directory",
+                                option->get_name(), app.get_subcommands().front()->get_name());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -166,7 +170,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
+  if (data_command) {
+    const Status alone = CheckNoFlags(app);
+    return alone.ok() ? data_command() : Fail(alone);
+  }
   // gRPC's locks: watching for a deadlock among them costs each call.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  return data_command ? data_command() : Run(flags);
+  return Run(flags);
 }

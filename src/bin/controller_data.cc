@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/log.h"
-#include "base/text.h"
+#include "cli/flag_values.h"
 #include "server/data_directory.h"
 
 namespace faultline {
@@ -21,7 +21,7 @@ constexpr int kDamaged = 1, kUsage = 2;
 
 struct Arguments {
   std::string dir = "/var/lib/faultline/controller";
-  std::string id;
+  std::optional<uint64_t> id;
   bool json = false;
 };
 
@@ -112,13 +112,7 @@ int Check(const Arguments& arguments) {
 }
 
 int Repair(const Arguments& arguments) {
-  std::optional<uint64_t> node_id;
-  if (!arguments.id.empty()) {
-    const auto id = ParseWholeNumber("--id", arguments.id, 1, INT64_MAX);
-    if (!id.ok()) return Fail(id.status());
-    node_id = static_cast<uint64_t>(*id);
-  }
-  const auto report = server::RepairDirectory(arguments.dir, node_id);
+  const auto report = server::RepairDirectory(arguments.dir, arguments.id);
   if (!report.ok()) return Fail(report.status());
   const DirectoryReport& before = report->before;
   if (!report->repaired) {
@@ -176,7 +170,8 @@ void AddDataCommands(CLI::App& app, std::function<int()>* run) {
       "Make a new directory of what can be read of a damaged one without a gap; the damaged one "
       "stays beside it.\nOnly for a cluster that has lost its majority: else replace the node",
       arguments, Repair, run)
-      ->add_option("--id", arguments->id, "the node's number, when its identity is damaged too");
+      ->add_option("--id", arguments->id, "the node's number, when its identity is damaged too")
+      ->transform(cli::WholeNumberIn(1, INT64_MAX));
   Add(app, "export",
       "Write the state in a data directory as JSON lines: the directory, experiments, agents. The "
       "last entries may not have been committed: only the other controllers know",

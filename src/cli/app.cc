@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/flag_values.h"
 #include "cli/help.h"
 
 namespace faultline::cli {
@@ -36,16 +37,13 @@ void AddGlobalFlags(CLI::App* command, GlobalFlags* flags) {
   command->add_option("--key-file", flags->key_file, "TLS: key of the certificate (PEM)")
       ->type_name("FILE")
       ->group(group);
-  command->add_option("--timeout", flags->timeout, "How long to try to get an answer (10s)")
-      ->type_name("TIME")
+  constexpr TimeRange kTimeout{std::chrono::milliseconds(1), std::chrono::hours(24)};
+  AddTime(command, "--timeout", &flags->timeout, kTimeout, "How long to try to get an answer (10s)")
       ->group(group);
   command->add_flag("--json", flags->json, "Print JSON for programs")->group(group);
-  // What a script gives with an unset variable is a mistake, not the default.
   for (CLI::Option* option : command->get_options()) {
     if (option->get_group() != group || option->get_type_name().empty()) continue;
-    option->check([](const std::string& text) -> std::string {
-      return text.empty() ? "must not be empty" : "";
-    });
+    option->check(NotEmpty());
   }
   for (CLI::App* part : command->get_subcommands(nullptr)) AddGlobalFlags(part, flags);
 }
@@ -98,6 +96,10 @@ Status UnknownArgument(const std::vector<std::string>& extras, const std::string
                    : no_command         ? "command"
                                         : "argument",
                    Shown(flag != extras.end() ? *flag : extras.front()), command);
+}
+
+Status NotTogether(std::string_view flag, std::string_view other) {
+  return MakeError(StatusCode::kInvalidArgument, "{} and {} cannot be given together", flag, other);
 }
 
 std::string ExamplesText(const std::vector<std::string>& examples) {

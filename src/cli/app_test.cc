@@ -82,6 +82,44 @@ TEST(App, WhatIsWrongOnTheLineIsOneSentenceAndExitCode2) {
   EXPECT_EQ(Faultline({"list", "--address", "x:y"}).code, ExitCode::kUsage);
 }
 
+TEST(App, ATimeOrANumberOutOfItsRangeIsRefusedByItsFlag) {
+  const std::vector<std::vector<std::string>> lines = {
+      {"list", "--timeout", "1e30"},     {"list", "--timeout", "25h"},
+      {"list", "--limit", "0"},          {"start", "NETWORK_LOSS", "--duration", "1e30"},
+      {"report", "x", "--wait", "soon"}, {"stop", "x", "--wait", "--wait-time", "11m"},
+      {"metrics", "--rate", "nan"},      {"metrics", "--count", "1000000001"},
+      {"dev", "--port", "65536"},
+  };
+  for (const auto& line : lines) {
+    const auto result = Faultline(line);
+    EXPECT_EQ(result.code, ExitCode::kUsage);
+    EXPECT_THAT(result.err, StartsWith(fmt::format("error: {}: '{}' is not allowed: a ",
+                                                   *(line.end() - 2), line.back())));
+  }
+}
+
+TEST(App, AFlagThatWouldBePassedOverIsRefused) {
+  EXPECT_EQ(Faultline({"stop", "x", "--wait-time", "5s"}).err,
+            "error: --wait-time requires --wait; see 'faultline stop --help'\n");
+  EXPECT_EQ(Faultline({"metrics", "--live", "--json"}).err,
+            "error: --live and --json cannot be given together\n");
+  EXPECT_EQ(Faultline({"report", "x", "--histograms"}).err,
+            "error: --histograms is for JSON: give --json too\n");
+  const std::vector<std::vector<std::string>> lines = {
+      {"metrics", "--per-target"},
+      {"metrics", "--live", "--histogram"},
+      {"report", "x", "--html", "-", "--markdown"},
+      {"report", "x", "--html", "-", "--json"},
+      {"report", "x", "--markdown", "--json"},
+      {"list", "-q", "--json"},
+      {"dev", "--address", "127.0.0.1:7400"},
+      {"dev", "--ca-file", "ca.pem"},
+  };
+  for (const auto& line : lines) {
+    EXPECT_EQ(Faultline(line).code, ExitCode::kUsage) << fmt::format("{}", fmt::join(line, " "));
+  }
+}
+
 TEST(App, ANodeTakesNoPlaceOfItsOwn) {
   const auto result = Faultline({"cluster", "replace", "2", "2", "node2:7401"});
   EXPECT_EQ(result.code, ExitCode::kUsage);
@@ -110,8 +148,9 @@ TEST(App, StartTakesAKindOrAFile) {
   EXPECT_EQ(Faultline({"start", "NETWORK_LOSS", "-f", "x.yaml"}).err,
             "error: start takes a KIND of fault or -f FILE, not both" + see);
   EXPECT_EQ(Faultline({"start", "-f", "/nowhere.yaml"}).code, ExitCode::kUsage);
-  EXPECT_EQ(Faultline({"start", "NETWORK_LOSS", "--target", "a:b", "--seed", "-1"}).err,
-            "error: --seed: '-1' is not allowed: a whole number from 0 to 18446744073709551615\n");
+  EXPECT_EQ(
+      Faultline({"start", "NETWORK_LOSS", "--target", "a:b", "--seed", "-1"}).err,
+      "error: --seed: '-1' is not allowed: a whole number from 0 to 18446744073709551615" + see);
   EXPECT_EQ(Faultline({"start", "NETWORK_LOSS", "--target", "a:b", "--speed", "1"}).err,
             "error: unknown flag '--speed'" + see);
   const auto misspelt =

@@ -1,8 +1,8 @@
 // faultline cluster add|promote|remove|address|replace|transfer
 #include <algorithm>
 
-#include "base/text.h"
 #include "cli/command.h"
+#include "cli/flag_values.h"
 
 namespace faultline::cli {
 namespace {
@@ -157,11 +157,7 @@ CLI::Option* AddNode(CLI::App* command, const std::string& name, uint64_t* id,
                      const std::string& help) {
   return command->add_option(name, *id, help)
       ->type_name("")
-      ->check([](const std::string& text) -> std::string {
-        const bool number = ParseWholeNumber("", text, 1, INT64_MAX).ok();
-        return number ? ""
-                      : fmt::format("'{}' is not allowed: a whole number above 0", Shown(text));
-      });
+      ->transform(WholeNumberIn(1, INT64_MAX));
 }
 
 CLI::App* AddIdCommand(CLI::App& cluster, Session& session, const CommandText& text,

@@ -26,6 +26,9 @@ CLI::App* AddCommand(CLI::App& app, Session& session, const CommandText& text,
 // called `command` ("faultline start").
 Status UnknownArgument(const std::vector<std::string>& extras, const std::string& command);
 
+// INVALID_ARGUMENT about two flags of which one would be passed over.
+Status NotTogether(std::string_view flag, std::string_view other);
+
 // "\nExamples:\n  ..." for a help's end.
 std::string ExamplesText(const std::vector<std::string>& examples);
 

@@ -9,6 +9,7 @@
 #include "cli/describe.h"
 #include "cli/dev_host.h"
 #include "cli/dev_setup.h"
+#include "cli/flag_values.h"
 #include "cli/kind_flags.h"
 #include "faults/registry.h"
 
@@ -154,8 +155,22 @@ Status StartAll(Session& session, const Programs& programs, const DevFlags& flag
   return WaitUntilReady(session, *all, true);
 }
 
+// Its controller is its own, on loopback.
+Status CheckConnectionFlags(const GlobalFlags& flags) {
+  if (!flags.address.empty()) {
+    return FieldError("--address", flags.address, "none with dev: --listen gives its address");
+  }
+  for (const auto& [flag, file] :
+       {std::pair("--ca-file", &flags.ca_file), std::pair("--cert-file", &flags.cert_file),
+        std::pair("--key-file", &flags.key_file)}) {
+    if (!file->empty()) return FieldError(flag, *file, "none with dev: it has no TLS");
+  }
+  return absl::OkStatus();
+}
+
 Status RunDev(Session& session, const DevFlags& flags) {
   FL_RETURN_IF_ERROR(CheckDevFlags(flags));
+  FL_RETURN_IF_ERROR(CheckConnectionFlags(session.flags));
   if (geteuid() != 0) {
     return MakeError(StatusCode::kInvalidArgument,
                      "dev must run as root: its agent loads kernel programs");
@@ -187,7 +202,7 @@ void AddTargetFlags(CLI::App* command, const std::shared_ptr<DevFlags>& flags) {
       ->type_name("FILE")
       ->group(group);
   command->add_option("--port", flags->ports, "Port that the service listens on; may be repeated")
-      ->check(CLI::Range(1, 65535))
+      ->transform(WholeNumberIn(1, 65'535))
       ->type_name("PORT")
       ->allow_extra_args(false)
       ->group(group);

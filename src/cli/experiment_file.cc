@@ -45,9 +45,11 @@ Status ReadScalars(const YamlMap& map, ExperimentFile* file) {
   FL_ASSIGN_OR_RETURN(*file->request.mutable_target(), map.Text("target"));
   FL_ASSIGN_OR_RETURN(const std::string duration, map.Text("duration"));
   if (!duration.empty()) {
-    auto parsed = ParseDuration(duration, "duration");
-    if (!parsed.ok()) return Refused(map, "duration", parsed.status());
-    *file->request.mutable_duration() = *std::move(parsed);
+    const auto time = ParseTime(duration);
+    if (!time || !kExperimentTime.Has(*time)) {
+      return map.Refuse("duration", duration, "a time from " + kExperimentTime.Text());
+    }
+    *file->request.mutable_duration() = ToDuration(*time);
   }
   FL_ASSIGN_OR_RETURN(const std::string seed, map.Text("seed", "0"));
   const auto number = ParseWholeNumber("seed", seed, 0, UINT64_MAX);

@@ -15,9 +15,13 @@
 #include <string>
 
 #include "base/status.h"
+#include "base/time_range.h"
 #include "chaos/v1/chaos.pb.h"
 
 namespace faultline::cli {
+
+// How long an experiment may be: what the API takes.
+inline constexpr TimeRange kExperimentTime{std::chrono::seconds(1), std::chrono::hours(24)};
 
 struct ExperimentFile {
   std::string name;

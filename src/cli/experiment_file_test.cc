@@ -85,8 +85,9 @@ TEST(ExperimentFile, ErrorsNameFileLineAndField) {
   EXPECT_EQ(ErrorOf("experiment: {target: a:b}\nduration: 5m\n").substr(0, 41),
             "standard input:2: unknown key 'duration':");
   EXPECT_EQ(ErrorOf("duration: soon" + fault),
-            "standard input:1: duration: 'soon' is not allowed: a time such as 90s, 10m or 1h30m, "
-            "above 0 and below 10 years");
+            "standard input:1: duration: 'soon' is not allowed: a time from 1 s to 24 h");
+  EXPECT_EQ(ErrorOf("duration: 1e30" + fault),
+            "standard input:1: duration: '1e30' is not allowed: a time from 1 s to 24 h");
   EXPECT_EQ(ErrorOf("seed: -1" + fault),
             "standard input:1: seed: '-1' is not allowed: a whole number from 0 to "
             "18446744073709551615");

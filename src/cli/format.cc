@@ -5,7 +5,6 @@
 #include <ctime>
 
 #include "base/clock.h"
-#include "base/units.h"
 
 namespace faultline::cli {
 namespace {
@@ -39,33 +38,10 @@ std::string FormatDuration(const google::protobuf::Duration& duration) {
   return FormatDuration(ToNanos(duration));
 }
 
-StatusOr<google::protobuf::Duration> ParseDuration(std::string_view text, std::string_view field) {
-  const auto wrong = [&] {
-    return FieldError(field, text, "a time such as 90s, 10m or 1h30m, above 0 and below 10 years");
-  };
-  double total_ns = 0;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    size_t unit = 0;
-    while (unit < rest.size() &&
-           (isdigit(static_cast<unsigned char>(rest[unit])) || rest[unit] == '.')) {
-      ++unit;
-    }
-    size_t end = unit;
-    while (end < rest.size() && isalpha(static_cast<unsigned char>(rest[end]))) ++end;
-    const bool whole = end == rest.size() && rest.size() == text.size();
-    if (unit == 0 || (end == unit && !whole)) return wrong();
-    const auto part = ParseQuantity(rest.substr(0, end), "s");
-    if (!part.ok()) return wrong();
-    total_ns += *part * 1e9;
-    rest.remove_prefix(end);
-  }
-  constexpr double kLongestNs = 1e9 * 86400 * 3650;
-  if (!(total_ns >= 1) || total_ns > kLongestNs) return wrong();
-  const auto nanos = static_cast<int64_t>(std::llround(total_ns));
+google::protobuf::Duration ToDuration(std::chrono::nanoseconds time) {
   google::protobuf::Duration duration;
-  duration.set_seconds(nanos / kSecondNs);
-  duration.set_nanos(static_cast<int32_t>(nanos % kSecondNs));
+  duration.set_seconds(time.count() / kSecondNs);
+  duration.set_nanos(static_cast<int32_t>(time.count() % kSecondNs));
   return duration;
 }
 

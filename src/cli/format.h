@@ -4,6 +4,7 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -18,10 +19,7 @@ namespace faultline::cli {
 std::string FormatDuration(int64_t duration_ns);
 std::string FormatDuration(const google::protobuf::Duration& duration);
 
-// "90", "90s", "1h30m", "1.5h", "250ms" (a bare number is seconds) to a positive duration.
-// INVALID_ARGUMENT naming `field` otherwise.
-StatusOr<google::protobuf::Duration> ParseDuration(std::string_view text, std::string_view field);
-
+google::protobuf::Duration ToDuration(std::chrono::nanoseconds time);
 int64_t ToNanos(const google::protobuf::Duration& duration);
 int64_t ToUnixNanos(const google::protobuf::Timestamp& timestamp);
 

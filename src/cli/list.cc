@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/flag_values.h"
 #include "cli/format.h"
 #include "cli/table.h"
 
@@ -67,6 +68,7 @@ void PrintTable(Output& out, const chaos::v1::ListExperimentsResponse& response)
 }
 
 Status RunList(Session& session, const ListArguments& arguments) {
+  if (arguments.quiet && session.out.json()) return NotTogether("--quiet", "--json");
   chaos::v1::ListExperimentsRequest request;
   request.set_stale(arguments.stale);
   for (const auto& word : arguments.statuses) {
@@ -107,7 +109,7 @@ void AddList(CLI::App& app, Session& session) {
       ->allow_extra_args(false);
   command->add_option("--limit", arguments->limit, "At most this many (100)")
       ->type_name("NUMBER")
-      ->check(CLI::Range(1u, 1'000'000u));
+      ->transform(WholeNumberIn(1, 1'000'000));
   command->add_flag("--stale", arguments->stale, "Ask any node, without its leader: may lag");
   command->add_flag("-q,--quiet", arguments->quiet, "Only the ids");
 }

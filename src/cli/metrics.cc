@@ -1,6 +1,7 @@
 // faultline metrics [ID...]
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/flag_values.h"
 #include "cli/follow.h"
 
 namespace faultline::cli {
@@ -52,15 +53,15 @@ Status PrintMetrics(Session& session, client::Client& client, const MetricsArgum
 }
 
 Status RunMetrics(Session& session, const MetricsArguments& arguments) {
-  if (arguments.per_target && !arguments.live) {
-    return FieldError("--per-target", "", "only together with --live");
+  if (arguments.live && session.out.json()) return NotTogether("--live", "--json");
+  const Terminal& terminal = session.out.terminal();
+  const bool prints_json = session.out.json() || (!terminal.redraws && !arguments.live);
+  if (arguments.histogram && !prints_json) {
+    return MakeError(StatusCode::kInvalidArgument, "--histogram is for JSON: give --json too");
   }
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   FL_RETURN_IF_ERROR(CheckTarget(session, *client, arguments.target));
-  const Terminal& terminal = session.out.terminal();
-  if (session.out.json() || (!terminal.redraws && !arguments.live)) {
-    return PrintMetrics(session, *client, arguments);
-  }
+  if (prints_json) return PrintMetrics(session, *client, arguments);
   const auto display = arguments.live ? MakeChart(terminal, arguments.per_target)
                                       : MakeTable(terminal, arguments.rate_hz);
   return FollowMetrics(session, *client, MakeRequest(arguments), arguments.count, *display);
@@ -91,16 +92,21 @@ void AddMetrics(CLI::App& app, Session& session) {
       ->type_name("SELECTOR");
   command->add_option("--rate", arguments->rate_hz, "Updates a second of each line (10)")
       ->type_name("NUMBER")
-      ->check(CLI::Range(0.001, 50.0));
+      ->transform(NumberIn(0.001, 50));
   command->add_option("--count", arguments->count, "End after so many updates")
       ->type_name("NUMBER")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}));
-  command->add_flag("--live", arguments->live,
-                    "Draw percentiles and drops over time; in a pipe a line for each second");
-  command->add_flag("--per-target", arguments->per_target,
-                    "With --live: each target by itself, instead of all merged");
-  command->add_flag("--histogram", arguments->histogram,
-                    "With each update the buckets of its interval (JSON)");
+      ->transform(WholeNumberIn(1, 1'000'000'000));
+  CLI::Option* live =
+      command->add_flag("--live", arguments->live,
+                        "Draw percentiles and drops over time; in a pipe a line for each second");
+  command
+      ->add_flag("--per-target", arguments->per_target,
+                 "With --live: each target by itself, instead of all merged")
+      ->needs(live);
+  command
+      ->add_flag("--histogram", arguments->histogram,
+                 "With each update the buckets of its interval (JSON)")
+      ->excludes(live);
 }
 
 }  // namespace faultline::cli

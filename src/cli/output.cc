@@ -43,6 +43,19 @@ bool IsUtf8Locale() {
   return utf8;
 }
 
+// By what client::Client says of an address that is UNREACHABLE.
+std::string_view HintForTls(std::string_view problem) {
+  if (problem == "MISSING_HERE") {
+    return "what listens there ends the connection: if it is a controller with TLS, give "
+           "--ca-file, --cert-file and --key-file";
+  }
+  if (problem == "MISSING_THERE") {
+    return "what listens there speaks without TLS: leave out --ca-file, --cert-file and --key-file";
+  }
+  return "the controller's certificate must be for the host in --address and signed by a CA of "
+         "--ca-file, and --cert-file by one of the controller's CAs";
+}
+
 std::string_view HintForReason(std::string_view reason) {
   struct Row {
     std::string_view reason, hint;
@@ -170,6 +183,9 @@ std::string ToJson(const google::protobuf::Message& message, bool indented, Json
 std::string HintFor(const Status& status) {
   const auto detail = DetailOf(status);
   if (!detail) return "";
+  if (const auto tls = detail->metadata().find("tls"); tls != detail->metadata().end()) {
+    return std::string(HintForTls(tls->second));
+  }
   if (detail->reason() == "TARGET_BUSY") {
     const auto other = detail->metadata().find("experiment_id");
     if (other == detail->metadata().end()) return "";

@@ -168,6 +168,17 @@ TEST(Output, AFullDisksErrorSaysWhatToDo) {
   EXPECT_NE(HintFor(status).find("disk is full or fails"), std::string::npos);
 }
 
+TEST(Output, WhatIsWrongWithTlsIsSaidInsteadOfAskingForAController) {
+  const auto hint = [](std::map<std::string, std::string> facts) {
+    return HintFor(MakeDetailedError(StatusCode::kUnavailable, "UNREACHABLE", "x", facts));
+  };
+  EXPECT_NE(hint({{"addresses", "a:1"}}).find("is a controller running?"), std::string::npos);
+  EXPECT_NE(hint({{"tls", "MISSING_HERE"}}).find("give --ca-file, "), std::string::npos);
+  EXPECT_NE(hint({{"tls", "MISSING_THERE"}}).find("leave out --ca-file, "), std::string::npos);
+  EXPECT_NE(hint({{"tls", "CERTIFICATE"}}).find("certificate must be for the host"),
+            std::string::npos);
+}
+
 TEST(Output, AnInterruptedCommandSaysNothing) {
   Captured c;
   EXPECT_EQ(c.output.Error(MakeError(StatusCode::kCancelled, "cancelled")), ExitCode::kInterrupted);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "cli/command.h"
+#include "cli/flag_values.h"
 #include "cli/format.h"
 #include "cli/report_html.h"
 #include "cli/report_sections.h"
@@ -13,11 +14,13 @@ namespace faultline::cli {
 namespace {
 
 struct ReportFlags {
-  std::string id, html_path, wait = "30s";
+  std::string id, html_path;
+  std::chrono::milliseconds wait{30'000};
   bool markdown = false, histograms = false, stale = false;
 };
 
 constexpr std::chrono::milliseconds kAskAgain{500};
+constexpr TimeRange kWait{std::chrono::milliseconds(0), std::chrono::hours(24)};
 
 // The report is written in parts some seconds after the end.
 bool IsOnItsWay(const StatusOr<chaos::v1::GetReportResponse>& response) {
@@ -40,13 +43,13 @@ bool EndedLongAgo(client::Client* client, const ReportFlags& flags, const Sessio
 }
 
 StatusOr<chaos::v1::Report> Fetch(Session& session, const ReportFlags& flags) {
-  FL_ASSIGN_OR_RETURN(const auto wait, ParseDuration(flags.wait, "--wait"));
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   chaos::v1::GetReportRequest request;
   request.set_experiment_id(flags.id);
   request.set_stale(flags.stale);
   request.set_include_histograms(flags.histograms);
-  const uint64_t give_up_ns = MonotonicNowNs() + static_cast<uint64_t>(ToNanos(wait));
+  const uint64_t give_up_ns =
+      MonotonicNowNs() + static_cast<uint64_t>(std::chrono::nanoseconds(flags.wait).count());
   bool told = false;
   while (true) {
     auto response = client->GetReport(request, session.call());
@@ -91,8 +94,10 @@ Status WriteHtml(Output& out, const chaos::v1::Report& report, const std::string
 }
 
 Status RunReport(Session& session, const ReportFlags& flags) {
-  if (flags.markdown && session.out.json()) {
-    return FieldError("--markdown", "", "not together with --json");
+  if (flags.markdown && session.out.json()) return NotTogether("--markdown", "--json");
+  if (!flags.html_path.empty() && session.out.json()) return NotTogether("--html", "--json");
+  if (flags.histograms && !session.out.json()) {
+    return MakeError(StatusCode::kInvalidArgument, "--histograms is for JSON: give --json too");
   }
   FL_ASSIGN_OR_RETURN(const chaos::v1::Report report, Fetch(session, flags));
   if (!flags.html_path.empty()) {
@@ -120,13 +125,13 @@ void AddReport(CLI::App& app, Session& session) {
                    "faultline report exp-42 --json | jq .parameters"}},
                  [flags](Session& s) { return RunReport(s, *flags); });
   command->add_option("ID", flags->id, "The experiment")->type_name("")->required();
-  command->add_option("--html", flags->html_path, "Write one page with charts to FILE, or -")
-      ->type_name("FILE");
-  command->add_flag("--markdown", flags->markdown, "Print Markdown");
+  CLI::Option* html =
+      command->add_option("--html", flags->html_path, "Write one page with charts to FILE, or -")
+          ->type_name("FILE");
+  command->add_flag("--markdown", flags->markdown, "Print Markdown")->excludes(html);
   command->add_flag("--histograms", flags->histograms, "With --json: every bucket of every phase");
-  command
-      ->add_option("--wait", flags->wait, "How long to wait for a report that is on its way (30s)")
-      ->type_name("TIME");
+  AddTime(command, "--wait", &flags->wait, kWait,
+          "How long to wait for a report that is on its way (30s)");
   command->add_flag("--stale", flags->stale, "Ask any node, without its leader: may lag");
 }
 

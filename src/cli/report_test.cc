@@ -153,8 +153,8 @@ TEST(ReportText, SaysHowLongWasMeasuredBeforeTheFault) {
   target->set_baseline_ms(10'000);
   target->mutable_before()->set_duration_ns(3'000'000'000);
   EXPECT_THAT(ToMarkdown(report),
-              HasSubstr("only 3s of the 10s before the fault that were asked for (--baseline) were "
-                        "measured of a/x\n"));
+              HasSubstr("only 3s of the 10s before the fault that the controllers keep (their "
+                        "--baseline) were measured of a/x\n"));
   target->mutable_before()->set_duration_ns(9'900'000'000);
   EXPECT_THAT(ToMarkdown(report), Not(HasSubstr("before the fault")));
 }

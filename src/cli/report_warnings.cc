@@ -86,7 +86,8 @@ void AddOfBefore(const Report& report, Warnings* warnings) {
   }
   if (!little.empty()) {
     warnings->push_back(fmt::format(
-        "only {} of the {} before the fault that were asked for (--baseline) were measured of {}",
+        "only {} of the {} before the fault that the controllers keep (their --baseline) were "
+        "measured of {}",
         FormatDuration(static_cast<int64_t>(least_ns)),
         FormatDuration(static_cast<int64_t>(asked_ms) * 1'000'000), NamesText(little)));
   }

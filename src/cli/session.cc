@@ -1,7 +1,6 @@
 #include "cli/session.h"
 
 #include "cli/describe.h"
-#include "cli/format.h"
 
 namespace faultline::cli {
 
@@ -10,13 +9,12 @@ Session::Session(Output& output, std::shared_ptr<client::Cancellation> interrupt
 
 StatusOr<client::Client*> Session::Connect() {
   if (client_) return client_.get();
-  FL_ASSIGN_OR_RETURN(const auto timeout, ParseDuration(flags.timeout, "--timeout"));
   client::Options options;
   options.addresses = flags.address;
   options.ca_file = flags.ca_file;
   options.cert_file = flags.cert_file;
   options.key_file = flags.key_file;
-  options.timeout = std::chrono::milliseconds(std::max<int64_t>(1, ToNanos(timeout) / 1'000'000));
+  options.timeout = flags.timeout;
   FL_ASSIGN_OR_RETURN(client_, client::Client::Create(options));
   return client_.get();
 }

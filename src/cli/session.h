@@ -1,6 +1,7 @@
 // What one run of the program has: the flags every command takes, the output, the client, Ctrl-C.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@ namespace faultline::cli {
 struct GlobalFlags {
   std::string address;
   std::string ca_file, cert_file, key_file;
-  std::string timeout = "10s";
+  std::chrono::milliseconds timeout{10'000};
   bool json = false;
 };
 

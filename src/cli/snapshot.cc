@@ -1,7 +1,7 @@
 // faultline cluster snapshot save|inspect|restore
 #include "base/clock.h"
-#include "base/text.h"
 #include "cli/command.h"
+#include "cli/flag_values.h"
 #include "cli/format.h"
 #include "server/config.h"
 #include "server/saved_snapshot.h"
@@ -12,7 +12,8 @@ namespace {
 struct SnapshotArguments {
   std::string file;
   bool stale = false;
-  std::string data_dir, id, members, name;
+  std::string data_dir, members, name;
+  uint64_t id = 0;
 };
 using Arguments = std::shared_ptr<SnapshotArguments>;
 
@@ -91,7 +92,7 @@ Status Restore(Session& session, const SnapshotArguments& arguments) {
   server::RestoreOptions options;
   options.file = arguments.file;
   options.data_dir = arguments.data_dir;
-  FL_ASSIGN_OR_RETURN(options.node_id, ParseWholeNumber("--id", arguments.id, 1, INT64_MAX));
+  options.node_id = arguments.id;
   FL_ASSIGN_OR_RETURN(options.members, server::ParseMembers(arguments.members));
   options.name = arguments.name;
   FL_ASSIGN_OR_RETURN(const server::v1::RestoredDirectory restored,
@@ -136,6 +137,7 @@ void AddRestore(CLI::App& snapshot, Session& session, const Arguments& arguments
       ->type_name("DIR")
       ->required();
   restore->add_option("--id", arguments->id, "Whose directory it is to be")
+      ->transform(WholeNumberIn(1, INT64_MAX))
       ->type_name("NODE")
       ->required();
   restore

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/experiment_file.h"
+#include "cli/flag_values.h"
 #include "cli/format.h"
 #include "cli/kind_flags.h"
 #include "cli/wait.h"
@@ -19,8 +20,10 @@ namespace faultline::cli {
 namespace {
 
 struct StartArguments {
-  std::string kind, file, duration, seed, request_id;
+  std::string kind, file, request_id;
   std::optional<std::string> target;
+  std::optional<std::chrono::milliseconds> duration;
+  std::optional<uint64_t> seed;
   bool wait = false;
   std::vector<std::string> pairs;
   std::shared_ptr<std::map<std::string, std::string>> parameters =
@@ -62,16 +65,11 @@ StatusOr<ExperimentFile> MakeRequest(const StartArguments& arguments) {
     return Usage(arguments.file.empty() ? "--target is required"
                                         : "--target is required when the file has no target");
   }
-  if (!arguments.duration.empty()) {
-    FL_ASSIGN_OR_RETURN(*request.mutable_duration(),
-                        ParseDuration(arguments.duration, "--duration"));
+  if (arguments.duration) {
+    *request.mutable_duration() = ToDuration(*arguments.duration);
     given.lines.erase("duration");
   }
-  if (!arguments.seed.empty()) {
-    FL_ASSIGN_OR_RETURN(const uint64_t seed,
-                        ParseWholeNumber("--seed", arguments.seed, 0, UINT64_MAX));
-    request.set_seed(seed);
-  }
+  if (arguments.seed) request.set_seed(*arguments.seed);
   request.set_request_id(arguments.request_id.empty() ? client::NewRequestId()
                                                       : arguments.request_id);
   return given;
@@ -205,9 +203,10 @@ void AddCommonFlags(CLI::App* command, const std::shared_ptr<StartArguments>& ar
                    "Target, duration, seed and faults from a YAML or JSON file ('-': standard "
                    "input) instead of KIND; flags win over it")
       ->type_name("FILE");
-  command->add_option("--duration", arguments->duration, "When it ends at the latest (10m)")
-      ->type_name("TIME");
+  AddTime(command, "--duration", &arguments->duration, kExperimentTime,
+          "When it ends at the latest (10m)");
   command->add_option("--seed", arguments->seed, "Repeats the random choices of an earlier run")
+      ->transform(WholeNumberIn(0, UINT64_MAX))
       ->type_name("NUMBER");
   command
       ->add_option("--request-id", arguments->request_id,

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/flag_values.h"
 #include "cli/format.h"
 
 namespace faultline::cli {
@@ -11,17 +12,22 @@ struct StopArguments {
   std::vector<std::string> ids;
   bool all = false;
   bool wait = false;
-  std::string wait_time = "30s";
+  std::chrono::milliseconds wait_time{30'000};
   std::string reason;
 };
 
-Status CheckEnded(const chaos::v1::StopExperimentResponse& response, const std::string& wait_time) {
+// What the API takes.
+constexpr TimeRange kWaitTime{std::chrono::milliseconds(1), std::chrono::minutes(10)};
+
+Status CheckEnded(const chaos::v1::StopExperimentResponse& response,
+                  std::chrono::nanoseconds wait_time) {
   for (const auto& experiment : response.experiments()) {
     if (HasEnded(experiment)) continue;
     return MakeDetailedError(
         StatusCode::kAborted, "STILL_STOPPING",
         fmt::format("experiment {} is still {} after {}: not every target confirms its revert",
-                    experiment.experiment_id(), experiment.phase(), wait_time));
+                    experiment.experiment_id(), experiment.phase(),
+                    FormatDuration(wait_time.count())));
   }
   return absl::OkStatus();
 }
@@ -35,9 +41,7 @@ Status RunStop(Session& session, const StopArguments& arguments) {
   for (const auto& id : arguments.ids) request.add_experiment_ids(id);
   request.set_all(arguments.all);
   request.set_reason(arguments.reason);
-  if (arguments.wait) {
-    FL_ASSIGN_OR_RETURN(*request.mutable_wait(), ParseDuration(arguments.wait_time, "--wait-time"));
-  }
+  if (arguments.wait) *request.mutable_wait() = ToDuration(arguments.wait_time);
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   FL_ASSIGN_OR_RETURN(const auto response, client->StopExperiment(request, session.call()));
   if (session.out.json()) {
@@ -65,10 +69,11 @@ void AddStop(CLI::App& app, Session& session) {
                                  [arguments](Session& s) { return RunStop(s, *arguments); });
   command->add_option("ID", arguments->ids, "Experiments to stop")->type_name("");
   command->add_flag("--all", arguments->all, "Stop every experiment");
-  command->add_flag("--wait", arguments->wait,
-                    "Wait until every target confirms its revert; fails (1) when one does not");
-  command->add_option("--wait-time", arguments->wait_time, "How long --wait waits (30s)")
-      ->type_name("TIME");
+  CLI::Option* wait =
+      command->add_flag("--wait", arguments->wait,
+                        "Wait until every target confirms its revert; fails (1) when one does not");
+  AddTime(command, "--wait-time", &arguments->wait_time, kWaitTime, "How long --wait waits (30s)")
+      ->needs(wait);
   command->add_option("--reason", arguments->reason, "Shown with the experiment")
       ->type_name("TEXT");
 }

@@ -113,7 +113,7 @@ inline Answer Next(fl_metrics* metrics, size_t most = 100) {
 }
 
 inline void ExpectNothingAlive() {
-  for (int i = 0; i < 10'000 && fl_alive() != 0; ++i) {
+  for (int i = 0; i < 60'000 && fl_alive() != 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   EXPECT_EQ(fl_alive(), 0);

@@ -17,7 +17,9 @@
 // Errors are absl::Status with the server's ErrorDetail (DetailOf). Two reasons come from here:
 // UNREACHABLE (UNAVAILABLE: no address takes a connection, or no TLS handshake succeeds) and
 // NO_ANSWER (DEADLINE_EXCEEDED: one was reached, and did not answer in time). CANCELLED is the
-// caller's own token.
+// caller's own token. The metadata of UNREACHABLE says in `tls`, where that can be told, what may
+// be wrong: MISSING_HERE (what listens there ends connections without TLS), MISSING_THERE (it has
+// no TLS) or CERTIFICATE (one end does not take the other's).
 //
 // Threads: a Client may be used by any number of threads at once; calls block the calling thread. A
 // stream belongs to one thread at a time, and only its cancellation token may be used from others.
@@ -109,7 +111,7 @@ class Client {
 
   // Who belongs to the control plane. GetCluster is answered without a quorum too; the others are
   // done by the leader. A change that was asked for twice, as an answer was lost, says that it has
-  // been made already (MEMBER_EXISTS and so on).
+  // been made already (MEMBER_EXISTS, with the member's `address`, and so on).
   StatusOr<chaos::v1::GetClusterResponse> GetCluster(const chaos::v1::GetClusterRequest& request,
                                                      const CallOptions& options = {});
   StatusOr<chaos::v1::AddMemberResponse> AddMember(const chaos::v1::AddMemberRequest& request,

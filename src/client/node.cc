@@ -27,6 +27,17 @@ grpc::ChannelArguments FastFailOver() {
   return arguments;
 }
 
+// What gRPC's words for an attempt that reached nobody show to be wrong with TLS (client.h); empty
+// when they do not. Only for a hint: they are not the same in each version.
+std::string TlsProblem(const std::string& words, bool tls) {
+  const auto say = [&words](const char* part) { return words.find(part) != std::string::npos; };
+  if (!tls) return say("Socket closed") ? "MISSING_HERE" : "";
+  if (say("wrong version number") || say("WRONG_VERSION_NUMBER")) return "MISSING_THERE";
+  const bool refused = say("certificate verify failed") || say("CERTIFICATE_VERIFY_FAILED") ||
+                       say("not in peer certificate") || say("Socket closed");
+  return refused ? "CERTIFICATE" : "";
+}
+
 }  // namespace
 
 StatusOr<std::vector<Node>> MakeNodes(const Options& options) {
@@ -75,10 +86,13 @@ Status FinalError(const grpc::Status& status, bool reached,
                   bool tls) {
   const std::string all = fmt::format("{}", fmt::join(addresses, ", "));
   if (!reached) {
+    std::map<std::string, std::string> facts = {{"addresses", all}};
+    const std::string problem = TlsProblem(status.error_message(), tls);
+    if (!problem.empty()) facts["tls"] = problem;
     return MakeDetailedError(StatusCode::kUnavailable, "UNREACHABLE",
                              fmt::format("no controller answers at {}{}", all,
                                          tls ? " over TLS: " + status.error_message() : ""),
-                             {{"addresses", all}});
+                             std::move(facts));
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
       status.error_details().empty()) {

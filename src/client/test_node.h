@@ -33,9 +33,11 @@ inline chaos::v1::MetricUpdate EndOf(const std::string& experiment_id) {
 // A node whose answers are given by the test.
 class FakeNode : public chaos::v1::ChaosController::Service {
  public:
-  explicit FakeNode(const std::string& address = "127.0.0.1:0") {
+  explicit FakeNode(const std::string& address = "127.0.0.1:0",
+                    const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                        grpc::InsecureServerCredentials()) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort(address, credentials, &port_);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                rpc::kLeastPingIntervalMs);
     builder.RegisterService(this);
@@ -82,7 +84,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
     }
     if (end) writer->Write(*end);
     if (ends_stream) return grpc::Status::OK;
-    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return grpc::Status::CANCELLED;
   }
 
@@ -95,7 +97,7 @@ class FakeNode : public chaos::v1::ChaosController::Service {
       response.set_revision(7);
       writer->Write(response);
     }
-    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return grpc::Status::CANCELLED;
   }
 

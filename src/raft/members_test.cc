@@ -82,7 +82,9 @@ TEST(MembersTest, AChangeThatWouldLoseTheQuorumIsRefusedAndNothingIsDone) {
 TEST(MembersTest, WhatMakesNoSenseIsRefusedWithItsReason) {
   TestGroup group(1);
   group.WaitForLeader();
-  EXPECT_EQ(ReasonOf(group.Add(1)), "MEMBER_EXISTS");
+  const Status exists = group.Change(1, {MemberChange::Kind::kAdd, 1, "elsewhere:7401"});
+  EXPECT_EQ(ReasonOf(exists), "MEMBER_EXISTS");
+  EXPECT_EQ(DetailOf(exists)->metadata().at("address"), group.AddressOf(1));
   EXPECT_EQ(ReasonOf(group.Change(1, {MemberChange::Kind::kAdd, 2, group.AddressOf(1)})),
             "ADDRESS_IN_USE");
   EXPECT_EQ(group.Change(1, {MemberChange::Kind::kAdd, 2, ""}).code(),

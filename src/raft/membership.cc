@@ -36,12 +36,21 @@ Status NoSuchMember(uint64_t id) {
                     StatusCode::kNotFound);
 }
 
+// With its address: who asked may have added it.
+Status MemberExists(const pb::Member& member) {
+  Status status =
+      FieldError("node_id", std::to_string(member.id()),
+                 fmt::format("an id that no member has: that one is at {}", member.address()),
+                 "MEMBER_EXISTS", StatusCode::kAlreadyExists);
+  chaos::v1::ErrorDetail detail = *DetailOf(status);
+  (*detail.mutable_metadata())["address"] = member.address();
+  AttachDetail(status, detail);
+  return status;
+}
+
 StatusOr<pb::Configuration> Added(const pb::Configuration& from, const MemberChange& change) {
   if (change.id == 0) return FieldError("node_id", "0", "above 0");
-  if (Find(from, change.id) >= 0) {
-    return FieldError("node_id", std::to_string(change.id), "an id that no member has",
-                      "MEMBER_EXISTS", StatusCode::kAlreadyExists);
-  }
+  if (const int at = Find(from, change.id); at >= 0) return MemberExists(from.members(at));
   FL_RETURN_IF_ERROR(CheckAddress(from, change));
   if (from.members_size() >= kMaxMembers) {
     return MakeDetailedError(

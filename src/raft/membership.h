@@ -17,8 +17,8 @@ inline constexpr int kMaxMembers = 7;
 std::vector<Member> MembersOf(const pb::Configuration& configuration);
 
 // `from` with one change. INVALID_ARGUMENT when the change makes no sense by itself, NOT_FOUND for
-// a member that is not there, ALREADY_EXISTS, FAILED_PRECONDITION when there are too many members
-// or no voter would be left. Members that stay keep their order.
+// a member that is not there, ALREADY_EXISTS (MEMBER_EXISTS has its `address`), FAILED_PRECONDITION
+// when there are too many members or no voter would be left. Members that stay keep their order.
 StatusOr<pb::Configuration> Changed(const pb::Configuration& from, const MemberChange& change);
 
 // FAILED_PRECONDITION / QUORUM_AT_RISK, saying who is missing, unless a majority of `to`'s voters

@@ -4,6 +4,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -42,10 +44,20 @@ std::vector<Certificate> CertificatesIn(const std::string& text) {
 // A key that asks for a password is none: nobody is there to type it.
 int NoPassword(char*, int, int, void*) { return -1; }
 
-// Why `chain` (the own certificate first) does not lead to one of `authorities`; empty when it
-// does.
-std::string WhyNotSigned(const std::vector<Certificate>& authorities,
-                         const std::vector<Certificate>& chain) {
+int64_t UnixSeconds(const ASN1_TIME* time) {
+  tm utc{};
+  ASN1_TIME_to_tm(time, &utc);
+  return timegm(&utc);
+}
+
+struct Verified {
+  std::string why_not;           // empty: it is signed by an authority, and valid now
+  int64_t not_after_unix_s = 0;  // of it and of those that it rests on
+};
+
+// Whether `chain` (the own certificate first) leads to one of `authorities`.
+Verified Verify(const std::vector<Certificate>& authorities,
+                const std::vector<Certificate>& chain) {
   const Store store(X509_STORE_new());
   for (const auto& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
   // As gRPC's own handshake sees it.
@@ -54,19 +66,29 @@ std::string WhyNotSigned(const std::vector<Certificate>& authorities,
   for (size_t i = 1; i < chain.size(); ++i) sk_X509_push(others, chain[i].get());
   const StoreContext context(X509_STORE_CTX_new());
   X509_STORE_CTX_init(context.get(), store.get(), chain[0].get(), others);
-  const bool verified = X509_verify_cert(context.get()) == 1;
+  Verified verified;
+  if (X509_verify_cert(context.get()) == 1) {
+    STACK_OF(X509)* used = X509_STORE_CTX_get0_chain(context.get());
+    verified.not_after_unix_s = INT64_MAX;
+    for (int i = 0; i < sk_X509_num(used); ++i) {
+      verified.not_after_unix_s = std::min(verified.not_after_unix_s,
+                                           UnixSeconds(X509_get0_notAfter(sk_X509_value(used, i))));
+    }
+  } else {
+    verified.why_not = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
+  }
   sk_X509_free(others);
-  if (verified) return "";
-  return X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
+  return verified;
 }
 
-constexpr std::string_view kPemBegins = "-----BEGIN ";
+// Not the name of a file. Some programs write a description in front.
+bool IsPemText(const std::string& text) { return text.find("-----BEGIN ") != std::string::npos; }
 
 StatusOr<std::string> ReadPem(const std::string& field, const std::string& path) {
   if (path.empty()) {
     return FieldError(field, "", "TLS needs all of the CA, the certificate and the key file");
   }
-  if (path.starts_with(kPemBegins)) return path;
+  if (IsPemText(path)) return path;
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
@@ -74,7 +96,8 @@ StatusOr<std::string> ReadPem(const std::string& field, const std::string& path)
   return text.str();
 }
 
-Status Check(const TlsFiles& tls, const TlsTexts& texts) {
+// TlsTexts::not_after_unix_s, once all is in order.
+StatusOr<int64_t> NotAfterOf(const TlsFiles& tls, const TlsTexts& texts) {
   const auto authorities = CertificatesIn(texts.ca);
   if (authorities.empty()) return FieldError("tls.ca_file", tls.ca_file, "a PEM certificate");
   const auto chain = CertificatesIn(texts.cert);
@@ -88,33 +111,29 @@ Status Check(const TlsFiles& tls, const TlsTexts& texts) {
     return FieldError("tls.key_file", tls.key_file,
                       fmt::format("the key of the certificate in {}", tls.cert_file));
   }
-  const std::string why = WhyNotSigned(authorities, chain);
-  if (why.empty()) return absl::OkStatus();
+  const Verified verified = Verify(authorities, chain);
+  if (verified.why_not.empty()) return verified.not_after_unix_s;
   return FieldError("tls.cert_file", tls.cert_file,
                     fmt::format("a certificate that is valid now and signed by a CA of {} ({})",
-                                tls.ca_file, why));
+                                tls.ca_file, verified.why_not));
 }
 
 }  // namespace
-
-Status CheckTls(const TlsFiles& tls, const TlsTexts& texts) {
-  const Status status = Check(tls, texts);
-  // What failed here is told above; left in the thread's queue it would be taken for a later
-  // handshake's.
-  ERR_clear_error();
-  return status;
-}
 
 StatusOr<TlsTexts> ReadTls(const TlsFiles& tls) {
   TlsTexts texts;
   TlsFiles shown = tls;
   for (std::string* name : {&shown.ca_file, &shown.cert_file, &shown.key_file}) {
-    if (name->starts_with(kPemBegins)) *name = "(PEM text)";
+    if (IsPemText(*name)) *name = "(PEM text)";
   }
   FL_ASSIGN_OR_RETURN(texts.ca, ReadPem("tls.ca_file", tls.ca_file));
   FL_ASSIGN_OR_RETURN(texts.cert, ReadPem("tls.cert_file", tls.cert_file));
   FL_ASSIGN_OR_RETURN(texts.key, ReadPem("tls.key_file", tls.key_file));
-  FL_RETURN_IF_ERROR(CheckTls(shown, texts));
+  const StatusOr<int64_t> not_after_unix_s = NotAfterOf(shown, texts);
+  // What failed is told above; left in the thread's queue it would be taken for a later
+  // handshake's.
+  ERR_clear_error();
+  FL_ASSIGN_OR_RETURN(texts.not_after_unix_s, not_after_unix_s);
   return texts;
 }
 

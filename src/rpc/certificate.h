@@ -2,6 +2,7 @@
 // by connections that fail.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/status.h"
@@ -11,15 +12,15 @@ namespace faultline::rpc {
 
 struct TlsTexts {
   std::string ca, cert, key;
+  // Until when the certificate is believed: the earliest end of its own validity and of those that
+  // it rests on, its CA's included.
+  int64_t not_after_unix_s = 0;
 };
 
-// INVALID_ARGUMENT about the field of `tls` that is no PEM of its kind, whose key is another
-// certificate's, or whose certificate is not signed by the CA or not valid now.
-Status CheckTls(const TlsFiles& tls, const TlsTexts& texts);
-
 // The files' texts, checked; in place of a path may stand the PEM text itself, from its
-// "-----BEGIN " on, and no error shows it. INVALID_ARGUMENT when only some are given, one cannot be
-// read, or as CheckTls.
+// "-----BEGIN " on, and no error shows it. INVALID_ARGUMENT about the field of `tls` that is not
+// given, cannot be read or is no PEM of its kind, whose key is another certificate's, or whose
+// certificate is not signed by the CA or not valid now.
 StatusOr<TlsTexts> ReadTls(const TlsFiles& tls);
 
 }  // namespace faultline::rpc

@@ -27,10 +27,15 @@ class Certificates : public testing::Test {
         "-out node.pem\n"
         "touch index; echo 01 > serial\n"
         "printf \"[ca]\\ndefault_ca=x\\n[x]\\ndatabase=index\\nnew_certs_dir=.\\nserial=serial\\n"
-        "policy=p\\n"
+        "unique_subject=no\\npolicy=p\\n"
         "[p]\\ncommonName=supplied\\n\" > ca.cnf\n"
-        "openssl ca -batch -config ca.cnf -in node.csr -cert ca.pem -keyfile ca.key -md sha256 "
-        "-startdate 20200101000000Z -enddate 20200102000000Z -out expired.pem\n"
+        "sign() {{ openssl ca -batch -config ca.cnf -in node.csr -cert ca.pem -keyfile ca.key "
+        "-md sha256 -startdate 20200101000000Z -enddate $1 -out $2; }}\n"
+        "sign 20200102000000Z expired.pem\n"
+        "sign 20991231235959Z long.pem\n"
+        "tomorrow=$(date -u -d +1day +%Y%m%d)\n"
+        "sign $(echo $tomorrow)000000Z short.pem\n"
+        "date -u -d $tomorrow +%s > short.end\n"
         "openssl ec -in node.key -aes128 -passout pass:secret -out locked.key\n"
         "echo nonsense > nonsense\n",
         folder_);
@@ -50,19 +55,20 @@ class Certificates : public testing::Test {
     return message;
   }
 
+  std::string TextOf(const std::string& name) const {
+    std::stringstream read;
+    read << std::ifstream(folder_ + "/" + name).rdbuf();
+    return read.str();
+  }
+
   std::string folder_;
 };
 
 TEST_F(Certificates, ThatFitAreTaken) { EXPECT_EQ(ErrorOf("ca.pem", "node.pem", "node.key"), ""); }
 
 TEST_F(Certificates, MayBeGivenAsTextWhichNoErrorShows) {
-  const auto text = [this](const std::string& name) {
-    std::stringstream read;
-    read << std::ifstream(folder_ + "/" + name).rdbuf();
-    return read.str();
-  };
-  EXPECT_TRUE(ReadTls({text("ca.pem"), text("node.pem"), text("node.key")}).ok());
-  const auto other = ReadTls({text("ca.pem"), text("node.pem"), text("other.key")});
+  EXPECT_TRUE(ReadTls({TextOf("ca.pem"), TextOf("node.pem"), TextOf("node.key")}).ok());
+  const auto other = ReadTls({TextOf("ca.pem"), TextOf("node.pem"), TextOf("other.key")});
   EXPECT_EQ(ToString(other.status().message()),
             "tls.key_file: '(PEM text)' is not allowed: the key of the certificate in (PEM text)");
 }
@@ -86,6 +92,16 @@ TEST_F(Certificates, ThatDoNotFitAreRefusedWithTheFileAndTheCause) {
   EXPECT_EQ(ErrorOf("ca.pem", "expired.pem", "node.key"),
             "tls.cert_file: 'expired.pem' is not allowed: " + signed_by +
                 "ca.pem (certificate has expired)");
+}
+
+TEST_F(Certificates, AreBelievedUntilTheFirstOfThemEnds) {
+  const auto not_after = [this](const std::string& cert, const std::string& key) {
+    const auto texts = ReadTls({TextOf("ca.pem"), TextOf(cert), TextOf(key)});
+    EXPECT_TRUE(texts.ok()) << texts.status();
+    return texts.ok() ? texts->not_after_unix_s : 0;
+  };
+  EXPECT_EQ(not_after("short.pem", "node.key"), std::stoll(TextOf("short.end")));
+  EXPECT_EQ(not_after("long.pem", "node.key"), not_after("ca.pem", "ca.key"));
 }
 
 }  // namespace

@@ -21,9 +21,10 @@ StatusOr<std::shared_ptr<grpc::ServerCredentials>> ListenerCredentials(const Tls
 }
 
 StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const TlsFiles& tls,
-                                                                       const std::string& address) {
+                                                                       const std::string& address,
+                                                                       std::string_view field) {
   if (!tls.enabled()) {
-    FL_RETURN_IF_ERROR(RequireLoopback(address));
+    FL_RETURN_IF_ERROR(RequireLoopback(address, field));
     return grpc::InsecureChannelCredentials();
   }
   FL_ASSIGN_OR_RETURN(const TlsTexts texts, ReadTls(tls));

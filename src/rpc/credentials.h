@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "rpc/endpoint.h"
@@ -21,11 +22,11 @@ class ServerContextBase;
 namespace faultline::rpc {
 
 // INVALID_ARGUMENT when only some files are given, one cannot be read, or there is no TLS and
-// `address` (host:port, or unix:path) is not loopback.
+// `address` (host:port, or unix:path), which was given as `field`, is not loopback.
 StatusOr<std::shared_ptr<grpc::ServerCredentials>> ListenerCredentials(const TlsFiles& tls,
                                                                        const std::string& address);
-StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(const TlsFiles& tls,
-                                                                       const std::string& address);
+StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(
+    const TlsFiles& tls, const std::string& address, std::string_view field = "address");
 
 // How a channel between controllers connects again: after `first_ms`, twice as long each time up to
 // `longest_ms`, and two seconds for each attempt.

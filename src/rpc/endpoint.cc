@@ -16,9 +16,9 @@ bool IsLoopback(const std::string& address) {
 
 }  // namespace
 
-Status RequireLoopback(const std::string& address) {
+Status RequireLoopback(const std::string& address, std::string_view field) {
   if (IsLoopback(address)) return absl::OkStatus();
-  return FieldError("address", address,
+  return FieldError(field, address,
                     "without TLS only a loopback address such as 127.0.0.1:7400; give CA, "
                     "certificate and key files for any other");
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 
@@ -22,8 +23,8 @@ struct TlsFiles {
 };
 
 // INVALID_ARGUMENT unless `address` (host:port, or unix:path) is this host's loopback: what may be
-// bound or reached without TLS.
-Status RequireLoopback(const std::string& address);
+// bound or reached without TLS. The error is about `field`: where the address was given.
+Status RequireLoopback(const std::string& address, std::string_view field = "address");
 
 // Who makes a call: from the client certificate's common name, or "local" without TLS.
 struct Caller {

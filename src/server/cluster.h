@@ -43,10 +43,10 @@ class Cluster {
   // Looks for a leader until the call's deadline, or this node's end (UNAVAILABLE / NO_LEADER,
   // STORAGE_FAILED, NODE_ENDING), or until `cancelled`, asked before each try, says that nobody
   // waits any more (CANCELLED). A change whose outcome became unknown, as its leader was lost, is
-  // looked up with the next one; only an addition that was made then fails with ALREADY_EXISTS /
-  // MEMBER_EXISTS, as the member may have another address: the caller compares it. Errors of
-  // raft::Node::Change and Transfer; a promotion waits until the deadline for a member that has not
-  // caught up, and for another change. A leader that is to be removed hands over first.
+  // looked up with the next one, and is OK if that one has it: of an addition the member with the
+  // same address. Errors of raft::Node::Change and Transfer; a promotion waits until the deadline
+  // for a member that has not caught up, and for another change. A leader that is to be removed
+  // hands over first.
   void Change(const CallContext& context, const v1::ChangeRequest& request,
               std::function<void(Status)> done, std::function<bool()> cancelled = nullptr);
 

@@ -1,5 +1,6 @@
 // Cluster::Change: one change's search for the leader, try by try.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/clock.h"
@@ -13,6 +14,13 @@ constexpr std::chrono::milliseconds kPause{50};
 // Before the next try of a promotion that has to wait. Meanwhile others may change members, or hand
 // over.
 constexpr std::chrono::milliseconds kPromotionPause{2'000};
+
+// Of the member that is there, in MEMBER_EXISTS; nothing when it is not told.
+std::optional<std::string> AddressIn(const Status& refusal) {
+  const auto detail = DetailOf(refusal);
+  if (!detail || !detail->metadata().contains("address")) return std::nullopt;
+  return detail->metadata().at("address");
+}
 
 }  // namespace
 
@@ -82,7 +90,7 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
       hand_over_ = true;
       return Attempt();
     }
-    if (unknown_ && ShowsDone(reason)) return done_(absl::OkStatus());
+    if (unknown_ && ShowsDone(status)) return done_(absl::OkStatus());
     // Which may be the attempt before.
     if (unknown_ && reason == "CHANGE_PENDING") return Retry(kPause);
     if (status.code() == StatusCode::kAborted ||
@@ -100,10 +108,20 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
   }
 
   // The refusal says that an attempt before this one was committed, although its leader was lost.
-  // (MEMBER_EXISTS does not: the member may have another address, which the caller compares.)
-  bool ShowsDone(const std::string& reason) const {
-    return (request_.kind() == v1::ChangeRequest::KIND_PROMOTE && reason == "MEMBER_IS_VOTER") ||
-           (request_.kind() == v1::ChangeRequest::KIND_REMOVE && reason == "MEMBER_NOT_FOUND");
+  // Of an addition it does when the member has the address that was asked for, too: another one is
+  // another node. (A leader of an earlier version does not tell it.)
+  bool ShowsDone(const Status& refusal) const {
+    const std::string reason = ReasonOf(refusal);
+    switch (request_.kind()) {
+      case v1::ChangeRequest::KIND_ADD:
+        return reason == "MEMBER_EXISTS" && AddressIn(refusal) == request_.address();
+      case v1::ChangeRequest::KIND_PROMOTE:
+        return reason == "MEMBER_IS_VOTER";
+      case v1::ChangeRequest::KIND_REMOVE:
+        return reason == "MEMBER_NOT_FOUND";
+      default:
+        return false;
+    }
   }
 
   void Retry(std::chrono::nanoseconds pause) {

@@ -21,6 +21,7 @@ using testing::HasSubstr;
 
 constexpr uint64_t kOwn = 1, kOther = 2, kNew = 4;
 constexpr uint64_t kNever = UINT64_MAX / 2;
+constexpr const char* kNewAddress = "new:7401";
 
 class OtherMembers final : public ClusterPeers {
  public:
@@ -50,8 +51,8 @@ Status ChangePending() {
                            "another change of membership is under way");
 }
 Status LeadershipLost() { return absl::AbortedError("the leader was lost; it may be made yet"); }
-Status Refused(const char* reason) {
-  return MakeDetailedError(StatusCode::kFailedPrecondition, reason, "it is as it is");
+Status Refused(const char* reason, const std::map<std::string, std::string>& metadata = {}) {
+  return MakeDetailedError(StatusCode::kFailedPrecondition, reason, "it is as it is", metadata);
 }
 
 class ChangingMembers : public ::testing::Test {
@@ -59,10 +60,7 @@ class ChangingMembers : public ::testing::Test {
   void SetUp() override {
     plane_.Attach(&node_);
     cluster_.Attach(&node_);
-    raft::View view;
-    view.role = raft::Role::kLeader;
-    view.leader_id = kOwn;
-    node_.See(view);
+    See(raft::Role::kLeader, kOwn);
   }
   void TearDown() override {
     if (attached_) Detach();
@@ -73,9 +71,10 @@ class ChangingMembers : public ::testing::Test {
     cluster_.Detach();
     plane_.Detach();
   }
-  void Follow(uint64_t leader) {
+  void Follow(uint64_t leader) { See(raft::Role::kFollower, leader); }
+  void See(raft::Role role, uint64_t leader) {
     raft::View view;
-    view.role = raft::Role::kFollower;
+    view.role = role;
     view.leader_id = leader;
     view.leader_address = "other:7401";
     node_.See(view);
@@ -84,6 +83,7 @@ class ChangingMembers : public ::testing::Test {
     v1::ChangeRequest request;
     request.set_kind(kind);
     request.set_node_id(kNew);
+    if (kind == v1::ChangeRequest::KIND_ADD) request.set_address(kNewAddress);
     return request;
   }
   std::future<Status> Change(v1::ChangeRequest::Kind kind, uint64_t deadline_ns,
@@ -108,7 +108,10 @@ class ChangingMembers : public ::testing::Test {
     EXPECT_EQ(tries, answers.size()) << end;
     return end;
   }
-  static uint64_t Soon() { return MonotonicNowNs() + 2 * kNanosPerSecond; }
+  Status PromoteInVain(int looks = 2) {
+    return SearchInVain(
+        node_, [this](uint64_t deadline_ns) { return Promote(deadline_ns).get(); }, looks);
+  }
 
   Strand timers_{"timers"};
   ControlPlane plane_{&timers_};
@@ -142,10 +145,13 @@ TEST_F(ChangingMembers, ARemovalWhoseLeaderWasLostIsMadeWhenTheNextOneHasNoSuchM
             "MEMBER_NOT_FOUND");
 }
 
-TEST_F(ChangingMembers, AnAdditionWhoseLeaderWasLostDoesNotPassForMadeByTheIdAlone) {
-  EXPECT_EQ(
-      ReasonOf(After(v1::ChangeRequest::KIND_ADD, {LeadershipLost(), Refused("MEMBER_EXISTS")})),
-      "MEMBER_EXISTS");
+TEST_F(ChangingMembers, AnAdditionWhoseLeaderWasLostIsMadeWhenTheNextOneHasThatMemberThere) {
+  const auto added = [this](const std::map<std::string, std::string>& told) {
+    return After(v1::ChangeRequest::KIND_ADD, {LeadershipLost(), Refused("MEMBER_EXISTS", told)});
+  };
+  EXPECT_EQ(added({{"address", kNewAddress}}), absl::OkStatus());
+  EXPECT_EQ(ReasonOf(added({{"address", "elsewhere:7401"}})), "MEMBER_EXISTS");
+  EXPECT_EQ(ReasonOf(added({})), "MEMBER_EXISTS") << "by a leader of an earlier version";
 }
 
 TEST_F(ChangingMembers, AChangeWhoseLeaderWasLostWaitsForTheOneUnderWayWhichMayBeItself) {
@@ -209,7 +215,7 @@ TEST_F(ChangingMembers, APromotionThatTakesTooLongSaysWhatItWaitsFor) {
   node_.OnChange([&](const raft::MemberChange&, const std::function<void(Status)>& done) {
     done(NotCaughtUp());
   });
-  const Status late = Promote(Soon()).get();
+  const Status late = PromoteInVain();
   EXPECT_EQ(ReasonOf(late), "NOT_CAUGHT_UP") << late;
   EXPECT_THAT(late.ToString(), HasSubstr("node 4 has the log up to 0 of 9"));
   EXPECT_THAT(late.ToString(), HasSubstr("it was waited for"));
@@ -219,13 +225,13 @@ TEST_F(ChangingMembers, WhatKeepsTheLeaderFromItIsSaidAtTheEnd) {
   Follow(kOther);
   others_.answer = MakeDetailedError(StatusCode::kUnavailable, "STORAGE_FAILED",
                                      "this node can store nothing at present: it is full");
-  const Status full = Promote(Soon()).get();
+  const Status full = PromoteInVain();
   EXPECT_EQ(ReasonOf(full), "STORAGE_FAILED") << full;
   EXPECT_THAT(full.ToString(), HasSubstr("node 2: this node can store nothing at present"));
   others_.answer = absl::UnavailableError("the connection broke");
-  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "OUTCOME_UNKNOWN");
+  EXPECT_EQ(ReasonOf(PromoteInVain()), "OUTCOME_UNKNOWN");
   Follow(0);
-  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "NO_LEADER");
+  EXPECT_EQ(ReasonOf(PromoteInVain()), "NO_LEADER");
 }
 
 TEST_F(ChangingMembers, ANodeOfAnotherClusterChangesNothing) {
@@ -237,8 +243,7 @@ TEST_F(ChangingMembers, ANodeOfAnotherClusterChangesNothing) {
     ++changes;
     done(absl::OkStatus());
   });
-  v1::ChangeRequest request;
-  request.set_kind(v1::ChangeRequest::KIND_REMOVE);
+  v1::ChangeRequest request = Request(v1::ChangeRequest::KIND_REMOVE);
   for (const std::string from : {"theirs", "ours", ""}) {
     request.set_cluster_id(from);
     Status told;
@@ -247,7 +252,7 @@ TEST_F(ChangingMembers, ANodeOfAnotherClusterChangesNothing) {
   }
   EXPECT_EQ(changes, 2);
   Follow(kOther);
-  EXPECT_TRUE(Promote(Soon()).get().ok());
+  EXPECT_TRUE(Promote(kNever).get().ok());
   EXPECT_EQ(others_.cluster_id, "ours");
 }
 
@@ -285,9 +290,8 @@ TEST_F(ChangingMembers, AnEndingLeaderMakesNoChangeAndAnotherOneIsLookedFor) {
   cluster_.Detach();
   EXPECT_EQ(ReasonOf(Promote(kNever).get()), "NODE_ENDING") << "this node";
   Follow(kOther);
-  others_.answer =
-      MakeDetailedError(StatusCode::kUnavailable, "NODE_ENDING", "node 2 has stopped or is ending");
-  EXPECT_EQ(ReasonOf(Promote(Soon()).get()), "NO_LEADER");
+  others_.answer = NodeEnding(kOther);
+  EXPECT_EQ(ReasonOf(PromoteInVain(/*looks=*/3)), "NO_LEADER");
   EXPECT_GT(others_.asked, 1);
 }
 

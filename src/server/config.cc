@@ -15,15 +15,6 @@ constexpr std::string_view kMemberForm =
 constexpr std::string_view kLoopbackRule =
     "without TLS only a loopback address such as 127.0.0.1:7400; set tls for any other";
 
-struct DurationRange {
-  std::chrono::milliseconds min, max;
-  std::string_view text;
-  bool Has(std::chrono::milliseconds value) const { return value >= min && value <= max; }
-};
-constexpr DurationRange kLease{std::chrono::milliseconds(500), std::chrono::seconds(60),
-                               "500 ms to 60 s"};
-constexpr DurationRange kBaseline{std::chrono::seconds(1), std::chrono::seconds(60), "1 s to 60 s"};
-
 bool IsHostPort(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return false;
@@ -61,7 +52,7 @@ Status ReadTls(const YamlMap& yaml, rpc::TlsFiles* tls) {
 // `fallback` is in the range.
 StatusOr<std::chrono::milliseconds> ReadDuration(const YamlMap& yaml, const std::string& key,
                                                  std::chrono::milliseconds fallback,
-                                                 const DurationRange& range) {
+                                                 const TimeRange& range) {
   const auto fallback_ns = static_cast<uint64_t>(std::chrono::nanoseconds(fallback).count());
   const auto value_ns = yaml.DurationNs(key, fallback_ns);
   if (value_ns.ok()) {
@@ -70,7 +61,7 @@ StatusOr<std::chrono::milliseconds> ReadDuration(const YamlMap& yaml, const std:
   }
   const auto given = yaml.Text(key);
   if (!given.ok()) return value_ns.status();  // no text at all
-  return yaml.Refuse(key, *given, fmt::format("{}, such as 10s", range.text));
+  return yaml.Refuse(key, *given, fmt::format("{}, such as 10s", range.Text()));
 }
 
 // Without TLS nodes reach each other on one machine only.
@@ -141,8 +132,9 @@ StatusOr<Config> ReadConfig(const std::string& path) {
   }
   FL_RETURN_IF_ERROR(ReadTls(yaml, &config.tls));
   FL_ASSIGN_OR_RETURN(config.peer_name, yaml.Text("peer_name"));
-  FL_ASSIGN_OR_RETURN(config.lease, ReadDuration(yaml, "lease", config.lease, kLease));
-  FL_ASSIGN_OR_RETURN(config.baseline, ReadDuration(yaml, "baseline", config.baseline, kBaseline));
+  FL_ASSIGN_OR_RETURN(config.lease, ReadDuration(yaml, "lease", config.lease, kLeaseRange));
+  FL_ASSIGN_OR_RETURN(config.baseline,
+                      ReadDuration(yaml, "baseline", config.baseline, kBaselineRange));
   FL_ASSIGN_OR_RETURN(config.log_level, yaml.Text("log_level", config.log_level));
   FL_ASSIGN_OR_RETURN(config.log_format, yaml.Text("log_format", config.log_format));
   FL_ASSIGN_OR_RETURN(config.webhooks, ReadWebhooks(yaml));
@@ -185,11 +177,15 @@ Status Complete(Config* config) {
     }
   }
   if (config->data_dir.empty()) return FieldError("data_dir", "", "a directory");
-  if (!kLease.Has(config->lease)) {
-    return FieldError("lease", fmt::format("{}ms", config->lease.count()), kLease.text);
+  if (!config->peer_name.empty() && !config->tls.enabled()) {
+    return FieldError("peer_name", config->peer_name, "none without tls: it is a certificate's");
   }
-  if (!kBaseline.Has(config->baseline)) {
-    return FieldError("baseline", fmt::format("{}ms", config->baseline.count()), kBaseline.text);
+  if (!kLeaseRange.Has(config->lease)) {
+    return FieldError("lease", fmt::format("{}ms", config->lease.count()), kLeaseRange.Text());
+  }
+  if (!kBaselineRange.Has(config->baseline)) {
+    return FieldError("baseline", fmt::format("{}ms", config->baseline.count()),
+                      kBaselineRange.Text());
   }
   if (!config->join.empty()) {
     if (config->members.empty()) return CheckLoopback(*config);

@@ -9,6 +9,7 @@
 
 #include "base/baseline.h"
 #include "base/status.h"
+#include "base/time_range.h"
 #include "control/version.h"
 #include "raft/node.h"
 #include "rpc/endpoint.h"
@@ -20,6 +21,10 @@ namespace faultline::server {
 inline constexpr size_t kMaxMembers = 7;
 
 inline constexpr const char* kDefaultHttp = "127.0.0.1:7402";
+
+// What `lease` and `baseline` may be.
+inline constexpr TimeRange kLeaseRange{std::chrono::milliseconds(500), std::chrono::seconds(60)};
+inline constexpr TimeRange kBaselineRange{std::chrono::seconds(1), std::chrono::seconds(60)};
 
 struct Config {
   uint64_t node_id = 1;

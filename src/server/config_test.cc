@@ -110,6 +110,12 @@ TEST(Config, IsRefusedWhenALeaseOrABaselineFromElsewhereIsOutOfRange) {
             "baseline: '61000ms' is not allowed: 1 s to 60 s");
 }
 
+TEST_F(ConfigFile, IsRefusedWithANameOfCertificatesThatItDoesNotHave) {
+  EXPECT_EQ(ErrorOf("peer_name: controller.internal\n"),
+            "peer_name: 'controller.internal' is not allowed: none without tls: it is a "
+            "certificate's");
+}
+
 TEST_F(ConfigFile, IsRefusedWithoutTlsWhenAnotherMemberIsOnAnotherMachine) {
   constexpr char kAllowed[] =
       " is not allowed: without TLS only a loopback address such as 127.0.0.1:7400; set tls for "

@@ -18,6 +18,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr uint64_t kOwn = 1, kOther = 2;
+constexpr uint64_t kNever = UINT64_MAX / 2;
 
 // Others, all of which answer every call with one status, or the first with another.
 class RefusingPeers final : public Peers {
@@ -52,29 +53,35 @@ class SearchingTheLeader : public ::testing::Test {
     timers_.Stop();
     node_.waiting.clear();
   }
-  // What a call says for which nobody is found who carries it out.
-  Status Command() {
+  // What a call says that ends before its deadline.
+  Status Command(uint64_t deadline_ns = kNever) {
     control::v1::Command command;
     command.mutable_stop_experiments()->set_all(true);
-    return Propose(command);
+    return Propose(command, deadline_ns);
   }
   Status CommandWithRequestId() {
     control::v1::Command command;
     command.mutable_create_experiment()->set_request_id("r1");
-    return Propose(command);
+    return Propose(command, kNever);
   }
-  Status Propose(const control::v1::Command& command) {
+  Status Propose(const control::v1::Command& command, uint64_t deadline_ns) {
     std::promise<Status> end;
-    client_.Propose(Context(), command,
+    client_.Propose({{}, deadline_ns}, command,
                     [&](const auto& result) { end.set_value(result.status()); });
     return end.get_future().get();
   }
-  Status Read() {
+  Status Read(uint64_t deadline_ns = kNever) {
     std::promise<Status> end;
-    client_.CatchUp(Context(), [&](const Status& status) { end.set_value(status); });
+    client_.CatchUp({{}, deadline_ns}, [&](const Status& status) { end.set_value(status); });
     return end.get_future().get();
   }
-  static CallContext Context() { return {{}, MonotonicNowNs() + 2 * kNanosPerSecond}; }
+  // And one for which nobody is found in time who carries it out.
+  Status CommandInVain() {
+    return SearchInVain(node_, [this](uint64_t deadline_ns) { return Command(deadline_ns); });
+  }
+  Status ReadInVain() {
+    return SearchInVain(node_, [this](uint64_t deadline_ns) { return Read(deadline_ns); });
+  }
   static raft::View Follower(uint64_t leader) {
     raft::View view;
     view.role = raft::Role::kFollower;
@@ -101,8 +108,8 @@ constexpr char kUnknown[] = "whether it is carried out is not known";
 TEST_F(SearchingTheLeader, EndsWithoutOneWhenThereIsNone) {
   node_.See(Follower(0));
   const auto message = AllOf(HasSubstr("node 1 finds no majority"), Not(HasSubstr(kUnknown)));
-  ExpectUnavailable(Command(), "NO_LEADER", message);
-  ExpectUnavailable(Read(), "NO_LEADER", message);
+  ExpectUnavailable(CommandInVain(), "NO_LEADER", message);
+  ExpectUnavailable(ReadInVain(), "NO_LEADER", message);
 }
 
 TEST_F(SearchingTheLeader, EndsWithWhatIsWrongWithTheNodesDisk) {
@@ -111,15 +118,15 @@ TEST_F(SearchingTheLeader, EndsWithWhatIsWrongWithTheNodesDisk) {
   node_.See(view);
   const auto message = AllOf(HasSubstr("node 1 can store nothing at present"),
                              HasSubstr("No space left on device"), Not(HasSubstr(kUnknown)));
-  ExpectUnavailable(Command(), "STORAGE_FAILED", message);
-  ExpectUnavailable(Read(), "STORAGE_FAILED", message);
+  ExpectUnavailable(CommandInVain(), "STORAGE_FAILED", message);
+  ExpectUnavailable(ReadInVain(), "STORAGE_FAILED", message);
 }
 
 TEST_F(SearchingTheLeader, EndsWithWhatIsWrongWithTheLeadersDisk) {
   node_.See(Follower(kOther));
   peers_.answer = MakeDetailedError(StatusCode::kUnavailable, "STORAGE_FAILED",
                                     "this node can store nothing at present: it is full");
-  ExpectUnavailable(Command(), "STORAGE_FAILED",
+  ExpectUnavailable(CommandInVain(), "STORAGE_FAILED",
                     AllOf(HasSubstr("node 2: this node can store nothing at present: it is full"),
                           Not(HasSubstr(kUnknown))));
 }
@@ -127,8 +134,8 @@ TEST_F(SearchingTheLeader, EndsWithWhatIsWrongWithTheLeadersDisk) {
 TEST_F(SearchingTheLeader, EndsWithWhatTheLeaderSaidLastAndThatTheOutcomeIsNotKnown) {
   node_.See(Follower(kOther));
   const auto said = HasSubstr("(node 2, asked as the leader: Connection reset by peer)");
-  ExpectUnavailable(Command(), "NO_LEADER", AllOf(said, HasSubstr(kUnknown)));
-  ExpectUnavailable(Read(), "NO_LEADER", AllOf(said, Not(HasSubstr(kUnknown))));
+  ExpectUnavailable(CommandInVain(), "NO_LEADER", AllOf(said, HasSubstr(kUnknown)));
+  ExpectUnavailable(ReadInVain(), "NO_LEADER", AllOf(said, Not(HasSubstr(kUnknown))));
 }
 
 TEST_F(SearchingTheLeader, SaysThatTheOutcomeIsNotKnownWhenALaterTryIsRefused) {
@@ -157,7 +164,7 @@ TEST_F(SearchingTheLeader, KnowsThatNothingWasDoneWhereNobodyLed) {
   node_.See(Follower(kOther));
   peers_.answer =
       MakeDetailedError(StatusCode::kUnavailable, "NOT_LEADER", "this node does not lead");
-  ExpectUnavailable(Command(), "NO_LEADER",
+  ExpectUnavailable(CommandInVain(), "NO_LEADER",
                     AllOf(HasSubstr("finds no majority"), Not(HasSubstr(kUnknown))));
 }
 
@@ -165,14 +172,19 @@ TEST_F(SearchingTheLeader, SaysThatTheOutcomeIsNotKnownWhileItIsProposedHere) {
   raft::View view = Follower(kOwn);
   view.role = raft::Role::kLeader;
   node_.See(view);
-  ExpectUnavailable(Command(), "NO_LEADER", HasSubstr(kUnknown));
+  Status proposed;
+  // Whoever stands still until the deadline proposes nothing.
+  for (uint64_t patience_s = 2; node_.commands.empty() && patience_s < 600; patience_s *= 4) {
+    proposed = Command(MonotonicNowNs() + patience_s * kNanosPerSecond);
+  }
+  ExpectUnavailable(proposed, "NO_LEADER", HasSubstr(kUnknown));
   EXPECT_EQ(node_.commands.size(), 1u);
 }
 
 TEST_F(SearchingTheLeader, EndsAtOnceWhenTheNodeEnds) {
   node_.See(raft::View());
   std::promise<Status> end;
-  client_.CatchUp({{}, UINT64_MAX / 2}, [&](const Status& status) { end.set_value(status); });
+  client_.CatchUp({{}, kNever}, [&](const Status& status) { end.set_value(status); });
   ExpectUnavailable(end.get_future().get(), "NODE_ENDING", HasSubstr("node 1"));
 }
 

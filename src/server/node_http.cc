@@ -51,7 +51,8 @@ StatusOr<std::unique_ptr<http::Listener>> StartHttp(
   sources.metrics = [metrics](auto done) { metrics->Collect(std::move(done)); };
   sources.health = [parts, node](const auto& done) { Health(parts, node, done); };
   sources.readiness = [parts](const auto& done) { Readiness(parts, done); };
-  auto routes = http::ExpositionRoutes("controller", FAULTLINE_VERSION, std::move(sources));
+  auto routes =
+      http::ExpositionRoutes("controller", FAULTLINE_VERSION, std::move(sources), config.tls);
   auto listener = http::Listener::Start({address, config.tls}, std::move(routes));
   if (!listener.ok() && !config.http_listen) {
     FL_LOG(warn, "no /metrics: {}; --http-listen gives another address, or off",

@@ -1,12 +1,14 @@
 // A raft node for tests of what calls one.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "raft/node.h"
 #include "raft/types.h"
 
@@ -38,12 +40,16 @@ class SilentNode final : public raft::Node {
   }
   void Capture(Captured) override {}
   raft::View GetView() const override {
+    ++looks_;
     const std::lock_guard lock(mutex_);
     return view_;
   }
   const raft::Meters& meters() const override { return meters_; }
   std::chrono::nanoseconds QuorumAge() const override { return {}; }
   void ObserveView(std::function<void(const raft::View&)>) override {}
+
+  // How often somebody has looked what it sees: who searches for a leader does at every try.
+  int looks() const { return looks_; }
 
   void See(raft::View view) {
     const std::lock_guard lock(mutex_);
@@ -69,8 +75,21 @@ class SilentNode final : public raft::Node {
   Changes change_;
   Transfers transfer_;
   std::function<void(std::function<void()>)> inspect_;
+  mutable std::atomic<int> looks_ = 0;
   mutable std::mutex mutex_;
   raft::View view_;
 };
+
+// What a search for a leader says at its deadline, which is 2 s away. On a machine that stood still
+// meanwhile, so that there was no try or (with the last one, at the deadline) fewer than `looks`,
+// it searches again, for longer.
+template <typename Search>
+Status SearchInVain(const SilentNode& node, Search search, int looks = 2) {
+  for (uint64_t patience_ns = 2 * kNanosPerSecond;; patience_ns *= 4) {
+    const int before = node.looks();
+    const Status end = search(MonotonicNowNs() + patience_ns);
+    if (node.looks() - before >= looks || patience_ns > 60 * kNanosPerSecond) return end;
+  }
+}
 
 }  // namespace faultline::server

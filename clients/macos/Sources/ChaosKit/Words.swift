@@ -46,6 +46,9 @@ public enum Words: String, CaseIterable, Sendable {
   case measured
   case notMeasured
   case notMeasurable
+  case atLeast
+  case atMost
+  case noInterval
   case missed
   case waiting
   case before

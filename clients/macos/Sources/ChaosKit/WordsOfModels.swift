@@ -69,6 +69,28 @@ extension HaltModel.State {
   }
 }
 
+extension Report.Figure {
+  /// "12.3 ms (11.9–12.8)", "12.3 ms (at least 11.9)", "12.3 ms".
+  public var text: String {
+    let figure = "\(value.shortText) \(unit)"
+    switch (low, high) {
+    case (let low?, let high?): return "\(figure) (\(low.shortText)–\(high.shortText))"
+    case (let low?, nil): return "\(figure) (\(Words.atLeast(low.shortText)))"
+    case (nil, let high?): return "\(figure) (\(Words.atMost(high.shortText)))"
+    case (nil, nil): return figure
+    }
+  }
+}
+
+extension Report.Result {
+  /// What was measured, or why nothing was.
+  public var measuredText: String {
+    guard let measured else { return reason.isEmpty ? Words.notMeasured.text : reason }
+    if noIntervalReason.isEmpty { return measured.text }
+    return "\(measured.text) (\(Words.noInterval(noIntervalReason)))"
+  }
+}
+
 extension Double {
   /// "0.85", "12.3", "104": three digits that say something.
   public var shortText: String {

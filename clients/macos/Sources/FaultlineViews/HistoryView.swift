@@ -41,11 +41,11 @@
             GroupBox("\(Words.requested.text) / \(Words.measured.text)") {
               ForEach(report.results) { result in
                 LabeledContent(result.name) {
-                  Text("\(result.asked) / \(measured(result))").monospacedDigit()
+                  Text("\(result.asked) / \(result.measuredText)").monospacedDigit()
                 }
               }
             }
-            GroupBox(Words.p99Axis.text) {
+            GroupBox(Words.p99.text) {
               LabeledContent(Words.before.text) { Text(p99(report.before)) }
               LabeledContent(Words.during.text) { Text(p99(report.during)) }
               LabeledContent(Words.after.text) { Text(p99(report.after)) }
@@ -62,17 +62,8 @@
       }
     }
 
-    private func measured(_ result: Report.Result) -> String {
-      guard let value = result.value else {
-        return result.reason.isEmpty ? Words.notMeasured.text : result.reason
-      }
-      let text = "\(value.shortText) \(result.unit)"
-      guard let low = result.low, let high = result.high else { return text }
-      return "\(text) (\(low.shortText)–\(high.shortText))"
-    }
-
     private func p99(_ phase: Report.Phase) -> String {
-      phase.p99Milliseconds?.shortText ?? Words.notMeasured.text
+      phase.p99?.text ?? Words.notMeasured.text
     }
   }
 #endif

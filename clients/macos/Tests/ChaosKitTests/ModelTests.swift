@@ -88,6 +88,31 @@ struct ModelTests {
     #expect(experiment.targets.first?.faultIndex == 0)
   }
 
+  @Test func aFigureOfAReportSaysTheBoundsThatItHas() throws {
+    let json = try JSON(
+      parsing: Data(
+        """
+        {"parameters": [
+           {"name": "delay_ms", "measured": true, "value": 104, "low": 99.6, "high": 108.2,
+            "unit": "ms"},
+           {"name": "loss_percent", "measured": true, "value": 5, "unit": "%",
+            "noIntervalReason": "correlated"},
+           {"name": "rate_bps", "reason": "never busy", "unit": "bps"},
+           {"name": "delay_ms", "targetId": "h/t", "measured": true}],
+         "before": {"percentiles": [{"percent": 99, "valueMs": 12.3, "lowMs": 11.9}]},
+         "during": {"percentiles": [{"percent": 99, "valueMs": 12.3, "highMs": 12.8}]},
+         "after": {"percentiles": [{"percent": 50, "valueMs": 12.3}]}}
+        """.utf8))
+    let report = Report(json)
+    #expect(
+      report.results.map(\.measuredText) == [
+        "104 ms (99.6–108)", "5.00 % (\(Words.noInterval("correlated")))", "never busy",
+      ])
+    #expect(report.before.p99?.text == "12.3 ms (\(Words.atLeast("11.9")))")
+    #expect(report.during.p99?.text == "12.3 ms (\(Words.atMost("12.8")))")
+    #expect(report.after.p99 == nil && report.after.p50?.text == "12.3 ms")
+  }
+
   @Test func durationsGoToTheServerAsItReadsThem() {
     #expect(JSON.text(.milliseconds(1500)) == "1.500000000s")
     #expect(DurationText.parse("90s") == .seconds(90))
