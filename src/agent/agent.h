@@ -38,8 +38,9 @@ class Agent {
   ::agent::v1::HaltResponse Halt();
   void Resume();
 
-  // For scrapers and probes, from any thread: what is counted, and why the agent cannot arm faults
-  // now (empty: it can). `done` runs on the strand.
+  // For scrapers and probes, from any thread: what is counted (of targets and faults a copy, to be
+  // added later), and why the agent cannot arm faults now (empty: it can). `done` runs on the
+  // strand.
   void Collect(std::function<void(http::Families)> done);
   void Readiness(std::function<void(std::vector<std::string>)> done);
 

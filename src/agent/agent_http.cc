@@ -15,10 +15,9 @@ StatusOr<std::unique_ptr<http::Listener>> StartHttp(const Config& config, Agent*
     agent->Readiness([done](const http::Reasons&) { done({}); });
   };
   sources.readiness = [agent](auto done) { agent->Readiness(std::move(done)); };
-  auto routes = http::ExpositionRoutes("agent", FAULTLINE_VERSION, std::move(sources));
-  auto listener = http::Listener::Start(
-      {address, {config.tls_ca_file, config.tls_cert_file, config.tls_key_file}},
-      std::move(routes));
+  const rpc::TlsFiles tls{config.tls_ca_file, config.tls_cert_file, config.tls_key_file};
+  auto routes = http::ExpositionRoutes("agent", FAULTLINE_VERSION, std::move(sources), tls);
+  auto listener = http::Listener::Start({address, tls}, std::move(routes));
   if (!listener.ok() && !config.http_listen) {
     FL_LOG(warn, "no /metrics: {}; http_listen gives another address, or off",
            ToString(listener.status().message()));

@@ -159,7 +159,7 @@ TEST_F(AgentTest, IntroducesItselfWithTargetsAndCapabilities) {
 
 TEST_F(AgentTest, ArmsUnderALeaseReportsItAndRevertsWhenItIsNoLongerDesired) {
   TestNode node(1);
-  node.GrantLeases(10, Version(1));
+  node.GrantLeases(60, Version(1));
   Start({node.address()});
   node.Hear([](const auto& heard) { return heard.has_renewal(); });
   Desire(node, 2, {"e1"});
@@ -192,7 +192,7 @@ TEST_F(AgentTest, ArmsNothingWithoutALeaseAndDisarmsWhenItRunsOut) {
 TEST_F(AgentTest, RefusesAnOlderDesiredStateFromANodeThatLags) {
   TestNode first(1), lagging(2, false);
   first.GrantLeases(60, Version(5));
-  lagging.GrantLeases(10, Version(4));
+  lagging.GrantLeases(60, Version(4));
   Start({first.address(), lagging.address()});
   first.Hear([](const auto& heard) { return heard.has_renewal(); });
   Desire(first, 6, {"e2"});
@@ -223,7 +223,7 @@ TEST_F(AgentTest, MetricsHaveNoHoleAcrossAFailOver) {
   while (resumed == 0) {
     const auto heard = second.Hear();
     if (heard.has_hello()) hello = heard.hello();
-    given.MergeFrom(heard.baselines());
+    if (heard.has_baselines()) given = heard.baselines();
     resumed = heard.metrics().position().sequence();
   }
   const uint64_t newest = hello.metrics_sequence();
@@ -240,7 +240,7 @@ TEST_F(AgentTest, MetricsHaveNoHoleAcrossAFailOver) {
 
 TEST_F(AgentTest, HaltDisarmsAtOnceAndHoldsOverARestart) {
   TestNode node(1);
-  node.GrantLeases(10, Version(1));
+  node.GrantLeases(60, Version(1));
   Start({node.address()});
   node.Hear([](const auto& heard) { return heard.has_renewal(); });
   Desire(node, 2, {"e1"});
@@ -261,7 +261,7 @@ TEST_F(AgentTest, HaltDisarmsAtOnceAndHoldsOverARestart) {
 
 TEST_F(AgentTest, EndingRevertsTellsTheControlPlaneAndEndsTheHeartbeat) {
   TestNode node(1);
-  node.GrantLeases(10, Version(1));
+  node.GrantLeases(60, Version(1));
   Start({node.address()});
   node.Hear([](const auto& heard) { return heard.has_renewal(); });
   Desire(node, 2, {"e1"});

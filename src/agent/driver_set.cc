@@ -46,11 +46,7 @@ std::vector<chaos::v1::TargetSample> DriverSet::ReadSamples() {
 
 faults::DriverLoad DriverSet::Load() const {
   faults::DriverLoad sum;
-  for (const auto& named : drivers_) {
-    const faults::DriverLoad load = named.driver->Load();
-    sum.held_bytes += load.held_bytes;
-    sum.held_packets += load.held_packets;
-  }
+  for (const auto& named : drivers_) sum = sum + named.driver->Load();
   return sum;
 }
 

@@ -1,7 +1,5 @@
 #include "agent/sample_totals.h"
 
-#include <algorithm>
-
 #include "base/log_linear.h"
 #include "base/traffic.h"
 

@@ -2,6 +2,7 @@
 // samples, bounded in their number. Not thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -45,6 +46,9 @@ class SampleTotals {
     double seconds = 0;                          // of buckets' middles: within 1 %
 
     void Add(const chaos::v1::SparseHistogram& histogram);
+    bool empty() const {
+      return std::ranges::all_of(counts, [](uint64_t count) { return count == 0; });
+    }
   };
   struct Target {
     uint64_t packets = 0, bytes = 0, not_measurable = 0;

@@ -44,6 +44,12 @@ class TestNode : public chaos::v1::AgentService::Service {
     welcomes_ = true;
   }
 
+  // And no more from now on: whoever was welcomed stays.
+  void CeaseToWelcome() {
+    const std::lock_guard lock(mutex_);
+    welcomes_ = false;
+  }
+
   // Reads no further than the next message while the result is held.
   std::unique_lock<std::mutex> Pause() { return std::unique_lock(mutex_); }
 

@@ -1,6 +1,7 @@
 #include "http/exposition.h"
 
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "base/clock.h"
 #include "http/process_stats.h"
+#include "rpc/certificate.h"
 
 namespace faultline::http {
 namespace {
@@ -16,7 +18,8 @@ constexpr double kNanosPerSecondF = 1e9;
 
 // The registry's own families, and who adds the rest.
 struct Exposition {
-  Exposition(const std::string& program, const std::string& version, Sources given)
+  Exposition(const std::string& program, const std::string& version, Sources given,
+             const rpc::TlsFiles& tls)
       : sources(std::move(given)),
         scrapes(prometheus::BuildCounter()
                     .Name("faultline_scrapes_total")
@@ -29,6 +32,20 @@ struct Exposition {
         .Register(registry)
         .Add({{"program", program}, {"version", version}})
         .Set(1);
+    if (tls.enabled()) AddCertificate(tls);
+  }
+  // Read once, as by all of the program's listeners: it shows this one until it ends.
+  void AddCertificate(const rpc::TlsFiles& tls) {
+    const auto texts = rpc::ReadTls(tls);
+    if (!texts.ok()) return;  // the listener says so
+    prometheus::BuildGauge()
+        .Name("faultline_certificate_not_after_timestamp_seconds")
+        .Help(
+            "Until when the certificate that this program shows is valid, and those that it rests "
+            "on, in Unix time; absent without TLS.")
+        .Register(registry)
+        .Add({})
+        .Set(static_cast<double>(texts->not_after_unix_s));
   }
   const Sources sources;
   prometheus::Registry registry;
@@ -46,16 +63,22 @@ void AddProcess(Families& families) {
                  stats.start_time_seconds);
 }
 
-void ReplyMetrics(Exposition& exposition, Families families, const Reply& reply) {
+std::string MetricsText(Exposition& exposition, Families& families) {
   exposition.scrapes.Increment();
   AddProcess(families);
   auto all = exposition.registry.Collect();
   for (auto& family : families.Take()) all.push_back(std::move(family));
   std::sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.name < b.name; });
+  return ToText(all);
+}
+
+Response MetricsResponse(const std::shared_ptr<Exposition>& exposition, Families families) {
   Response response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = ToText(all);
-  reply(std::move(response));
+  response.make_body = [exposition, shared = std::make_shared<Families>(std::move(families))] {
+    return MetricsText(*exposition, *shared);
+  };
+  return response;
 }
 
 Handler ProbeHandler(std::function<void(std::function<void(Reasons)>)> source) {
@@ -126,18 +149,26 @@ void Families::Histogram(const std::string& name, const std::string& help,
   histogram.sample_sum = sum;
 }
 
+void Families::AddLater(std::function<void(Families&)> add) { later_.push_back(std::move(add)); }
+
+std::vector<prometheus::MetricFamily> Families::Take() {
+  for (const auto& add : std::exchange(later_, {})) add(*this);
+  return std::move(families_);
+}
+
 std::string ToText(const std::vector<prometheus::MetricFamily>& families) {
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
   return text.str();
 }
 
-Routes ExpositionRoutes(const std::string& program, const std::string& version, Sources sources) {
-  const auto exposition = std::make_shared<Exposition>(program, version, std::move(sources));
+Routes ExpositionRoutes(const std::string& program, const std::string& version, Sources sources,
+                        const rpc::TlsFiles& tls) {
+  const auto exposition = std::make_shared<Exposition>(program, version, std::move(sources), tls);
   Routes routes;
   routes["/metrics"] = [exposition](const Request&, const Reply& reply) {
     exposition->sources.metrics([exposition, reply](Families families) {
-      ReplyMetrics(*exposition, std::move(families), reply);
+      reply(MetricsResponse(exposition, std::move(families)));
     });
   };
   routes["/healthz"] = ProbeHandler(exposition->sources.health);

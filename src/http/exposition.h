@@ -36,14 +36,19 @@ class Families {
   void Histogram(const std::string& name, const std::string& help, const std::vector<double>& upper,
                  const std::vector<uint64_t>& counts, double sum, const Labels& labels = {});
 
-  const std::vector<prometheus::MetricFamily>& all() const { return families_; }
-  std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
+  // What is much: `add` is called where the families are taken, on another thread than the one that
+  // collects them, and adds what it has a copy of.
+  void AddLater(std::function<void(Families&)> add);
+
+  // Together with what was to be added later.
+  std::vector<prometheus::MetricFamily> Take();
 
  private:
   prometheus::ClientMetric& Add(const std::string& name, const std::string& help,
                                 prometheus::MetricType type, const Labels& labels);
 
   std::vector<prometheus::MetricFamily> families_;
+  std::vector<std::function<void(Families&)>> later_;
 };
 
 // Prometheus's text format, version 0.0.4.
@@ -61,7 +66,9 @@ struct Sources {
 };
 
 // The three paths. /healthz and /readyz answer 200 "ok", or 503 with a reason on each line. What is
-// the same for every program (build, process, scrapes) is added to `sources.metrics`.
-Routes ExpositionRoutes(const std::string& program, const std::string& version, Sources sources);
+// the same for every program (build, certificate, process, scrapes) is added to `sources.metrics`;
+// what they give is made text on the listener's thread, however large it is.
+Routes ExpositionRoutes(const std::string& program, const std::string& version, Sources sources,
+                        const rpc::TlsFiles& tls = {});
 
 }  // namespace faultline::http

@@ -1,6 +1,12 @@
 #include "http/exposition.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "rpc/certificate.h"
 
 namespace faultline::http {
 namespace {
@@ -11,14 +17,15 @@ using testing::Not;
 Response Ask(const Routes& routes, const std::string& path) {
   Response got;
   routes.at(path)({"GET", path, ""}, [&](Response response) { got = std::move(response); });
+  if (got.make_body) got.body = got.make_body();
   return got;
 }
 
-Routes WithReasons(const Reasons& reasons) {
+Routes WithReasons(const Reasons& reasons, const rpc::TlsFiles& tls = {}) {
   Sources sources;
   sources.metrics = [](const auto& done) { done({}); };
   sources.health = sources.readiness = [reasons](const auto& done) { done(reasons); };
-  return ExpositionRoutes("test", "1.2.3", sources);
+  return ExpositionRoutes("test", "1.2.3", sources, tls);
 }
 
 TEST(Families, PutValuesOfOneNameTogether) {
@@ -26,7 +33,7 @@ TEST(Families, PutValuesOfOneNameTogether) {
   families.Gauge("a_bytes", "A.", 1, {{"x", "1"}});
   families.Gauge("b_bytes", "B.", 2);
   families.Gauge("a_bytes", "A.", 3, {{"x", "a\"b\nc\\"}});
-  EXPECT_EQ(ToText(families.all()),
+  EXPECT_EQ(ToText(families.Take()),
             "# HELP a_bytes A.\n# TYPE a_bytes gauge\n"
             "a_bytes{x=\"1\"} 1\na_bytes{x=\"a\\\"b\\nc\\\\\"} 3\n"
             "# HELP b_bytes B.\n# TYPE b_bytes gauge\nb_bytes 2\n");
@@ -40,7 +47,7 @@ TEST(Families, ShowDurationsAsCumulativeBucketsInSeconds) {
   meter.Record(20'000'000'000);  // above the last
   Families families;
   families.Histogram("d_seconds", "D.", meter);
-  const std::string text = ToText(families.all());
+  const std::string text = ToText(families.Take());
   EXPECT_THAT(text, HasSubstr("d_seconds_bucket{le=\"0.0001\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("d_seconds_bucket{le=\"0.0025\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("d_seconds_bucket{le=\"0.005\"} 3\n"));
@@ -60,6 +67,44 @@ TEST(Exposition, ShowsWhatEveryProgramHas) {
   EXPECT_THAT(metrics.body, HasSubstr("process_open_fds "));
   EXPECT_THAT(metrics.body, Not(HasSubstr("process_open_fds 0\n")));
   EXPECT_THAT(metrics.body, Not(HasSubstr("process_resident_memory_bytes 0\n")));
+}
+
+TEST(Exposition, ShowsWhenItsCertificateEndsIfThereIsOne) {
+  const std::string name = "faultline_certificate_not_after_timestamp_seconds";
+  EXPECT_THAT(Ask(WithReasons({}), "/metrics").body, Not(HasSubstr(name)));
+  const std::string own = fmt::format("{}/fl-exposition-{}", testing::TempDir(), getpid());
+  const std::string make = fmt::format(
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=own "
+      "-keyout {0}.key -out {0}.pem 2>/dev/null",
+      own);
+  ASSERT_EQ(std::system(make.c_str()), 0);
+  const rpc::TlsFiles tls{own + ".pem", own + ".pem", own + ".key"};
+  const auto texts = rpc::ReadTls(tls);
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_THAT(Ask(WithReasons({}, tls), "/metrics").body,
+              HasSubstr(fmt::format("\n{} {}\n", name, texts->not_after_unix_s)));
+  std::filesystem::remove(tls.cert_file);
+  std::filesystem::remove(tls.key_file);
+}
+
+TEST(Exposition, HoldsUpNobodyWhoCollectsWithWhatIsAddedLater) {
+  bool added = false;
+  Sources sources;
+  sources.metrics = [&added](const auto& done) {
+    Families families;
+    families.Gauge("b_bytes", "B.", 2);
+    families.AddLater([&added](Families& more) {
+      added = true;
+      more.Gauge("a_bytes", "A.", 1);
+      more.Gauge("b_bytes", "B.", 3, {{"x", "1"}});
+    });
+    done(std::move(families));
+    EXPECT_FALSE(added);
+  };
+  const Response metrics = Ask(ExpositionRoutes("test", "1.2.3", sources), "/metrics");
+  EXPECT_TRUE(added);
+  EXPECT_THAT(metrics.body, HasSubstr("# TYPE a_bytes gauge\na_bytes 1\n# HELP b_bytes B.\n"
+                                      "# TYPE b_bytes gauge\nb_bytes 2\nb_bytes{x=\"1\"} 3\n"));
 }
 
 TEST(Exposition, SaysWhyAProgramIsNotReady) {

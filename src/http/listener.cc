@@ -124,6 +124,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
         const auto self = weak.lock();
         if (!self || !std::exchange(self->waiting_, false)) return;
         self->timer_.cancel();
+        if (response.make_body) response.body = response.make_body();
         self->Write(std::move(response));
       });
     });
@@ -267,7 +268,7 @@ StatusOr<std::unique_ptr<Listener>> Listener::Start(const Options& options, Rout
   if (options.tls.enabled()) {
     FL_ASSIGN_OR_RETURN(impl->tls, MakeTls(options.tls));
   } else {
-    FL_RETURN_IF_ERROR(rpc::RequireLoopback(options.address));
+    FL_RETURN_IF_ERROR(rpc::RequireLoopback(options.address, "http_listen"));
   }
   FL_RETURN_IF_ERROR(impl->Listen(options.address));
   impl->Accept();

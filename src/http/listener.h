@@ -23,6 +23,8 @@ struct Response {
   unsigned status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  // Instead of `body`, when it takes long to write down: called once, on the listener's thread.
+  std::function<std::string()> make_body = nullptr;
 };
 
 // Called exactly once, from any thread.

@@ -7,7 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <mutex>
+#include <future>
 #include <thread>
 
 namespace faultline::http {
@@ -99,22 +99,35 @@ TEST(Listener, TakesAReplyFromAnotherThreadLater) {
   replier.join();
 }
 
+TEST(Listener, MakesABodyOnItsOwnThreadWhoeverReplies) {
+  std::thread replier;
+  const auto make = [](std::thread::id own) {
+    return std::this_thread::get_id() == own ? "its own" : "another";
+  };
+  const auto listener =
+      MustStart({{"/made", [&](const Request&, const Reply& reply) {
+                    replier = std::thread([make, reply, own = std::this_thread::get_id()] {
+                      Response response;
+                      response.make_body = [=] { return make(own); };
+                      reply(std::move(response));
+                    });
+                  }}});
+  const std::string answer = Ask(listener->address(), "GET", "/made");
+  replier.join();
+  EXPECT_TRUE(answer.ends_with("\r\n\r\nits own")) << answer;
+}
+
 TEST(Listener, DropsAReplyThatComesAfterItsEnd) {
-  std::mutex mutex;
+  std::promise<Reply> asked;
   Reply kept;
   std::thread client;
   {
-    const auto listener = MustStart({{"/never", [&](const Request&, const Reply& reply) {
-                                        const std::lock_guard lock(mutex);
-                                        kept = reply;
-                                      }}});
+    const auto listener = MustStart(
+        {{"/never", [&](const Request&, const Reply& reply) { asked.set_value(reply); }}});
     client = std::thread([address = listener->address()] {
       EXPECT_EQ(Ask(address, "GET", "/never"), "");  // cut
     });
-    while (true) {
-      const std::lock_guard lock(mutex);
-      if (kept) break;
-    }
+    kept = asked.get_future().get();
   }
   client.join();
   kept({200, "text/plain", "too late"});

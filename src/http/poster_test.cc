@@ -92,17 +92,20 @@ TEST(Poster, DoesNotFollowARedirect) {
 }
 
 TEST(Poster, SaysWhyThereIsNoAnswer) {
+  using boost::asio::ip::tcp;
   Poster poster;
-  uint16_t port = 0;
-  {
-    TestReceiver receiver;
-    port = receiver.port();
-    receiver.AnswerWith(0);
-    const auto cut = Send(poster, fmt::format("http://127.0.0.1:{}/", port), "{}");
-    EXPECT_EQ(cut.status().code(), StatusCode::kUnavailable);
-    EXPECT_EQ(receiver.posts().size(), 1u);
-  }
-  const auto refused = Send(poster, fmt::format("http://127.0.0.1:{}/", port), "{}");
+  TestReceiver receiver;
+  receiver.AnswerWith(0);
+  const auto cut = Send(poster, fmt::format("http://127.0.0.1:{}/", receiver.port()), "{}");
+  EXPECT_EQ(cut.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(receiver.posts().size(), 1u);
+  // Has its port, so that nobody else gets it, and does not listen.
+  boost::asio::io_context io;
+  tcp::acceptor deaf(io);
+  deaf.open(tcp::v4());
+  deaf.bind({boost::asio::ip::address_v4::loopback(), 0});
+  const auto refused =
+      Send(poster, fmt::format("http://127.0.0.1:{}/", deaf.local_endpoint().port()), "{}");
   EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
   EXPECT_NE(ToString(refused.status().message()).find("connecting: Connection refused"),
             std::string::npos)
