@@ -63,6 +63,8 @@ class Sessions : public ::testing::Test {
     options.id = 1;
     options.members = {{.id = 1, .address = "127.0.0.1:1"}};
     options.data_dir = dir.path();
+    // A disk that is busy with something else may take seconds: it hangs after two of these.
+    options.election_timeout = std::chrono::seconds(10);
     auto started = raft::Node::Start(options, &plane, &transport);
     ASSERT_TRUE(started.ok()) << started.status();
     node = *std::move(started);

@@ -163,11 +163,11 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
     std::shared_ptr<WatchHub::Watcher> watcher = parts_.watches->Watch(request, [weak] {
       if (const auto awake = weak.lock()) awake->Wake();
     });
-    stream->Feed([watcher, ticket, weak]() -> std::optional<chaos::v1::WatchExperimentsResponse> {
+    stream->Feed([watcher, ticket, weak]() -> WatchStream::Message {
       auto next = watcher->Next();
-      if (next.ok()) return *std::move(next);
+      if (next.ok()) return WatchStream::Shared(*std::move(next));
       if (const auto ended = weak.lock()) ended->End(next.status());
-      return std::nullopt;
+      return nullptr;
     });
   }
 

@@ -122,16 +122,13 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
   static void Feed(const std::shared_ptr<SaveStream>& stream,
                    std::shared_ptr<SnapshotSaver::Save> save) {
     const std::weak_ptr<SaveStream> weak = stream;
-    stream->Feed(
-        [weak, save = std::move(save)]() -> std::optional<chaos::v1::SaveSnapshotResponse> {
-          auto next = save->Next();
-          if (next.ok()) return *std::move(next);
-          const bool complete = next.status().code() == StatusCode::kOutOfRange;
-          if (const auto ended = weak.lock()) {
-            ended->End(complete ? absl::OkStatus() : next.status());
-          }
-          return std::nullopt;
-        });
+    stream->Feed([weak, save = std::move(save)]() -> SaveStream::Message {
+      auto next = save->Next();
+      if (next.ok()) return SaveStream::Shared(*std::move(next));
+      const bool complete = next.status().code() == StatusCode::kOutOfRange;
+      if (const auto ended = weak.lock()) ended->End(complete ? absl::OkStatus() : next.status());
+      return nullptr;
+    });
   }
 
   ServerUnaryReactor* Change(CallbackServerContext* context, v1::ChangeRequest::Kind kind,

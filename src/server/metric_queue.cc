@@ -48,7 +48,7 @@ std::shared_ptr<const MetricUpdate> MetricQueue::Next() {
 void MetricQueue::End(const std::shared_ptr<const MetricUpdate>& last) {
   const std::string& id = *ended_.insert(last->experiment_id()).first;
   filter_.experiment_ids.erase(id);
-  const std::tuple first(id, std::string(), SourceKey());
+  const std::tuple first(id, std::string(), std::string(), uint64_t{0});
   for (auto entry = slots_.lower_bound(first);
        entry != slots_.end() && std::get<0>(entry->first) == id; ++entry) {
     Slot& slot = entry->second;
@@ -71,7 +71,11 @@ bool MetricQueue::OfferOne(const SourceKey& source, const SharedUpdate& offered,
                            Counter* merged) {
   const MetricUpdate& update = *offered.full;
   ForgetSilentSeries(now_ns);
-  Slot& slot = slots_[{update.experiment_id(), update.target_id(), source}];
+  const auto key =
+      std::tie(update.experiment_id(), update.target_id(), source.first, source.second);
+  auto found = slots_.find(key);
+  if (found == slots_.end()) found = slots_.try_emplace(key).first;
+  Slot& slot = found->second;
   slot.offered_ns = now_ns;
   if (slot.waiting.Add(offered)) merged->Add();
   if (slot.queued || !IsDue(slot, update)) return slot.queued;

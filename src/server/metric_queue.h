@@ -87,7 +87,8 @@ class MetricQueue {
   MetricFilter filter_;
   const bool resumes_;
   std::set<std::string> ended_;  // experiments
-  std::map<std::tuple<std::string, std::string, SourceKey>, Slot> slots_;
+  // By experiment, target, and agent with its incarnation; also found by references to them.
+  std::map<std::tuple<std::string, std::string, std::string, uint64_t>, Slot, std::less<>> slots_;
   std::deque<Slot*> ready_;
   size_t look_at_ = kLeastSeries;  // series
 };

@@ -201,14 +201,11 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
       parts.metrics->Subscribe(std::move(filter), [weak] {
         if (const auto awake = weak.lock()) awake->Wake();
       });
-  stream->Feed([subscription, ticket, past]() -> std::optional<MetricUpdate> {
-    if (!past->empty()) {
-      MetricUpdate update = std::move(past->front());
-      past->pop_front();
-      return update;
-    }
-    const auto update = subscription->Next();
-    return update ? std::optional(*update) : std::nullopt;
+  stream->Feed([subscription, ticket, past]() -> MetricStream::Message {
+    if (past->empty()) return subscription->Next();
+    auto update = std::make_shared<const MetricUpdate>(std::move(past->front()));
+    past->pop_front();
+    return update;
   });
   const bool goes_on = request.all() || !request.target().empty();
   if (live.empty() && !goes_on) return stream->EndWhenEmpty(absl::OkStatus());

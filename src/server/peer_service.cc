@@ -39,11 +39,11 @@ class RelayStream final
     stream->relay_ = hub->SubscribeRelay([weak = std::weak_ptr(stream)] {
       if (const auto awake = weak.lock()) awake->Wake();
     });
-    stream->Feed([relay = stream->relay_]() -> std::optional<v1::RelayMetricsResponse> {
+    stream->Feed([relay = stream->relay_]() -> Message {
       const auto batch = relay->Next();
-      if (!batch) return std::nullopt;
-      v1::RelayMetricsResponse response;
-      *response.mutable_batch() = *batch;
+      if (!batch) return nullptr;
+      auto response = std::make_shared<v1::RelayMetricsResponse>();
+      *response->mutable_batch() = *batch;
       return response;
     });
     stream->StartRead(&stream->request_);

@@ -20,7 +20,13 @@ namespace faultline::server {
 template <typename Response, typename Reactor = grpc::ServerWriteReactor<Response>>
 class PullStream : public Reactor {
  public:
-  using Source = std::function<std::optional<Response>()>;
+  using Message = std::shared_ptr<const Response>;
+  // Null when there is nothing now. What it gives may be shared with other streams.
+  using Source = std::function<Message()>;
+  // What is this stream's alone, or nothing, as a message.
+  static Message Shared(std::optional<Response> response) {
+    return response ? std::make_shared<const Response>(*std::move(response)) : nullptr;
+  }
 
   template <typename Stream = PullStream>
   static std::shared_ptr<Stream> Make() {
@@ -33,7 +39,7 @@ class PullStream : public Reactor {
   void Feed(Source source) {
     {
       const std::lock_guard lock(mutex_);
-      source_ = std::move(source);
+      source_ = std::make_shared<const Source>(std::move(source));
     }
     Wake();
   }
@@ -78,7 +84,7 @@ class PullStream : public Reactor {
   }
   void OnCancel() override { End(MakeError(StatusCode::kCancelled, "the reader is gone")); }
   void OnDone() override {
-    Source source;
+    std::shared_ptr<const Source> source;
     const auto self = std::exchange(self_, nullptr);
     const std::lock_guard lock(mutex_);
     source = std::move(source_);
@@ -91,7 +97,7 @@ class PullStream : public Reactor {
   // With busy_ held by the caller: writes one message, or ends, or lets go of busy_.
   void Pump() {
     while (true) {
-      Source source;
+      std::shared_ptr<const Source> source;
       {
         const std::lock_guard lock(mutex_);
         woken_ = false;
@@ -99,10 +105,8 @@ class PullStream : public Reactor {
         source = source_;
       }
       if (finished_) return this->Finish(rpc::ToGrpc(*end_));
-      if (auto next = source ? source() : std::nullopt) {
-        message_ = *std::move(next);
-        return this->StartWrite(&message_);
-      }
+      message_ = source ? (*source)() : nullptr;
+      if (message_) return this->StartWrite(message_.get());
       const std::lock_guard lock(mutex_);
       if (!woken_ && !end_) end_ = last_;
       if (woken_ || end_) continue;
@@ -112,8 +116,8 @@ class PullStream : public Reactor {
   }
 
   std::mutex mutex_;
-  Source source_;
-  Response message_;
+  std::shared_ptr<const Source> source_;
+  Message message_;        // of whoever is busy: being written
   bool busy_ = false;      // someone pumps, or a message is being written
   bool woken_ = false;     // while busy
   bool finished_ = false;  // Finish has been called

@@ -15,6 +15,8 @@ class Watching : public PlaneTest {
     plane.Observe([this](const Change& change) { hub.OnChange(change); });
     Register("a");
   }
+  // The hub wakes its watchers there.
+  void TearDown() override { timers.Stop(); }
   // Its id.
   std::string Start() { return StartOn("any:yes"); }
   void Stop(const std::string& id) {
