@@ -12,7 +12,7 @@ faultline_library(network_driver SOURCES
 faultline_library(fault_drivers SOURCES drivers.cc DEPS network_driver)
 faultline_library(undo_actions SOURCES undo.cc DEPS base bpf_util)
 faultline_test(network_lane_test SOURCES
-    network/answer_test.cc network/choose_test.cc network/corrupt_test.cc network/delay_test.cc network/dns_test.cc network/gateway_test.cc
+    network/answer_test.cc network/choose_test.cc network/corrupt_test.cc network/delay_test.cc network/dns_test.cc network/driver_state_test.cc network/gateway_test.cc
     network/hold_queue_test.cc network/host_names_test.cc network/http_test.cc network/lane_fuzz_test.cc network/lane_input_test.cc network/lane_rule_test.cc network/rule_numbers_test.cc network/tables_test.cc
     network/test_frames.cc
   DEPS network_driver)

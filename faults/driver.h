@@ -105,13 +105,17 @@ struct DriverContext {
   std::vector<uint16_t> own_ports;
 };
 
-// What a driver holds at this moment.
+// What a driver holds at this moment, and what it could not keep in mind.
 struct DriverLoad {
   uint64_t held_bytes = 0;  // memory of packets that are being delayed
   uint64_t held_packets = 0;
+  // Connections so far that were met in their middle: their beginning was not seen, or forgotten
+  // among too many others, and a request of each was not measured.
+  uint64_t met_midway = 0;
 
   DriverLoad operator+(const DriverLoad& other) const {
-    return {held_bytes + other.held_bytes, held_packets + other.held_packets};
+    return {held_bytes + other.held_bytes, held_packets + other.held_packets,
+            met_midway + other.met_midway};
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
+
 namespace faultline::network {
 
 StatusOr<ChunkStore> ChunkStore::Open(int chunks_fd, int free_fd) {
@@ -33,12 +35,49 @@ bool ChunkStore::Count(std::span<__u32> numbers, unsigned counter) {
   return true;
 }
 
+bool ChunkStore::IsEmpty(__u32 number) const {
+  return std::ranges::all_of(chunks_[number].count, [](const __u64& count) {
+    return __atomic_load_n(&count, __ATOMIC_RELAXED) == 0;
+  });
+}
+
+void ChunkStore::Clear(__u32 number) {
+  chunks_[number] = fl_chunk{};
+  GiveBack(number);
+}
+
 void ChunkStore::Free(std::span<__u32> numbers) {
   for (__u32& number : numbers) {
     const __u32 gone = __atomic_exchange_n(&number, 0, __ATOMIC_ACQ_REL);
-    if (gone == 0) continue;
-    chunks_[gone] = fl_chunk{};
-    GiveBack(gone);
+    if (gone != 0) Clear(gone);
+  }
+  for (auto& [at, number] : leaving_) {
+    if (at >= numbers.data() && at < numbers.data() + numbers.size()) at = nullptr;
+  }
+}
+
+void ChunkStore::FreeIdle(std::span<__u32> numbers) {
+  for (const auto& [at, number] : std::exchange(leaving_, {})) {
+    __u32 now = 0;
+    const bool late = at != nullptr && !IsEmpty(number);
+    if (late && __atomic_compare_exchange_n(at, &now, number, /*weak=*/false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_ACQUIRE)) {
+      continue;
+    }
+    for (unsigned i = 0; late && i < FL_CHUNK_COUNTERS; ++i) {
+      __atomic_fetch_add(&chunks_[now].count[i], chunks_[number].count[i], __ATOMIC_RELAXED);
+    }
+    Clear(number);
+  }
+  for (__u32& at : numbers) {
+    const __u32 number = __atomic_load_n(&at, __ATOMIC_ACQUIRE);
+    if (number == 0) continue;
+    if (used_[number] || !IsEmpty(number)) {
+      used_[number] = false;
+      continue;
+    }
+    __atomic_store_n(&at, 0, __ATOMIC_RELEASE);
+    leaving_.emplace_back(&at, number);
   }
 }
 

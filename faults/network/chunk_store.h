@@ -2,8 +2,11 @@
 // space take from: whoever is the first to count in one.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "bpf/map.h"
@@ -12,7 +15,7 @@
 namespace faultline::network {
 
 // An owner's counters are the span of its chunks' numbers, in shared memory; 0: none yet. Counting
-// and taking go on at once, on any thread.
+// goes on at any time, on any thread; all else is one thread's.
 class ChunkStore {
  public:
   ChunkStore() = default;
@@ -31,11 +34,21 @@ class ChunkStore {
   // for another owner.
   void Free(std::span<__u32> numbers);
 
+  // Of all owners: takes chunks from them in which nothing was counted since the last call, and
+  // makes free those that the last call took. So calls are further apart than a program runs: what
+  // it counted in a chunk that had just been taken is the owner's still.
+  void FreeIdle(std::span<__u32> numbers);
+
  private:
+  bool IsEmpty(__u32 number) const;
+  void Clear(__u32 number);
   void GiveBack(__u32 number);
 
   bpf::MappedArray<fl_chunk> chunks_;
   int free_fd_ = -1;
+  std::bitset<FL_CHUNKS> used_;  // something was taken out since FreeIdle
+  // What FreeIdle took, and where it stood; null: its owner is gone.
+  std::vector<std::pair<__u32*, __u32>> leaving_;
 };
 
 template <typename Taken>
@@ -46,6 +59,7 @@ void ChunkStore::Take(std::span<__u32> numbers, const Taken& taken) {
     for (unsigned i = 0; i < FL_CHUNK_COUNTERS; ++i) {
       __u64* count = &chunks_[number].count[i];
       if (__atomic_load_n(count, __ATOMIC_RELAXED) == 0) continue;
+      used_[number] = true;
       taken(place * FL_CHUNK_COUNTERS + i, __atomic_exchange_n(count, 0, __ATOMIC_RELAXED));
     }
   }

@@ -191,6 +191,7 @@ struct fl_tables {
   __s64 fq_room;
   __u64 fq_epoch; /* 0 or 1 */
   struct fl_fq_epoch fq_epochs[2];
+  __u64 met_midway; /* connections so far that were not known in their middle; the programs' own */
   __u32 chunk_of[FL_MAX_TARGETS][FL_TARGET_CHUNKS]; /* which chunks are whose; 0: none yet */
 };
 

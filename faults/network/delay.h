@@ -30,6 +30,8 @@ class DelayModel {
 
   // What the shape would put below 0 is 0, what it would put above kMaxDelayNs is that.
   uint64_t Draw();
+  // Their mean.
+  uint64_t delay_ns() const { return delay_ns_; }
   // Whether they differ at all.
   bool IsDrawn() const { return jitter_.width_ns != 0; }
 

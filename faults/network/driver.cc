@@ -128,7 +128,7 @@ StatusOr<std::unique_ptr<faults::Driver>> MakeNetworkDriver(const faults::Driver
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, Kernel::Load());
   FL_ASSIGN_OR_RETURN(std::unique_ptr<Lane> lane,
                       Lane::Start(&kernel->counters(0), &kernel->delay_times(), kernel->parked(),
-                                  kernel->tables()));
+                                  kernel->tables(), kernel->lease()));
   if (context.on_lease_page) {
     context.on_lease_page(kernel->map_fd("fl_lease"),
                           reinterpret_cast<faults::LeasePage*>(kernel->lease()));

@@ -6,6 +6,17 @@
 #include "faults/network/rule.h"
 
 namespace faultline::network {
+namespace {
+
+// Memory of a target's counters that nobody has used for so long, or twice as long, is for others.
+constexpr uint64_t kIdleNs = 60 * kNanosPerSecond;
+
+Holds HoldsOf(const RulePlan& plan) {
+  const uint64_t hold_ns = plan.action.lane ? HoldNs(*plan.action.lane) : 0;
+  return {plan.filter.egress ? hold_ns : 0, plan.filter.ingress ? hold_ns : 0};
+}
+
+}  // namespace
 
 Status NetworkDriver::Arm(const ArmRequest& request) {
   const auto target = targets_.find(request.key.target_id);
@@ -39,6 +50,8 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   chaos::v1::Target planned = target.target;
   if (target.on_own_network) planned.clear_netns();
   FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, planned, seed));
+  rule->holds_ns = HoldsOf(plan);
+  FL_RETURN_IF_ERROR(CheckHolds(rules_, request.key, rule->holds_ns));
   Filter filter = plan.filter;
   filter.hook = target.hook;
   rule->peers = NamedPeers(filter, plan.hosts);
@@ -129,6 +142,10 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
     }
   }
   retired_.TellRest(samples);
+  const uint64_t now_ns = MonotonicNowNs();
+  if (now_ns - idle_freed_ns_ < kIdleNs) return;
+  idle_freed_ns_ = now_ns;
+  kernel_->FreeIdleCounters();
 }
 
 }  // namespace faultline::network

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "base/clock.h"
 #include "bpf/cgroup.h"
 #include "bpf/probe.h"
 #include "faults/network/datapath.h"
@@ -84,6 +85,32 @@ StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& r
   unsigned nth = 0;
   while (taken.contains(nth)) ++nth;
   return nth;
+}
+
+Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const Holds& holds_ns) {
+  for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
+    if (holds_ns[direction] == 0) continue;
+    std::set<std::string> experiments;
+    uint64_t others_ns = 0;
+    for (auto it = FirstOf(rules, key.target_id); it != rules.end(); ++it) {
+      if (it->first.target_id != key.target_id) break;
+      const uint64_t hold_ns = it->second.holds_ns[direction];
+      if (it->first == key || hold_ns == 0) continue;
+      others_ns += hold_ns;
+      experiments.insert(it->first.experiment_id);
+    }
+    const uint64_t sum_ns = others_ns + holds_ns[direction];
+    if (sum_ns <= kMaxHeldNs) continue;
+    const auto milliseconds = [](uint64_t ns) { return static_cast<double>(ns) / kNanosPerMilli; };
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "target {}: the faults of {} hold {} packets back by {} ms, and {} would by "
+                     "{} ms more: {} ms altogether, of at most {} ms",
+                     key.target_id, fmt::join(experiments, ", "),
+                     direction == FL_EGRESS ? "egress" : "ingress", milliseconds(others_ns),
+                     key.experiment_id, milliseconds(holds_ns[direction]), milliseconds(sum_ns),
+                     milliseconds(kMaxHeldNs));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace faultline::network

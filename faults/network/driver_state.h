@@ -1,6 +1,7 @@
 // What the driver knows of its targets and rules.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <map>
@@ -37,6 +38,9 @@ struct TargetSlots {
   std::bitset<FL_MAX_TARGETS> taken;
 };
 
+// How long a rule holds each packet that it means, by direction.
+using Holds = std::array<uint64_t, 2>;
+
 struct RuleState {
   unsigned index = 0;
   std::string config;  // type and bytes, and the seed
@@ -44,6 +48,7 @@ struct RuleState {
   unsigned nth = 0;    // which of the target's rules with this seed
   bool uses_lane = false;
   LaneUse lane_use;
+  Holds holds_ns{};
   unsigned hook = 0;
   ActedAs acted;
   NamedPeers peers;
@@ -89,5 +94,11 @@ Status SameCgroup(const TargetState& state);
 // FAILED_PRECONDITION, with the ids of the experiments, when the target carries as many faults as
 // it can.
 StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& request);
+
+// What the faults of a target may hold one packet altogether.
+inline constexpr uint64_t kMaxHeldNs = DelayModel::kMaxDelayNs;
+// FAILED_PRECONDITION, with the ids of the experiments and the sum, when a rule of that key, beside
+// the target's others (not the one of the same key), comes to more.
+Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const Holds& holds_ns);
 
 }  // namespace faultline::network

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -18,8 +19,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// What a lookup refers to is shared with it: a thread may be within one after the names have ended.
+
 StatusOr<std::vector<Cidr>> Answer(HostNames* names, const std::string& name) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 6'000; ++i) {
     auto answer = names->AddressesOf(name);
     if (answer.status().code() != StatusCode::kUnavailable) return answer;
     std::this_thread::sleep_for(10ms);
@@ -73,10 +76,10 @@ TEST(HostNames, AResolverThatIsAwayIsNoAnswer) {
 }
 
 TEST(HostNames, AResolverThatIsAwayIsAskedAgainSoon) {
-  std::atomic<int> asked = 0;
+  const auto asked = std::make_shared<std::atomic<int>>(0);
   HostNames names(
-      [&asked](const std::string& name) -> StatusOr<std::vector<Cidr>> {
-        if (++asked == 1) return ResolverError(name, EAI_AGAIN);
+      [asked](const std::string& name) -> StatusOr<std::vector<Cidr>> {
+        if (++*asked == 1) return ResolverError(name, EAI_AGAIN);
         return std::vector<Cidr>{*ParseCidr("10.0.0.1")};
       },
       /*every=*/1h);
@@ -116,12 +119,15 @@ TEST(HostNames, ASlowNameDoesNotHoldTheOthers) {
 TEST(NamedPeers, AskForAllTheirNamesAtOnceAndKeepTheReason) {
   std::promise<void> go;
   auto gone = go.get_future().share();
-  std::mutex mutex;
-  std::set<std::string> asked;
-  HostNames names([&, gone](const std::string& name) -> StatusOr<std::vector<Cidr>> {
+  struct Asked {
+    std::mutex mutex;
+    std::set<std::string> names;
+  };
+  const auto asked = std::make_shared<Asked>();
+  HostNames names([asked, gone](const std::string& name) -> StatusOr<std::vector<Cidr>> {
     {
-      const std::lock_guard lock(mutex);
-      asked.insert(name);
+      const std::lock_guard lock(asked->mutex);
+      asked->names.insert(name);
     }
     gone.wait();
     return std::vector<Cidr>{*ParseCidr("10.0.0.1")};
@@ -132,8 +138,8 @@ TEST(NamedPeers, AskForAllTheirNamesAtOnceAndKeepTheReason) {
   EXPECT_EQ(ToString(waits.message()), "peer_host: 'slow' is still being resolved");
   EXPECT_EQ(DetailOf(waits)->reason(), faults::kUnderWay);
   const auto all_asked = [&] {
-    const std::lock_guard lock(mutex);
-    return asked.size() == 3;
+    const std::lock_guard lock(asked->mutex);
+    return asked->names.size() == 3;
   };
   while (!all_asked()) std::this_thread::sleep_for(1ms);
   go.set_value();
@@ -143,32 +149,33 @@ TEST(NamedPeers, AskForAllTheirNamesAtOnceAndKeepTheReason) {
 }
 
 TEST(HostNames, AreLookedUpAgainAndKeepTheirLastAddressesWhenThatFails) {
-  std::atomic<int> asked = 0;
+  const auto asked = std::make_shared<std::atomic<int>>(0);
   HostNames names(
-      [&asked](const std::string&) -> StatusOr<std::vector<Cidr>> {
-        const int turn = ++asked;
+      [asked](const std::string&) -> StatusOr<std::vector<Cidr>> {
+        const int turn = ++*asked;
         if (turn > 2) return MakeError(StatusCode::kFailedPrecondition, "the resolver is away");
         return std::vector<Cidr>{*ParseCidr(turn == 1 ? "10.0.0.1" : "10.0.0.2")};
       },
       1ms);
   ASSERT_TRUE(Answer(&names, "db").ok());
-  while (asked < 10) std::this_thread::sleep_for(1ms);
+  while (*asked < 10) std::this_thread::sleep_for(1ms);
   const auto answer = names.AddressesOf("db");
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(*answer, std::vector<Cidr>{*ParseCidr("10.0.0.2")});
 }
 
 TEST(HostNames, MayEndWhileALookupIsUnderWay) {
-  std::promise<void> go, begun;
+  std::promise<void> go;
   auto gone = go.get_future().share();
+  const auto begun = std::make_shared<std::promise<void>>();
   {
-    HostNames names([gone, &begun](const std::string&) -> StatusOr<std::vector<Cidr>> {
-      begun.set_value();
+    HostNames names([gone, begun](const std::string&) -> StatusOr<std::vector<Cidr>> {
+      begun->set_value();
       gone.wait();
       return std::vector<Cidr>{};
     });
     (void)names.AddressesOf("slow");
-    begun.get_future().wait();
+    begun->get_future().wait();
   }
   go.set_value();
 }

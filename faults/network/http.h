@@ -57,6 +57,8 @@ class HttpAnswerer {
   };
   // `frame` and `direction` as of Original::Read.
   Verdict Ask(std::span<const uint8_t> frame, unsigned direction) const;
+  // Of each request that is hit.
+  uint64_t delay_ns() const { return outcome_.delay_ns; }
 
  private:
   HttpMatch match_;

@@ -135,6 +135,10 @@ StatusOr<fl_bits*> Kernel::AddSets(unsigned chunk) {
 
 void Kernel::FreeCounters(unsigned target) { chunks_.Free(tables()->chunk_of[target]); }
 
+void Kernel::FreeIdleCounters() {
+  chunks_.FreeIdle({tables()->chunk_of[0], size_t{FL_MAX_TARGETS} * FL_TARGET_CHUNKS});
+}
+
 StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
                                           unsigned direction) const {
   const auto instruction = [](int code, unsigned to, unsigned from, size_t offset, unsigned value) {

@@ -64,6 +64,10 @@ class Kernel {
   void TakeCounters(unsigned target, unsigned first, unsigned size, const Taken& taken);
   // The target's counters become 0 and take no memory: nobody may count for it.
   void FreeCounters(unsigned target);
+  // Of all targets, those that stayed 0 since the last call, seconds ago at least, take no memory.
+  void FreeIdleCounters();
+  // Connections so far whose beginning was not seen, or was forgotten among too many others.
+  uint64_t met_midway() { return __atomic_load_n(&tables()->met_midway, __ATOMIC_RELAXED); }
 
  private:
   Kernel() = default;

@@ -14,11 +14,11 @@ struct {
 } fl_parked SEC(".maps");
 
 /* Parks the prefix of a packet that is too large to carry it. Not 0 when that cannot be: of a
- * VLAN's, whose tag has that place. */
+ * VLAN's, whose tag has that place, or stands behind it where the lane looks for IP. */
 static __always_inline int fl_park(struct __sk_buff* skb, struct fl_lane_prefix* prefix) {
   __u32 place;
   struct fl_lane_prefix* parked;
-  if (prefix->tagged) return -1;
+  if (prefix->tagged || fl_is_tag(skb->protocol)) return -1;
   place = __sync_fetch_and_add(&fl_tables.parked, 1) & (FL_PARKED - 1);
   parked = bpf_map_lookup_elem(&fl_parked, &place);
   if (!parked) return -1;

@@ -31,8 +31,9 @@ void Add(__u64* counter, uint64_t amount) { __atomic_fetch_add(counter, amount, 
 }  // namespace
 
 StatusOr<std::unique_ptr<Lane>> Lane::Start(fl_counters* counters, DelayTimes* delay_times,
-                                            const fl_lane_prefix* parked, fl_tables* tables) {
-  std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, tables));
+                                            const fl_lane_prefix* parked, fl_tables* tables,
+                                            const fl_lease* lease) {
+  std::unique_ptr<Lane> lane(new Lane(counters, delay_times, parked, tables, lease));
   lane->epoll_ = bpf::UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   lane->wake_event_ = bpf::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event{};
@@ -216,6 +217,7 @@ void Lane::Run() {
       }
       ReleaseDue();
       next_ns = queue_.NextReleaseNs();
+      if (queue_.size() > 0) next_ns = std::min(next_ns, BoottimeNowNs() + kLeaseLookNs);
       next_bytes = queue_.NextBytes();
       held_much |= queue_.held_bytes() > kTrimAboveBytes;
       if (held_much && queue_.size() == 0) {

@@ -29,12 +29,16 @@ class Lane {
  public:
   // Memory for held frames. What comes when it is full is dropped, and counted.
   static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
+  // While something is held the leases are looked at this often, since they may be ended early.
+  static constexpr uint64_t kLeaseLookNs = 20'000'000;
 
   // Starts the thread. `counters` is the shared array of all rules' counters, `delay_times` has
   // their histograms, `parked` is the array of the prefixes of large packets; `tables` says where
-  // hooks are, and is told whether trains are cut. All outlive the lane.
+  // hooks are, and is told whether trains are cut. When one of the leases has run out, all that is
+  // held goes out within kLeaseLookNs. All outlive the lane.
   static StatusOr<std::unique_ptr<Lane>> Start(fl_counters* counters, DelayTimes* delay_times,
-                                               const fl_lane_prefix* parked, fl_tables* tables);
+                                               const fl_lane_prefix* parked, fl_tables* tables,
+                                               const fl_lease* lease);
   // Lets out everything, ends the thread, closes the devices.
   ~Lane();
   Lane(const Lane&) = delete;
@@ -80,8 +84,12 @@ class Lane {
   };
 
   Lane(fl_counters* counters, DelayTimes* delay_times, const fl_lane_prefix* parked,
-       fl_tables* tables)
-      : counters_(counters), delay_times_(delay_times), parked_(parked), tables_(tables) {}
+       fl_tables* tables, const fl_lease* lease)
+      : counters_(counters),
+        delay_times_(delay_times),
+        parked_(parked),
+        tables_(tables),
+        lease_(lease) {}
   void Run();
   // Asks the devices for what the active rules can treat. Not with mutex_: the kernel may be slow.
   void TellDevices();
@@ -99,6 +107,7 @@ class Lane {
   Verdict Obey(Frame* frame);
   // Queues the frame until its rules have held it for as long as they say.
   void Hold(std::unique_ptr<Frame> frame);
+  // Writes out what is due, and everything when a lease has run out.
   void ReleaseDue();
   // To be called by other threads than the lane's, which may sleep until `slept_until_ns`.
   void WakeFor(uint64_t slept_until_ns);
@@ -110,6 +119,7 @@ class Lane {
   DelayTimes* const delay_times_;
   const fl_lane_prefix* const parked_;
   fl_tables* const tables_;
+  const fl_lease* const lease_;
   bpf::UniqueFd epoll_;
   bpf::UniqueFd wake_event_;
   std::mutex mutex_;

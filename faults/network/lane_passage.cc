@@ -127,6 +127,16 @@ void Lane::Hold(std::unique_ptr<Frame> frame) {
 }
 
 void Lane::ReleaseDue() {
+  if (queue_.size() == 0) return;
+  const uint64_t now_ns = BoottimeNowNs();
+  if (now_ns >= __atomic_load_n(&lease_->heartbeat_until_ns, __ATOMIC_RELAXED) ||
+      now_ns >= __atomic_load_n(&lease_->control_until_ns, __ATOMIC_RELAXED)) {
+    for (auto& frame : queue_.TakeAll()) {
+      frame->cut_short = true;
+      WriteOut(std::move(frame));
+    }
+    return;
+  }
   while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop());
 }
 

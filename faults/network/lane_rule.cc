@@ -59,6 +59,14 @@ Treatment TreatBy(const DnsAnswerer& answerer, const Passing& frame) {
           .answers = std::move(outcome.answers)};
 }
 
+uint64_t HoldOf(const HoldBack& back) { return back.hold_ns; }
+uint64_t HoldOf(const DelayModel& model) { return model.delay_ns(); }
+uint64_t HoldOf(const HttpAnswerer& answerer) { return answerer.delay_ns(); }
+template <typename Other>
+uint64_t HoldOf(const Other&) {
+  return 0;
+}
+
 bool Needs(const RateLimit& limit) { return !limit.takes_trains(); }
 bool Needs(const Corrupter&) { return true; }
 template <typename Other>
@@ -70,6 +78,10 @@ bool Needs(const Other&) {
 
 Treatment Treat(LaneRule* rule, const Passing& frame) {
   return std::visit([&](auto& what) { return TreatBy(what, frame); }, *rule);
+}
+
+uint64_t HoldNs(const LaneRule& rule) {
+  return std::visit([](const auto& what) { return HoldOf(what); }, rule);
 }
 
 bool NeedsSinglePackets(const LaneRule& rule) {

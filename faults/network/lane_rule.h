@@ -65,6 +65,10 @@ struct Treatment {
 
 Treatment Treat(LaneRule* rule, const Passing& frame);
 
+// How long the rule holds each frame that it means, on average; 0 for what holds none, and for a
+// slower link, whose queue has its own limit.
+uint64_t HoldNs(const LaneRule& rule);
+
 // Whether the rule needs every packet by itself, checksums complete: no trains of segments that a
 // network card would cut.
 bool NeedsSinglePackets(const LaneRule& rule);

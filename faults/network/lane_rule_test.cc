@@ -113,5 +113,14 @@ TEST(HttpRuleTest, MeasuresTheDelayOfTheRequestsThatAreMeantOnly) {
   }
 }
 
+TEST(HoldNsTest, IsWhatARuleAsksOfTheFramesThatItMeans) {
+  constexpr uint64_t kDelayNs = 70'000;
+  EXPECT_EQ(HoldNs(DelayModel(kDelayNs, {.width_ns = 60'000}, 1)), kDelayNs);
+  EXPECT_EQ(HoldNs(HoldBack{kDelayNs}), kDelayNs);
+  EXPECT_EQ(HoldNs(HttpAnswerer({}, {.status = 500, .delay_ns = kDelayNs})), kDelayNs);
+  EXPECT_EQ(HoldNs(RateLimit(8'000'000, 0, 3000)), 0u);
+  EXPECT_EQ(HoldNs(Resetter{}), 0u);
+}
+
 }  // namespace
 }  // namespace faultline::network

@@ -28,6 +28,13 @@ static __always_inline int fl_opens(struct fl_packet* p) {
   return p->protocol == FL_PROTO_TCP && (p->tcp_flags & (FL_TCP_SYN | FL_TCP_ACK)) == FL_TCP_SYN;
 }
 
+/* Whether the connection that its packet begins is not at its own beginning: that was not seen, or
+ * is forgotten, and a turn cannot be measured. */
+static __always_inline int fl_is_midway(struct fl_packet* p, __u32 direction, __u8 role) {
+  if (p->protocol == FL_PROTO_TCP) return !fl_opens(p);
+  return role != FL_ROLE_UNKNOWN && (direction == FL_INGRESS) != (role == FL_ROLE_SERVER);
+}
+
 /* Begins the packet's connection; `serves` as of fl_found. */
 __noinline int fl_begin(struct fl_packet* p, __u32 direction, __u32 serves) {
   struct fl_connection fresh = {.turn = FL_TURN_UNSURE};
@@ -42,6 +49,7 @@ __noinline int fl_begin(struct fl_packet* p, __u32 direction, __u32 serves) {
   }
   if (fl_opens(p) || p->protocol == FL_PROTO_UDP) fresh.turn = FL_TURN_IDLE;
   if (fresh.role == FL_ROLE_UNKNOWN) fresh.reason = FL_REASON_UNKNOWN_ROLE;
+  if (fl_is_midway(p, direction, fresh.role)) __sync_fetch_and_add(&fl_tables.met_midway, 1);
   bpf_map_update_elem(&fl_connections, &key, &fresh, BPF_ANY);
   return 0;
 }

@@ -51,7 +51,9 @@ class NetworkDriver : public faults::Driver {
   std::vector<FaultKey> Armed() override;
   std::string WhyGone(const FaultKey& key) const override;
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
-  faults::DriverLoad Load() override { return lane_->Load() + fq_->Load(); }
+  faults::DriverLoad Load() override {
+    return lane_->Load() + fq_->Load() + faults::DriverLoad{.met_midway = kernel_->met_midway()};
+  }
 
  private:
   Status Begin(TargetState* state);
@@ -93,6 +95,7 @@ class NetworkDriver : public faults::Driver {
   TargetStates targets_;
   TargetSlots slots_;
   std::array<uint64_t, FL_MAX_HOOKS> there_ns_{};  // when a hook was seen there by FollowLately
+  uint64_t idle_freed_ns_ = 0;                     // when idle counters gave back their memory
   RuleStates rules_;
   RetiredCounters retired_;
   RuleNumbers numbers_;

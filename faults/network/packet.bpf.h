@@ -41,6 +41,11 @@ static __always_inline int fl_is_ipv4(__u32* address) {
   return address[2] == bpf_htonl(0xffff) && !address[0] && !address[1];
 }
 
+/* Whether a VLAN tag stands in the frame where the EtherType would. */
+static __always_inline int fl_is_tag(__u32 ethertype) {
+  return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
 #define FL_TCP_FIN 0x01
 #define FL_TCP_SYN 0x02
 #define FL_TCP_RST 0x04

@@ -6,6 +6,7 @@
 #include "faults/network/packet.bpf.h"
 
 #define FL_IPV6_EXTENSIONS 8
+#define FL_TAG_BYTES 4 /* of a VLAN tag */
 
 /* The headers are not all in the skb's linear part. */
 #define FL_CUT_SHORT (-2)
@@ -90,18 +91,16 @@ static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes,
   return next;
 }
 
-/* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports, and none has
- * what begins behind FL_HEADER_BYTES. Global: its many branches are verified once. */
-__noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
-  void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
+/* The rest of fl_parse, of a frame that begins at `data`, as if it had no tags. */
+static __always_inline int fl_parse_untagged(void* data, void* end, __u32 ethertype, __u32 bytes,
+                                             __u32 direction, struct fl_packet* p) {
   __u32 l4_bytes = 0;
   __u8 first = 1;
   int protocol;
-  if (!p) return -1;
-  if (skb->protocol == bpf_htons(ETH_P_IP))
-    protocol = fl_parse_ipv4(data, end, skb->len, direction, p, &l4_bytes, &first);
-  else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-    protocol = fl_parse_ipv6(data, end, skb->len, direction, p, &l4_bytes, &first);
+  if (ethertype == bpf_htons(ETH_P_IP))
+    protocol = fl_parse_ipv4(data, end, bytes, direction, p, &l4_bytes, &first);
+  else if (ethertype == bpf_htons(ETH_P_IPV6))
+    protocol = fl_parse_ipv6(data, end, bytes, direction, p, &l4_bytes, &first);
   else
     return -1;
   if (protocol < 0) return protocol;
@@ -121,6 +120,29 @@ __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet
   }
   if (p->protocol > FL_PROTO_UDP) return 0;
   return fl_parse_ports(data + p->l4_offset, end, l4_bytes, direction, p);
+}
+
+/* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports, and none has
+ * what begins behind FL_HEADER_BYTES (a tag not counted). Global: its many branches are verified
+ * once. */
+__noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
+  void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
+  __u32 ethertype = skb->protocol, tag_bytes = 0;
+  int result;
+  if (!p) return -1;
+  /* The kernel keeps the outer tag beside the frame; behind it another may stand in the frame. */
+  if (fl_is_tag(ethertype)) {
+    __be16* inner = data + ETH_HLEN + 2;
+    if ((void*)(inner + 1) > end) return FL_CUT_SHORT;
+    ethertype = *inner;
+    tag_bytes = FL_TAG_BYTES;
+  }
+  result = fl_parse_untagged(data + tag_bytes, end, ethertype, skb->len - tag_bytes, direction, p);
+  if (tag_bytes) {
+    p->l4_offset += tag_bytes;
+    p->payload_offset += tag_bytes;
+  }
+  return result;
 }
 
 #endif
