@@ -2,6 +2,7 @@
 import calendar
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,6 +25,16 @@ def percentile(values, percent):
         return None
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def patiently(look, seconds=30):
+    """What look() gives, once that is something: a busy machine may need a while."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found or time.monotonic() >= deadline:
+            return found
+        time.sleep(0.2)
 
 
 class Failure(Exception):
@@ -57,14 +68,18 @@ def raise_ended_on_signals():
 
 
 def free_ports(count):
-    """Loopback ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Loopback ports on which nobody listens, below those that the kernel gives to outgoing connections."""
+    ports = set()
+    while len(ports) < count:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.add(port)
+    return list(ports)
 
 
 class Processes:
@@ -90,7 +105,7 @@ class Processes:
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(timeout=5)
+                    process.wait(timeout=30)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -196,12 +211,8 @@ class Load:
                                     *map(str, arguments), self.path], demo.network.client_ns)
 
     def wait_until_it_runs(self):
-        deadline = time.time() + 20
-        while time.time() < deadline:
-            if os.path.exists(self.path) and os.path.getsize(self.path):
-                return
-            time.sleep(0.05)
-        raise Failure(f"the load that writes {self.path} does not begin")
+        if not patiently(lambda: os.path.exists(self.path) and os.path.getsize(self.path), 60):
+            raise Failure(f"the load that writes {self.path} does not begin")
 
     def requests(self, begin_ns, end_ns):
         """(sent_ns, latency_ms) of requests sent in the interval, in order of sending."""
@@ -215,6 +226,11 @@ class Load:
 
     def latencies_ms(self, begin_ns, end_ns):
         return [latency for _, latency in self.requests(begin_ns, end_ns)]
+
+
+def unless_slow_at_last(requests, slow_ms):
+    """The requests, or nothing: what is slow at the end has not healed, as far as they tell."""
+    return requests if requests and requests[-1][1] <= slow_ms else []
 
 
 def heal_ms(requests, killed_ns, slow_ms):

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -33,19 +32,17 @@ Options SingleOptions(const std::string& dir) {
   options.id = 1;
   options.members = {{1, "127.0.0.1:1"}};
   options.data_dir = dir;
+  // A disk that is busy with something else may take seconds: it hangs after two of these.
+  options.election_timeout = std::chrono::seconds(10);
   return options;
 }
 
-// A node's snapshots are written beside what it does.
-void WaitForSnapshot(const std::string& dir) {
-  std::error_code ignored;
-  for (int i = 0; i < 1'000; ++i) {
-    for (const auto& file : std::filesystem::directory_iterator(dir + "/snapshots", ignored)) {
-      if (file.path().extension() == ".snapshot") return;
-    }
+// A node's snapshots are written beside what it does, and count once its log tells of them.
+void WaitForSnapshot(const Node& node) {
+  for (int i = 0; i < 6'000 && node.meters().snapshot_index.value() == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  FAIL() << "no snapshot in " << dir;
+  ASSERT_GT(node.meters().snapshot_index.value(), 0);
 }
 
 StatusOr<Node::Committed> ProposeAndWait(Node& node, const std::string& command) {
@@ -137,7 +134,7 @@ TEST(NodeTest, ARestartAfterSnapshotsContinuesFromTheNewestAndTheLogAfterIt) {
       commands.push_back(fmt::format("{}.{}", round, i));
       ASSERT_TRUE(ProposeAndWait(**node, commands.back()).ok());
     }
-    WaitForSnapshot(dir.path());
+    ASSERT_NO_FATAL_FAILURE(WaitForSnapshot(**node));
     for (int i = 0; i < 5; ++i) {
       commands.push_back(fmt::format("{} after it", i));
       ASSERT_TRUE(ProposeAndWait(**node, commands.back()).ok());
@@ -229,9 +226,9 @@ TEST(NodeTest, TheObserverSeesThePresentViewAndEachChange) {
   const TestDir dir;
   TestMachine machine;
   NoTransport transport;
+  std::promise<View> seen;  // outlives the node, which observes until its end
   auto node = Node::Start(SingleOptions(dir.path()), &machine, &transport);
   ASSERT_TRUE(node.ok()) << node.status();
-  std::promise<View> seen;
   (*node)->ObserveView([&](const View& view) { seen.set_value(view); });
   EXPECT_EQ(seen.get_future().get().role, Role::kLeader);
 }

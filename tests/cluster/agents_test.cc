@@ -12,13 +12,6 @@ namespace {
 
 constexpr char kSelector[] = "service:checkout,version:v1";
 
-bool Connected(Cluster& cluster, int node) {
-  return Eventually([&] {
-    const auto agents = cluster.Agents(node);
-    return agents.ok() && agents->agents_size() > 0 && agents->agents(0).connected();
-  });
-}
-
 struct BadStart {
   const char* what;
   StatusCode code;
@@ -55,31 +48,38 @@ TEST(BadInput, IsRefusedWithItsReasonAndChangesNothing) {
   Cluster cluster({.nodes = 3});
   TestAgent agent({.controllers = cluster.api_addresses()});
   const int follower = cluster.Follower();
-  ASSERT_TRUE(Connected(cluster, follower));
+  ASSERT_TRUE(cluster.WaitForAgent(follower));
   ASSERT_TRUE(Eventually([&] { return agent.grants() > 0; }));
-  const uint64_t before = cluster.List(follower)->revision();
-  for (const BadStart& bad : kBadStarts) {
-    auto request = LatencyOn(kSelector);
-    bad.change(&request);
-    const auto refused = cluster.StartExperiment(follower, request);
-    EXPECT_EQ(refused.status().code(), bad.code) << bad.what << ": " << refused.status();
-    const auto detail = DetailOf(refused.status());
-    ASSERT_TRUE(detail.has_value()) << bad.what;
-    EXPECT_EQ(detail->reason(), bad.reason) << bad.what;
-    EXPECT_EQ(detail->violations_size(), 1) << bad.what;
-  }
-  EXPECT_EQ(cluster.Get(follower, "exp-7777").status().code(), StatusCode::kNotFound);
-  EXPECT_EQ(cluster.Stop(follower, "exp-7777", 0).status().code(), StatusCode::kNotFound);
-  const auto listed = cluster.List(follower);
-  EXPECT_TRUE(listed->experiments().empty());
-  // Only the refused stop reached the log.
-  EXPECT_LE(listed->revision(), before + 1);
+  const auto refuse_all = [&] {
+    for (const BadStart& bad : kBadStarts) {
+      auto request = LatencyOn(kSelector);
+      bad.change(&request);
+      const auto refused = cluster.StartExperiment(follower, request);
+      EXPECT_EQ(refused.status().code(), bad.code) << bad.what << ": " << refused.status();
+      const auto detail = DetailOf(refused.status());
+      ASSERT_TRUE(detail.has_value()) << bad.what;
+      EXPECT_EQ(detail->reason(), bad.reason) << bad.what;
+      EXPECT_EQ(detail->violations_size(), 1) << bad.what;
+    }
+    EXPECT_EQ(cluster.Get(follower, "exp-7777").status().code(), StatusCode::kNotFound);
+    EXPECT_EQ(cluster.Stop(follower, "exp-7777", 0).status().code(), StatusCode::kNotFound);
+  };
+  // Only the refused stop reaches the log, each time; what the nodes themselves have to say, such
+  // as who leads, does now and then.
+  EXPECT_TRUE(Eventually([&] {
+    const auto before = cluster.List(follower);
+    refuse_all();
+    const auto after = cluster.List(follower);
+    EXPECT_TRUE(!after.ok() || after->experiments().empty());
+    return HasFailure() ||
+           (before.ok() && after.ok() && after->revision() <= before->revision() + 1);
+  }));
 }
 
 TEST(Agents, ThatCannotAreRefusedInTheirOwnWords) {
   Cluster cluster({});
   TestAgent agent({.controllers = cluster.api_addresses(), .can_delay = false});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   const auto refused = cluster.StartExperiment(0, LatencyOn(kSelector));
   EXPECT_EQ(refused.status().code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(DetailOf(refused.status())->reason(), "CAPABILITY_MISSING");
@@ -88,16 +88,16 @@ TEST(Agents, ThatCannotAreRefusedInTheirOwnWords) {
 }
 
 TEST(Agents, ThatAreGoneAreNamedAndTheirFaultsAreLostOnlyAfterEveryLease) {
-  Cluster cluster({.lease = "1s"});
+  Cluster cluster({.lease = "3s"});
   auto agent =
       std::make_unique<TestAgent>(TestAgent::Options{.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   const auto started = cluster.StartExperiment(0, LatencyOn(kSelector));
   ASSERT_TRUE(started.ok()) << started.status();
   const std::string id = started->experiment_id();
   ASSERT_TRUE(cluster.WaitForPhase(0, id, chaos::v1::TARGET_PHASE_ACTIVE));
   ASSERT_TRUE(Eventually([&] { return agent->grants() > 0; }));
-  const uint64_t last_grant_ns = agent->last_grant_ns();
+  const uint64_t lease_end_ns = agent->lease_end_ns();
   agent.reset();
   ASSERT_TRUE(Eventually([&] { return !cluster.Agents(0)->agents(0).connected(); }));
   auto other = LatencyOn(kSelector);
@@ -107,7 +107,7 @@ TEST(Agents, ThatAreGoneAreNamedAndTheirFaultsAreLostOnlyAfterEveryLease) {
   EXPECT_EQ(ToString(refused.status().message()),
             "agent 'host' of target 'host/checkout' is not connected");
   ASSERT_TRUE(cluster.WaitForPhase(0, id, chaos::v1::TARGET_PHASE_LOST));
-  EXPECT_GE(BoottimeNowNs(), last_grant_ns + kNanosPerSecond);
+  EXPECT_GE(BoottimeNowNs(), lease_end_ns);
   EXPECT_EQ(cluster.Get(0, id)->status(), chaos::v1::EXPERIMENT_STATUS_COMPLETED);
 }
 
@@ -150,18 +150,18 @@ TEST(Agents, ThatHoldALongerLeaseThanTheLeadersAreNotLostBeforeItHasRunOut) {
   ASSERT_TRUE(cluster.WaitForPhase(other, id, chaos::v1::TARGET_PHASE_ACTIVE));
   ASSERT_TRUE(Eventually([&] { return agent.last_grant().lease().seconds() == kLongS; }));
   holding->Kill();
-  const uint64_t last_grant_ns = agent.last_grant_ns();
+  const uint64_t lease_end_ns = agent.lease_end_ns();
   cluster.process(leader).Kill();
   cluster.Start(leader);
   ASSERT_TRUE(cluster.WaitForPhase(other, id, chaos::v1::TARGET_PHASE_LOST));
-  EXPECT_GE(BoottimeNowNs(), last_grant_ns + kLongS * kNanosPerSecond);
+  EXPECT_GE(BoottimeNowNs(), lease_end_ns);
 }
 
 TEST(Agents, ThatComeBackInTimeKeepTheirFaults) {
   Cluster cluster({});
   auto agent =
       std::make_unique<TestAgent>(TestAgent::Options{.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   const auto started = cluster.StartExperiment(0, LatencyOn(kSelector));
   ASSERT_TRUE(started.ok()) << started.status();
   const std::string id = started->experiment_id();
@@ -182,21 +182,28 @@ TEST(Agents, ThatComeBackInTimeKeepTheirFaults) {
 TEST(Experiments, ExpireAndCompleteByThemselves) {
   Cluster cluster({});
   TestAgent agent({.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   auto request = LatencyOn(kSelector);
-  request.mutable_duration()->set_seconds(1);
-  const auto started = cluster.StartExperiment(0, request);
-  ASSERT_TRUE(started.ok()) << started.status();
-  ASSERT_TRUE(cluster.WaitForPhase(0, started->experiment_id(), chaos::v1::TARGET_PHASE_REVERTED));
-  const auto ended = cluster.Get(0, started->experiment_id());
+  // One whose time is up before it was armed, as on a busy machine, has failed.
+  StatusOr<chaos::v1::Experiment> ended;
+  for (const int64_t seconds : {1, 4, 16}) {
+    request.mutable_duration()->set_seconds(seconds);
+    const auto started = cluster.StartExperiment(0, request);
+    ASSERT_TRUE(started.ok()) << started.status();
+    const std::string id = started->experiment_id();
+    ASSERT_TRUE(cluster.WaitForPhase(0, id, chaos::v1::TARGET_PHASE_REVERTED));
+    ended = cluster.Get(0, id);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(ended->phase(), "expired");
+    if (ended->status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED) break;
+  }
   EXPECT_EQ(ended->status(), chaos::v1::EXPERIMENT_STATUS_COMPLETED);
-  EXPECT_EQ(ended->phase(), "expired");
 }
 
 TEST(Experiments, ThatContradictAnotherAreRefusedNamingIt) {
   Cluster cluster({.nodes = 3});
   TestAgent agent({.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   // Two at once, through different nodes: one is let in.
   StatusOr<chaos::v1::Experiment> first, second;
   const auto fail = [](const char* failure) {
@@ -220,7 +227,7 @@ TEST(Experiments, ThatContradictAnotherAreRefusedNamingIt) {
 TEST(Watch, TellsThePresentStateThenEveryChangeAndResumes) {
   Cluster cluster({});
   TestAgent agent({.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Connected(cluster, 0));
+  ASSERT_TRUE(cluster.WaitForAgent(0));
   const auto stub = cluster.Stub(0);
   grpc::ClientContext context;
   const auto watch = stub->WatchExperiments(&context, {});

@@ -15,7 +15,7 @@
 namespace faultline::cluster {
 namespace {
 
-constexpr std::chrono::seconds kCall{12};
+constexpr std::chrono::seconds kCall{20};
 
 void Prepare(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kCall);
@@ -48,6 +48,11 @@ Cluster::Cluster(Options options) : options_(std::move(options)) {
     nodes_[static_cast<size_t>(i)].stub = Stub(i);
   }
   WaitForLeader();
+  // A leader may be elected before its own clients can reach it.
+  for (int i = 0; i < options_.nodes; ++i) {
+    const auto serves = [&] { return process(i).log().find(" serves on ") != std::string::npos; };
+    EXPECT_TRUE(Eventually(serves)) << process(i).log();
+  }
 }
 
 std::string Cluster::api_address(int node) const {
@@ -99,20 +104,22 @@ void Cluster::Start(int node) {
       command, fmt::format("{}/node-{}.log", directory_.path(), node + 1));
 }
 
-int Cluster::Leader() {
+Cluster::Lead Cluster::Newest() {
   constexpr std::string_view kLine = "is now leader of term ";
-  int leader = -1;
-  long newest = 0;
+  Lead newest;
   for (int i = 0; i < size(); ++i) {
     const std::string log = process(i).log();
     for (size_t at = log.find(kLine); at != std::string::npos; at = log.find(kLine, at + 1)) {
       const long term = std::strtol(log.c_str() + at + kLine.size(), nullptr, 10);
-      if (term <= newest) continue;
-      newest = term;
-      leader = process(i).running() ? i : -1;
+      if (term > newest.term) newest = {i, term};
     }
   }
-  return leader;
+  return newest;
+}
+
+int Cluster::Leader() {
+  const int node = Newest().node;
+  return node >= 0 && process(node).running() ? node : -1;
 }
 
 int Cluster::WaitForLeader(int not_this) {
@@ -171,6 +178,7 @@ StatusOr<chaos::v1::Experiment> Cluster::Get(int node, const std::string& id, bo
 StatusOr<chaos::v1::Experiment> Cluster::Stop(int node, const std::string& id, int wait_s) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  context.set_wait_for_ready(true);
   chaos::v1::StopExperimentRequest request;
   request.set_experiment_id(id);
   request.mutable_wait()->set_seconds(wait_s);
@@ -195,6 +203,13 @@ StatusOr<chaos::v1::Report> Cluster::GetReport(int node, const std::string& id) 
   request.set_include_histograms(true);
   FL_ASSIGN_OR_RETURN(const auto response, Call(node, &Stubs::GetReport, request));
   return response.report();
+}
+
+bool Cluster::WaitForAgent(int node) {
+  return Eventually([&] {
+    const auto agents = Agents(node);
+    return agents.ok() && agents->agents_size() > 0 && agents->agents(0).connected();
+  });
 }
 
 bool Cluster::WaitForPhase(int node, const std::string& id, chaos::v1::TargetPhase phase) {

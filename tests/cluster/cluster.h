@@ -16,7 +16,7 @@
 namespace faultline::cluster {
 
 // Long enough for anything that happens at all on a loaded machine.
-inline constexpr std::chrono::seconds kPatience{30};
+inline constexpr std::chrono::seconds kPatience{60};
 
 // Polls until `condition` holds; false when it does not within kPatience.
 bool Eventually(const std::function<bool()>& condition);
@@ -33,7 +33,7 @@ class Cluster {
   };
   // The faultline-controller of this build.
   static std::string DefaultProgram();
-  // Starts every node and waits until one leads.
+  // Starts every node and waits until one leads and all serve.
   explicit Cluster(Options options);
 
   int size() const { return static_cast<int>(nodes_.size()); }
@@ -52,6 +52,8 @@ class Cluster {
   Process& process(int node) { return *nodes_[static_cast<size_t>(node)].process; }
   // Node that leads, by what the running ones say; -1 when none does.
   int Leader();
+  // The newest term that a node has led: as long as it stays, nobody else was elected.
+  long Term() { return Newest().term; }
   // A leader other than `not_this`, waited for.
   int WaitForLeader(int not_this = -1);
   int Follower();
@@ -68,6 +70,8 @@ class Cluster {
   StatusOr<chaos::v1::ListAgentsResponse> Agents(int node);
   // With its histograms.
   StatusOr<chaos::v1::Report> GetReport(int node, const std::string& id);
+  // Waits until the node knows an agent, and that it is connected.
+  bool WaitForAgent(int node);
   // Waits until an experiment has that phase on its only target.
   bool WaitForPhase(int node, const std::string& id, chaos::v1::TargetPhase phase);
 
@@ -78,6 +82,12 @@ class Cluster {
     std::unique_ptr<Process> process;
     std::unique_ptr<chaos::v1::ChaosController::Stub> stub;
   };
+  // Who has begun to lead last, by all logs; -1: nobody.
+  struct Lead {
+    int node = -1;
+    long term = 0;
+  };
+  Lead Newest();
   std::string Members() const;
   using Stubs = chaos::v1::ChaosController::Stub;
   // Waits until the node is there, and for no longer than a call may take.

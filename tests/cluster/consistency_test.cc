@@ -6,6 +6,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "tests/cluster/cluster.h"
 #include "tests/cluster/load.h"
 #include "tests/cluster/sites.h"
 
@@ -81,6 +82,7 @@ TEST_F(Consistency, HoldsThroughRollingRestartsAndTheLossOfAllPower) {
   load_->While([&] {
     for (int round = 0; round < 2; ++round) {
       for (int node = 1; node <= kNodes; ++node) {
+        EXPECT_TRUE(Eventually([&] { return sites_->Serves(node); })) << sites_->Log(node);
         sites_->process(node).Signal(SIGTERM);
         EXPECT_EQ(sites_->process(node).Wait(), 0);
         sites_->Start(node);

@@ -15,18 +15,17 @@ constexpr char kSelector[] = "service:checkout,version:v1";
 
 TEST(ThreeNodes, KeepAnExperimentThroughTheDeathOfTheirLeader) {
   Cluster cluster({.nodes = 3});
-  const int leader = cluster.WaitForLeader();
-  const int follower = cluster.Follower();
+  int leader = cluster.WaitForLeader();
+  int follower = (leader + 1) % 3;
   TestAgent agent({.controllers = cluster.api_addresses()});
-  ASSERT_TRUE(Eventually([&] {
-    const auto agents = cluster.Agents(follower);
-    return agents.ok() && agents->agents_size() == 1 && agents->agents(0).connected();
-  }));
+  ASSERT_TRUE(cluster.WaitForAgent(follower));
   const auto started = cluster.StartExperiment(follower, LatencyOn(kSelector, "the-request"));
   ASSERT_TRUE(started.ok()) << started.status();
   const std::string id = started->experiment_id();
   ASSERT_TRUE(cluster.WaitForPhase(follower, id, chaos::v1::TARGET_PHASE_ACTIVE));
 
+  leader = cluster.WaitForLeader();  // on a busy machine it may be another one by now
+  follower = (leader + 1) % 3;
   cluster.process(leader).Kill();
   cluster.WaitForLeader(leader);
   const auto survivor = cluster.Get(follower, id);
@@ -52,12 +51,10 @@ TEST(ThreeNodes, KeepAnExperimentThroughTheDeathOfTheirLeader) {
 
 TEST(ThreeNodes, AnswerThatThereIsNoLeaderWhenTheMajorityIsGone) {
   Cluster cluster({.nodes = 3});
-  const int leader = cluster.WaitForLeader();
   const int left = cluster.Follower();
   for (int node = 0; node < 3; ++node) {
     if (node != left) cluster.process(node).Kill();
   }
-  EXPECT_NE(left, leader);
   const auto listed = cluster.List(left);
   EXPECT_EQ(listed.status().code(), StatusCode::kUnavailable);
   ASSERT_TRUE(DetailOf(listed.status()).has_value()) << listed.status();
@@ -70,20 +67,19 @@ class Minority : public ::testing::TestWithParam<bool> {};
 TEST_P(Minority, GrantsNoLeaseBeyondHalfALeaseAfterItsQuorum) {
   constexpr uint64_t kLeaseNs = 4 * kNanosPerSecond;
   Cluster cluster({.nodes = 3, .lease = "4s"});
-  const int leader = cluster.WaitForLeader();
-  const int alone = GetParam() ? leader : cluster.Follower();
+  const int alone = GetParam() ? cluster.WaitForLeader() : cluster.Follower();
   TestAgent agent({.controllers = {cluster.api_address(alone)}});
   ASSERT_TRUE(Eventually([&] { return agent.grants() > 5; }));
-  const uint64_t cut_ns = BoottimeNowNs();
   for (int node = 0; node < 3; ++node) {
     if (node != alone) cluster.process(node).Kill();
   }
   const uint64_t killed_ns = BoottimeNowNs();
   std::this_thread::sleep_for(std::chrono::nanoseconds(2 * kLeaseNs));
-  EXPECT_TRUE(agent.connected()) << "the agent asks on and on";
-  const uint64_t last_ns = agent.last_grant_ns();
-  EXPECT_LT(last_ns, killed_ns + kLeaseNs / 2 + kNanosPerSecond / 2)
-      << "grants went on for " << (last_ns - cut_ns) / kNanosPerMilli << " ms";
+  EXPECT_TRUE(Eventually([&] { return agent.connected(); })) << "the agent asks on and on";
+  // The last renewal that was granted: when its grant has come is this machine's affair.
+  const uint64_t asked_ns = agent.last_grant().sent_boottime_ns();
+  EXPECT_LT(asked_ns, killed_ns + kLeaseNs / 2)
+      << "grants went on for " << (asked_ns - killed_ns) / kNanosPerMilli << " ms";
 }
 
 INSTANTIATE_TEST_SUITE_P(Nodes, Minority, ::testing::Bool(), [](const auto& test) {
@@ -120,7 +116,7 @@ TEST(OneNode, KeepsItsStateThroughAKillAndAnOrderlyEnd) {
 }
 
 TEST(OneNode, EndsInOrderWhileCallsAndStreamsAreOpen) {
-  Cluster cluster({});
+  Cluster cluster({.lease = "60s"});  // the agent is not to be lost meanwhile
   TestAgent agent({.controllers = cluster.api_addresses(), .silent = true});
   ASSERT_TRUE(Eventually([&] {
     const auto agents = cluster.Agents(0);
@@ -136,12 +132,15 @@ TEST(OneNode, EndsInOrderWhileCallsAndStreamsAreOpen) {
   // The agent never says that it has reverted: this waits for as long as it may.
   StatusOr<chaos::v1::Experiment> stopped;
   std::thread waiting([&] { stopped = cluster.Stop(0, started->experiment_id(), 600); });
-  ASSERT_TRUE(
-      Eventually([&] { return cluster.Get(0, started->experiment_id())->phase() == "stopping"; }));
+  ASSERT_TRUE(Eventually([&] {
+    const auto stopping = cluster.Get(0, started->experiment_id());
+    return stopping.ok() && stopping->phase() == "stopping";
+  }));
   const uint64_t asked_ns = BoottimeNowNs();
   cluster.process(0).Signal(SIGTERM);
   EXPECT_EQ(cluster.process(0).Wait(), 0);
-  EXPECT_LT(BoottimeNowNs() - asked_ns, 10 * kNanosPerSecond) << "it waited for a call";
+  // The call itself ends kPatience after it began.
+  EXPECT_LT(BoottimeNowNs() - asked_ns, 30 * kNanosPerSecond) << "it waited for a call";
   waiting.join();
   EXPECT_TRUE(!stopped.ok() || stopped->phase() == "stopping");
   while (watch->Read(&response)) {

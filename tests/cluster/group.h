@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -78,15 +79,16 @@ class Group {
     const auto cluster = Connect(at)->GetCluster({});
     return cluster.ok() ? *cluster : chaos::v1::GetClusterResponse();
   }
-  uint64_t WaitForLeader(uint64_t at = 0) const {
-    uint64_t leader = 0;
-    Eventually([&] {
-      const auto cluster = Look(at);
-      leader = cluster.has_quorum() ? cluster.leader_id() : 0;
-      return leader != 0;
-    });
-    return leader;
+  // As a leader sees it. Without one an empty answer, after all patience.
+  chaos::v1::GetClusterResponse LookWhenLed(uint64_t at = 0) const {
+    chaos::v1::GetClusterResponse cluster;
+    const auto is_led = [&] {
+      cluster = Look(at);
+      return cluster.has_quorum() && cluster.leader_id() != 0;
+    };
+    return Eventually(is_led) ? cluster : chaos::v1::GetClusterResponse();
   }
+  uint64_t WaitForLeader(uint64_t at = 0) const { return LookWhenLed(at).leader_id(); }
 
   // Asked of all nodes that were started, or of the node `at`.
   Status Add(uint64_t id, uint64_t at = 0) {
@@ -110,14 +112,52 @@ class Group {
     request.set_node_id(to);
     return Connect(at)->TransferLeadership(request).status();
   }
+  // Asks for a change until the node `at` shows what came of it: a machine that is busy may make
+  // it too late, or the leader refuse it because another member seems to be away.
+  bool Change(const std::function<Status()>& change,
+              const std::function<bool(const chaos::v1::GetClusterResponse&)>& is_made,
+              uint64_t at = 0) {
+    Status last;
+    chaos::v1::GetClusterResponse cluster;
+    const bool made = Eventually([&] {
+      last = change();
+      cluster = Look(at);
+      return cluster.has_quorum() && !cluster.change_pending() && is_made(cluster);
+    });
+    EXPECT_TRUE(made) << last << "\n" << cluster.DebugString();
+    return made;
+  }
+  bool Added(uint64_t id, uint64_t at = 0) {
+    return Change([&] { return Add(id, at); },
+                  [&](const auto& cluster) { return IsMember(cluster, id); }, at);
+  }
+  bool Promoted(uint64_t id, uint64_t at = 0) {
+    return Change([&] { return Promote(id, at); },
+                  [&](const auto& cluster) { return IsMember(cluster, id, /*voter=*/true); }, at);
+  }
+  bool Removed(uint64_t id, uint64_t at = 0) {
+    return Change([&] { return Remove(id, at); },
+                  [&](const auto& cluster) { return !IsMember(cluster, id); }, at);
+  }
+  bool Transferred(uint64_t to, uint64_t at = 0) {
+    return Change([&] { return Transfer(to, at); },
+                  [&](const auto& cluster) { return cluster.leader_id() == to; }, at);
+  }
   // A new node, from its start to its vote.
   void Grow(uint64_t id) {
     Start(id, {"--join", Peer(1)});
-    ASSERT_TRUE(Add(id).ok()) << id;
-    const Status promoted = Promote(id);
-    ASSERT_TRUE(promoted.ok()) << promoted << node(id).log();
+    ASSERT_TRUE(Added(id) && Promoted(id)) << node(id).log();
   }
 
+  // Whether the node is a member; with `voter`, one that votes.
+  static bool IsMember(const chaos::v1::GetClusterResponse& cluster, uint64_t id,
+                       bool voter = false) {
+    for (const auto& member : cluster.members()) {
+      if (member.node_id() == id) return member.voter() || !voter;
+    }
+    return false;
+  }
+  // The voters, and learners in brackets.
   static std::string Members(const chaos::v1::GetClusterResponse& cluster) {
     std::string text;
     for (const auto& member : cluster.members()) {

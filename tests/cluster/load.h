@@ -26,7 +26,8 @@ class Load {
 
   // Waits until the first node answers and both agents hold leases; false when that does not come.
   bool IsReady();
-  // Clients start, stop and read experiments while `trouble` runs.
+  // Clients start, stop and read experiments while `trouble` runs, and until they have done enough
+  // to be judged.
   void While(const std::function<void()>& trouble);
   // Fails the test for what is wrong. Each of these nodes (positions in `addresses`), asked for
   // itself, must know everything that was acknowledged.

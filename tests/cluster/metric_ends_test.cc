@@ -36,10 +36,7 @@ class MetricEnds : public ::testing::Test {
     auto made = client::Client::Create(options);
     ASSERT_TRUE(made.ok()) << made.status();
     client = *std::move(made);
-    ASSERT_TRUE(Eventually([&] {
-      const auto agents = cluster.Agents(2);
-      return agents.ok() && agents->agents_size() == 1 && agents->agents(0).connected();
-    }));
+    ASSERT_TRUE(cluster.WaitForAgent(2));
   }
   std::string StartOne() {
     const auto started = cluster.StartExperiment(2, LatencyOn("service:checkout"));

@@ -24,7 +24,7 @@ TempDir::~TempDir() {
 }
 
 Process::Process(const std::vector<std::string>& command, std::string log_path)
-    : log_path_(std::move(log_path)) {
+    : log_path_(std::move(log_path)), log_begins_(log().size()) {
   std::vector<char*> arguments;
   for (const auto& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);

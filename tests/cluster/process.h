@@ -37,10 +37,13 @@ class Process {
   void Kill();
   bool running();
   std::string log() const;
+  // What this one has written of it.
+  std::string own_log() const { return log().substr(log_begins_); }
   pid_t pid() const { return pid_; }
 
  private:
   std::string log_path_;
+  size_t log_begins_ = 0;
   pid_t pid_ = -1;
   bool ended_ = false;
   int result_ = 0;

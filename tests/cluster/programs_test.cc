@@ -60,6 +60,19 @@ TEST(Controller, SaysInOneSentenceWhatIsWrongWithItsConfiguration) {
   EXPECT_EQ(RunToEnd("faultline-controller", {"--no-such-flag"}).code, 2);
 }
 
+TEST(Controller, SaysInOneSentenceWhatIsWrongWithItsFlags) {
+  const Ended lease = RunToEnd("faultline-controller", {"--lease", "1e30"});
+  EXPECT_EQ(lease.code, 2);
+  EXPECT_EQ(lease.text.find("--lease: '1e30' is not allowed: a time from 500 ms to 60 s"), 0u)
+      << lease.text;
+  EXPECT_EQ(RunToEnd("faultline-controller", {"--baseline", "999ms"}).code, 2);
+  const Ended other = RunToEnd("faultline-controller", {"--data-dir", "/nowhere", "check"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_EQ(other.text,
+            "faultline-controller: --data-dir is for a node that runs: 'check' takes DIR, the data "
+            "directory\n");
+}
+
 TEST(Controller, IsReadyAndReflectsItsServices) {
   Cluster cluster({});
   const auto kinds = [&] {

@@ -137,6 +137,11 @@ void Sites::Start(int node) {
       std::make_unique<Process>(command, fmt::format("{}/node-{}.log", dir, node));
 }
 
+bool Sites::Serves(int node) const {
+  const std::string log = nodes_[static_cast<size_t>(node - 1)]->own_log();
+  return log.find(" serves on ") != std::string::npos;
+}
+
 std::string Sites::Logs() const { return Shell("tail -n 15 " + directory_.path() + "/*.log"); }
 
 void Sites::Cut(int from, int to) {

@@ -43,6 +43,8 @@ class Sites {
   std::string Logs() const;
 
   void Start(int node);
+  // Whether the node has begun since it was started last: it ends in order from then on.
+  bool Serves(int node) const;
   // Nothing that `from` sends reaches `to`, a node or kTest, any more; it is lost on the way, in
   // silence.
   void Cut(int from, int to);

@@ -64,7 +64,7 @@ void RestoreAll(Cluster& cluster, const std::string& file) {
 }
 
 TEST(Snapshots, AClusterThatLostItsMajorityGoesOnAsAnotherAndItsAgentsFollow) {
-  Cluster cluster({.nodes = 3, .lease = "1s"});
+  Cluster cluster({.nodes = 3});
   TestAgent agent({.controllers = cluster.api_addresses()});
   ASSERT_TRUE(Eventually([&] { return agent.grants() > 0; }));
   const auto running = cluster.StartExperiment(0, LatencyOn(kSelector));
@@ -87,6 +87,10 @@ TEST(Snapshots, AClusterThatLostItsMajorityGoesOnAsAnotherAndItsAgentsFollow) {
   EXPECT_THAT(save.text, HasSubstr("with everything acknowledged before"));
 
   const int survivor = cluster.Follower();
+  ASSERT_TRUE(Eventually([&] {
+    const auto known = cluster.Get(survivor, ended->experiment_id(), /*stale=*/true);
+    return known.ok() && known->status() == chaos::v1::EXPERIMENT_STATUS_COMPLETED;
+  }));
   for (int node = 0; node < 3; ++node) {
     if (node != survivor) cluster.process(node).Kill();
   }
@@ -166,7 +170,7 @@ fs::path Wal(const std::string& dir) {
 }
 
 TEST(Directories, ADamagedOneIsRefusedSaidToBeAndRepaired) {
-  Cluster cluster({.lease = "1s"});
+  Cluster cluster({});
   TestAgent agent({.controllers = cluster.api_addresses()});
   ASSERT_TRUE(Eventually([&] { return agent.grants() > 0; }));
   std::vector<std::string> ids;

@@ -217,6 +217,10 @@ uint64_t TestAgent::last_grant_ns() const {
   const std::lock_guard lock(mutex_);
   return last_grant_ns_;
 }
+uint64_t TestAgent::lease_end_ns() const {
+  const std::lock_guard lock(mutex_);
+  return lease_end_ns_;
+}
 chaos::v1::LeaseGrant TestAgent::last_grant() const {
   const std::lock_guard lock(mutex_);
   return last_grant_;

@@ -52,6 +52,8 @@ class TestAgent {
   size_t lapses() const;
   // CLOCK_BOOTTIME of the arrival of the newest grant; 0 when there was none.
   uint64_t last_grant_ns() const;
+  // CLOCK_BOOTTIME of the end of the lease that it gave; UINT64_MAX when there was none.
+  uint64_t lease_end_ns() const;
   chaos::v1::LeaseGrant last_grant() const;
   // Faults desired as last told.
   size_t desired() const;

@@ -29,15 +29,16 @@ class Webhooks : public ::testing::Test {
     std::ofstream(directory_.path() + "/secret") << kKey << "\n";
   }
 
-  // `more`: of the YAML list, beside the webhook "ops" at the receiver's port.
-  void StartCluster(const std::string& more = "") {
+  // `more`: of the YAML list, beside the webhook "ops" at the receiver's port. With the default
+  // lease no busy machine loses the agent.
+  void StartCluster(const std::string& more = "", const std::string& lease = "10s") {
     const std::string config = directory_.path() + "/controller.yaml";
     std::ofstream(config) << fmt::format(
         "webhooks:\n- {{name: ops, url: 'http://127.0.0.1:{}/hook', secret_file: {}/secret}}\n{}",
         receiver_port_, directory_.path(), more);
     Cluster::Options options;
     options.nodes = kNodes;
-    options.lease = "1s";
+    options.lease = lease;
     for (int node = 0; node < kNodes; ++node) {
       options.flags[node] = {"--config", config, "--http-listen",
                              fmt::format("127.0.0.1:{}", ports_[static_cast<size_t>(node)])};
@@ -57,13 +58,24 @@ class Webhooks : public ::testing::Test {
   std::string Metrics(int node) const {
     return Get(ports_[static_cast<size_t>(node)], "/metrics").body;
   }
+  // What all nodes show of a series, added up: each of them may have led.
+  double Count(const std::string& series) const {
+    double count = 0;
+    for (int node = 0; node < kNodes; ++node) {
+      const std::string metrics = "\n" + Metrics(node);
+      const size_t at = metrics.find("\n" + series + " ");
+      if (at != std::string::npos) count += std::stod(metrics.substr(at + series.size() + 2));
+    }
+    return count;
+  }
   void Listen() { receiver_ = std::make_unique<TestReceiver>(receiver_port_); }
 
   // An experiment that was active and is over.
   std::string RunOne(int node) {
+    const auto request = LatencyOn("service:checkout", fmt::format("run-{}", ++runs_));
     StatusOr<chaos::v1::Experiment> started;
     EXPECT_TRUE(Eventually([&] {
-      started = cluster_->StartExperiment(node, LatencyOn("service:checkout"));
+      started = cluster_->StartExperiment(node, request);
       return started.ok();
     })) << started.status();
     if (!started.ok()) return "";
@@ -94,6 +106,7 @@ class Webhooks : public ::testing::Test {
   const std::vector<int> ports_;
   const uint16_t receiver_port_;
   TempDir directory_;
+  int runs_ = 0;
   std::unique_ptr<TestReceiver> receiver_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<TestAgent> agent_;
@@ -102,9 +115,17 @@ class Webhooks : public ::testing::Test {
 TEST_F(Webhooks, AreToldOfEachEventOnceWithASignatureThatHolds) {
   Listen();
   StartCluster();
-  const std::string id = RunOne(0);
-  ASSERT_TRUE(IsTold(id, {"start", "stop", "verdict"})) << Json(Told());
-  const auto posts = receiver_->posts();
+  std::vector<TestReceiver::Post> posts;
+  // A leader that is elected meanwhile, as on a busy machine, tells again what is not recorded yet.
+  ASSERT_TRUE(Eventually([&] {
+    const long term = cluster_->Term();
+    const std::string id = RunOne(0);
+    EXPECT_TRUE(IsTold(id, {"start", "stop", "verdict"})) << Json(Told());
+    posts = receiver_->posts();
+    std::erase_if(
+        posts, [&](const auto& post) { return Json::parse(post.body).at("experiment_id") != id; });
+    return cluster_->Term() == term || HasFailure();
+  }));
   ASSERT_EQ(posts.size(), 3u);
   for (const auto& post : posts) {
     const Json event = Json::parse(post.body);
@@ -121,11 +142,11 @@ TEST_F(Webhooks, AreToldOfEachEventOnceWithASignatureThatHolds) {
   const Json verdict = Json::parse(posts[2].body);
   EXPECT_EQ(verdict.at("status"), "completed");
   EXPECT_EQ(verdict.at("targets").at("reverted"), 1);
-  const std::string counted =
-      "faultline_webhook_events_total{webhook=\"ops\",result=\"delivered\"} 3\n";
   EXPECT_TRUE(Eventually([&] {
-    return Metrics(cluster_->Leader()).find(counted) != std::string::npos;
-  })) << Metrics(cluster_->Leader());
+    return Count("faultline_webhook_events_total{webhook=\"ops\",result=\"delivered\"}") >= 3;
+  }));
+  EXPECT_LE(Count("faultline_webhook_events_total{webhook=\"ops\",result=\"delivered\"}"),
+            static_cast<double>(receiver_->posts().size()));
 }
 
 TEST_F(Webhooks, NothingIsLostWhenLeadersDieWhileTheReceiverIsAway) {
@@ -153,7 +174,7 @@ TEST_F(Webhooks, NothingIsLostWhenLeadersDieWhileTheReceiverIsAway) {
     const auto agents = cluster_->Agents(leader);
     return agents.ok();
   }));
-  std::this_thread::sleep_for(std::chrono::seconds(3));  // a cursor is recorded each second
+  std::this_thread::sleep_for(std::chrono::seconds(8));  // a cursor is recorded each second
   const size_t before = receiver_->posts().size();
   cluster_->process(next).Kill();
   const int last = cluster_->WaitForLeader(next);
@@ -205,22 +226,19 @@ TEST_F(Webhooks, AReceiverThatRefusesOrIsGoneHoldsUpNoOther) {
       gone, refuses.port(), directory_.path()));
   const std::string id = RunOne(0);
   EXPECT_TRUE(IsTold(id, {"start", "stop", "verdict"}));
-  EXPECT_TRUE(Eventually([&] { return refuses.posts().size() == 1; }));
-  std::string metrics;
+  ASSERT_TRUE(Eventually([&] { return !refuses.posts().empty(); }));
   EXPECT_TRUE(Eventually([&] {
-    metrics = Metrics(cluster_->WaitForLeader());
-    const size_t age = metrics.find("faultline_webhook_oldest_event_seconds{webhook=\"gone\"} ");
-    return metrics.find(
-               "faultline_webhook_events_total{webhook=\"picky\",result=\"refused\"} "
-               "1\n") != std::string::npos &&
-           age != std::string::npos && metrics[metrics.find(' ', age) + 1] != '0';
-  })) << metrics;
+    return Count("faultline_webhook_events_total{webhook=\"picky\",result=\"refused\"}") >= 1 &&
+           Count("faultline_webhook_oldest_event_seconds{webhook=\"gone\"}") > 0;
+  }));
+  // By each leader at the most once, and on a busy machine there may be another one.
+  EXPECT_LE(refuses.posts().size(), static_cast<size_t>(cluster_->Term()));
   EXPECT_EQ(Json::parse(refuses.posts()[0].body).at("type"), "stop");
 }
 
 TEST_F(Webhooks, AreToldOfALostTarget) {
   Listen();
-  StartCluster();
+  StartCluster("", "3s");
   const auto started = cluster_->StartExperiment(0, LatencyOn("service:checkout"));
   ASSERT_TRUE(started.ok()) << started.status();
   const std::string& id = started->experiment_id();
@@ -228,9 +246,12 @@ TEST_F(Webhooks, AreToldOfALostTarget) {
   const std::string target = agent_->target_id();
   agent_.reset();
   EXPECT_TRUE(IsTold(id, {"start", "lost_target", "verdict"})) << Json(Told());
-  const Json lost = Json::parse(receiver_->posts()[1].body);
-  EXPECT_EQ(lost.at("target_id"), target);
-  EXPECT_EQ(lost.at("agent_id"), "host");
+  for (const auto& post : receiver_->posts()) {
+    const Json event = Json::parse(post.body);
+    if (event.at("type") != "lost_target") continue;
+    EXPECT_EQ(event.at("target_id"), target);
+    EXPECT_EQ(event.at("agent_id"), "host");
+  }
 }
 
 }  // namespace

@@ -44,11 +44,15 @@ class AgentLoopback : public AgentFixture {
   int fresh_ = 0;
 
   bool AwaitAsMade() const {
-    for (int i = 0; i < 250; ++i) {
-      if (Settings() == kAsMade) return true;
-      usleep(20'000);
-    }
-    return false;
+    return Eventually([&] { return Settings() == kAsMade; }, std::chrono::minutes(1));
+  }
+  // With nobody left who undoes anything: an agent that lives on would start another guardian.
+  void KillAgentAndGuardian() {
+    const pid_t guardian = GuardianPid();
+    agent_->Signal(SIGSTOP);
+    kill(guardian, SIGKILL);
+    agent_->Signal(SIGKILL);
+    agent_->Wait();
   }
 };
 
@@ -72,9 +76,7 @@ TEST_F(AgentLoopback, ByTheGuardianOfAKilledAgent) {
 }
 
 TEST_F(AgentLoopback, ByTheNextStartWhenTheGuardianWasKilledToo) {
-  kill(GuardianPid(), SIGKILL);
-  agent_->Signal(SIGKILL);
-  agent_->Wait();
+  KillAgentAndGuardian();
   EXPECT_EQ(Settings(), kOurs) << "nobody is left to restore them";
   StartAgent();
   EXPECT_EQ(Settings(), kAsMade);
@@ -105,9 +107,7 @@ TEST_F(AgentFullDisk, TheGuardianUndoesWhatIsThere) {
 
 TEST_F(AgentFullDisk, TheNextStartUndoesWhatIsThere) {
   Fill();
-  kill(GuardianPid(), SIGKILL);
-  agent_->Signal(SIGKILL);
-  agent_->Wait();
+  KillAgentAndGuardian();
   EXPECT_EQ(Settings(), kOurs);
   StartAgent();
   EXPECT_EQ(Settings(), kAsMade);

@@ -215,6 +215,15 @@ uint64_t UdpStream::MedianDelayNs(uint64_t window_ms) const {
   return delays[delays.size() / 2];
 }
 
+uint64_t UdpStream::ShortestDelayNs(size_t first, size_t count) const {
+  uint64_t shortest_ns = UINT64_MAX;
+  const size_t end = std::min(first + count, sent());
+  for (size_t packet = first; packet < end; ++packet) {
+    shortest_ns = std::min(shortest_ns, delay_ns(packet));
+  }
+  return shortest_ns;
+}
+
 bool UdpStream::AwaitSlow(uint64_t at_least_ms) const {
   const uint64_t give_up_ns = MonotonicNowNs() + kPatienceNs;
   while (MonotonicNowNs() < give_up_ns) {

@@ -84,6 +84,8 @@ class Process {
 class UdpStream {
  public:
   static constexpr size_t kMaxPackets = 2'000'000;
+  // Long enough for a starved machine. What ends a fault in this time is not a lease of a minute.
+  static constexpr unsigned kHealS = 30;
 
   UdpStream(const NetPair& net, unsigned packets_per_second);
   ~UdpStream();
@@ -98,10 +100,13 @@ class UdpStream {
   // Median one-way time of the packets that arrived in the last `window_ms`; UINT64_MAX when none
   // did.
   uint64_t MedianDelayNs(uint64_t window_ms) const;
+  // Of these packets, the first of them and so many more, the shortest one-way time; UINT64_MAX
+  // when none has arrived. A fault delays each, a starved machine some.
+  uint64_t ShortestDelayNs(size_t first, size_t count) const;
   // Waits until the median over 50 ms is at least that: false after a minute, since a starved
   // machine may miss a lease; or at most that: false after `seconds`.
   bool AwaitSlow(uint64_t at_least_ms) const;
-  bool AwaitFast(uint64_t at_most_ms, unsigned seconds) const;
+  bool AwaitFast(uint64_t at_most_ms, unsigned seconds = kHealS) const;
 
  private:
   struct Packet {

@@ -21,9 +21,12 @@ std::string ReadAll(const std::string& path) {
   return text.str();
 }
 
-}  // namespace
+// Nothing was done then.
+bool Unreached(const CliResult& result) {
+  return result.exit_code == 3 && result.err.find("no controller answers") != std::string::npos;
+}
 
-CliResult Faultline(const std::string& addresses, const std::vector<std::string>& arguments) {
+CliResult RunOnce(const std::string& addresses, const std::vector<std::string>& arguments) {
   const TempFolder folder;
   const std::string out = folder.path() + "/out", err = folder.path() + "/err";
   std::vector<std::string> line = {FAULTLINE_BIN_DIR "/faultline"};
@@ -45,6 +48,14 @@ CliResult Faultline(const std::string& addresses, const std::vector<std::string>
   waitpid(pid, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), ReadAll(out),
           ReadAll(err)};
+}
+
+}  // namespace
+
+CliResult Faultline(const std::string& addresses, const std::vector<std::string>& arguments) {
+  CliResult result = RunOnce(addresses, arguments);
+  for (int more = 2; more > 0 && Unreached(result); --more) result = RunOnce(addresses, arguments);
+  return result;
 }
 
 CliController::CliController() : address_(fmt::format("127.0.0.1:{}", FreePort())) {

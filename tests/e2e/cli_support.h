@@ -14,7 +14,8 @@ struct CliResult {
   std::string out, err;
 };
 
-// Runs it to its end, with those addresses in FAULTLINE_ADDRESS.
+// Runs it to its end, with those addresses in FAULTLINE_ADDRESS. Again, a few times, when it has
+// reached no controller: it gives those a second or two, and a starved one may need longer.
 CliResult Faultline(const std::string& addresses, const std::vector<std::string>& arguments);
 
 // A real one-node controller on loopback, without an agent.

@@ -108,7 +108,7 @@ TEST_F(Cli, ADurationOutOfRangeIsRefused) {
   const auto result =
       Run({"start", "NETWORK_LOSS", "--target", "a:b", "--loss-percent", "1", "--duration", "48h"});
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.err, StartsWith("error: duration: "));
+  EXPECT_THAT(result.err, StartsWith("error: --duration: '48h' is not allowed: a time from 1 s"));
 }
 
 TEST_F(Cli, AnUnknownExperimentIsNotFoundByEveryCommand) {
@@ -128,12 +128,24 @@ TEST_F(Cli, StoppingAllOfNothingSucceeds) {
   EXPECT_EQ(result.err, "note: nothing was running\n");
 }
 
+// Whether a signal waits until the process asks for it.
+bool Blocks(pid_t pid, int signal_number) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("SigBlk:")) continue;
+    return (std::stoull(line.substr(line.find('\t')), nullptr, 16) >> (signal_number - 1) & 1) != 0;
+  }
+  return false;
+}
+
 TEST_F(Cli, CtrlCEndsAStreamWithExitCode0) {
   for (const char* command : {"watch", "metrics"}) {
     const TempFolder folder;
     Process process(
         {FAULTLINE_BIN_DIR "/faultline", command, "--json", "--address", controller_->address()},
         folder.path() + "/log");
+    // From its first lines on it takes signals; what it is asked for takes it a moment.
+    EXPECT_TRUE(Eventually([&] { return Blocks(process.pid(), SIGINT); }, std::chrono::minutes(1)));
     usleep(300'000);
     EXPECT_TRUE(process.Running()) << command;
     process.Signal(SIGINT);

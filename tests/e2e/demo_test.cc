@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -17,8 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr int kPollUs = 50'000;
-constexpr int kPolls = 1'200;
+constexpr std::chrono::minutes kPatience{5};  // it takes most of one where nothing else runs
 constexpr double kDelayMs = 100;
 
 class Demo : public testing::Test {
@@ -38,11 +36,7 @@ class Demo : public testing::Test {
     demo_ = std::make_unique<Process>(line, log_path());
   }
   bool Says(const std::string& text) const {
-    for (int i = 0; i < kPolls; ++i) {
-      if (Log().find(text) != std::string::npos) return true;
-      usleep(kPollUs);
-    }
-    return false;
+    return Eventually([&] { return Log().find(text) != std::string::npos; }, kPatience);
   }
   std::string Log() const {
     std::ifstream file(log_path());

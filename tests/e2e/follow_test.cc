@@ -37,7 +37,7 @@ class Follow : public testing::Test {
   }
   bool IsFast() const {
     const UdpStream stream(*net_, 500);
-    return stream.AwaitFast(20, 5);
+    return stream.AwaitFast(20);
   }
   json Pair(const std::string& id) const {
     const json answer = json::parse(Run({"get", id, "--json"}).out);

@@ -17,7 +17,7 @@
 namespace faultline::e2e {
 namespace {
 
-constexpr uint64_t kPatienceNs = 30 * kNanosPerSecond;
+constexpr uint64_t kPatienceNs = 60 * kNanosPerSecond;
 constexpr int kPollMs = 50;
 
 bool ContinuesACharacter(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }

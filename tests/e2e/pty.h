@@ -51,7 +51,7 @@ class Pty {
 
   void Resize(unsigned short columns, unsigned short rows);
   void Type(std::string_view keys) const;
-  // Takes what is printed until the screen is as wanted; false when it is not within half a minute.
+  // Takes what is printed until the screen is as wanted; false when it is not within a minute.
   bool Until(const std::function<bool(const Screen&)>& wanted);
   bool UntilItShows(const std::string& text);
   // The same until the command has ended.

@@ -22,16 +22,21 @@ constexpr double kDelayMs = 100;
 class Redis {
  public:
   Redis(const NetPair& net, const std::string& folder)
-      : server_({"/usr/sbin/ip", "netns", "exec", net.service(), "/usr/bin/redis-server", "--port",
+      : client_log_(folder + "/client.log"),
+        server_({"/usr/sbin/ip", "netns", "exec", net.service(), "/usr/bin/redis-server", "--port",
                  "9979", "--bind", "10.77.0.1", "--protected-mode", "no", "--save", "",
                  "--appendonly", "no", "--dir", folder},
                 folder + "/redis.log"),
         client_({"/usr/sbin/ip", "netns", "exec", net.client(), "/bin/sh", "-c",
                  "until redis-cli -h 10.77.0.1 -p 9979 ping; do sleep 0.1; done; "
                  "exec redis-cli -h 10.77.0.1 -p 9979 -r -1 -i 0.02 ping"},
-                folder + "/client.log") {}
+                client_log_) {}
+
+  // Whether it has answered its client yet.
+  bool Answers() const { return Shell("cat " + client_log_).find("PONG") != std::string::npos; }
 
  private:
+  const std::string client_log_;
   Process server_, client_;
 };
 
@@ -71,6 +76,7 @@ class Report : public testing::Test {
 };
 
 TEST_F(Report, ComparesAskedWithMeasuredAndBeforeWithDuringAndAfter) {
+  ASSERT_TRUE(Eventually([&] { return redis_->Answers(); }, std::chrono::minutes(1)));
   usleep(3'000'000);  // something must have been measured before
   const std::string id = Slow("60s");
   ASSERT_NE(id, "");
@@ -78,7 +84,7 @@ TEST_F(Report, ComparesAskedWithMeasuredAndBeforeWithDuringAndAfter) {
   EXPECT_EQ(early.exit_code, 5);
   EXPECT_THAT(early.err, HasSubstr("has not ended yet"));
   usleep(4'000'000);
-  EXPECT_EQ(Run({"stop", id, "--wait"}).exit_code, 0) << system_->Logs();
+  EXPECT_EQ(Run({"stop", id, "--wait", "--wait-time", "60s"}).exit_code, 0) << system_->Logs();
   const auto printed = Run({"report", id, "--json", "--wait", "60s"});
   ASSERT_EQ(printed.exit_code, 0) << printed.err << system_->Logs();
   const json report = json::parse(printed.out);
@@ -125,7 +131,7 @@ TEST_F(Report, TellsOfAnAgentThatWasLost) {
   ASSERT_NE(id, "");
   usleep(1'000'000);
   system_->agent().Signal(SIGKILL);
-  EXPECT_EQ(Run({"stop", id, "--wait"}).exit_code, 0) << system_->Logs();
+  EXPECT_EQ(Run({"stop", id, "--wait", "--wait-time", "60s"}).exit_code, 0) << system_->Logs();
   const auto printed = Run({"report", id, "--wait", "60s"});
   EXPECT_EQ(printed.exit_code, 0) << printed.err;
   EXPECT_THAT(printed.out, HasSubstr("Refused or lost"));

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace faultline::netns_test {
 
@@ -28,8 +31,13 @@ OwnCgroup::OwnCgroup() {
 
 OwnCgroup::~OwnCgroup() {
   if (name_.empty()) return;
-  rmdir((root_ + "/" + name_ + "/inner").c_str());
-  rmdir((root_ + "/" + name_).c_str());
+  const std::string path = root_ + "/" + name_;
+  for (const std::string& each : {path + "/inner", path}) {
+    // A thread that has been joined leaves its cgroup a moment later.
+    for (int i = 0; i < 1000 && rmdir(each.c_str()) != 0 && errno == EBUSY; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
 }
 
 void OwnCgroup::Move(const std::string& cgroup) const {

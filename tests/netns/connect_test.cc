@@ -160,10 +160,12 @@ TEST_F(ConnectTest, ItsRefusalsCountAmongTheRefusalsOfTheTarget) {
     (void)Sample();
     for (uint64_t i = 0; i < kAttempts; ++i) EXPECT_EQ(Connect(), ECONNREFUSED);
     const auto traffic = SettledTraffic();
-    EXPECT_EQ(traffic.refused_sent(), server_is_target ? kAttempts : 0);
-    EXPECT_EQ(traffic.refused_received(), server_is_target ? 0 : kAttempts);
+    const uint64_t failed = SettledCounters().connects_failed();
+    const testing::Matcher<uint64_t> each = OrSentAgain(kAttempts), none = testing::Eq(0u);
+    EXPECT_THAT(traffic.refused_sent(), server_is_target ? each : none);
+    EXPECT_THAT(traffic.refused_received(), server_is_target ? none : each);
     EXPECT_EQ(traffic.resets_sent() + traffic.resets_received(), 0u);
-    EXPECT_EQ(Counters().connects_failed(), kAttempts);
+    EXPECT_THAT(failed, each);
     Disarm();
   }
 }
@@ -189,14 +191,16 @@ TEST_F(ConnectTest, CurlSaysWhyItCannotConnect) {
 }
 
 TEST_F(ConnectTest, AShareOfTheFlowsIsAShareOfTheAttempts) {
-  constexpr int kAttempts = 200;
+  constexpr int kAttempts = 400;
   SetTarget(ClientTarget());
   ArmKind("CONNECT_FAIL", {{"flow_percent", "30"}});
-  int failed = 0;
-  for (int i = 0; i < kAttempts; ++i) failed += Connect() == ECONNREFUSED;
-  // Five standard deviations of a binomial count of 200 at 30 %: 32.
-  EXPECT_NEAR(failed, 0.3 * kAttempts, 32);
-  EXPECT_EQ(SettledCounters().connects_failed(), static_cast<uint64_t>(failed));
+  uint64_t failed = 0;
+  for (int i = 0; i < kAttempts; ++i) failed += Connect() == ECONNREFUSED ? 1 : 0;
+  // Six standard deviations of a binomial count of 400 at 30 %: 55. The ports are the kernel's
+  // choice, so it is another count each time.
+  EXPECT_NEAR(static_cast<double>(failed), 0.3 * kAttempts, 55);
+  const uint64_t counted = SettledCounters().connects_failed();
+  EXPECT_THAT(counted, OrSentAgain(failed));
 }
 
 TEST_F(ConnectTest, LocalConnectionsFailOnLoopback) {

@@ -29,7 +29,8 @@ class DelaysTest : public DriverTest, public testing::WithParamInterface<const c
       client.Send("x");
       std::this_thread::sleep_for(1ms);
     }
-    EXPECT_EQ(sink_->Take(static_cast<size_t>(packets), 2s).size(), static_cast<size_t>(packets));
+    const auto all = static_cast<size_t>(packets);
+    EXPECT_EQ(sink_->Take(all, kPatience).size(), all);
   }
 
   // The fault's, of all samples taken so far.
@@ -144,13 +145,20 @@ TEST_P(DelaysTest, AreToldUntilTheEndAndBeginAnewWithTheFault) {
 TEST_P(DelaysTest, OfWhatComesOutAfterTheEndAreNotTold) {
   sink_ = std::make_unique<Sink>(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
-  Arm(Latency(500, pb::DIRECTION_INGRESS));
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  client.Send("x");
-  Disarm();
-  EXPECT_EQ(sink_->Take(1, 2s).size(), 1u);
-  EXPECT_EQ(Sample().fault_delays_size(), 0);
-  EXPECT_EQ(Sample().fault_delays_size(), 0);
+  // A machine that stands still lets the packet out before the end: not each time.
+  bool ends_before = false;
+  for (int attempt = 0; attempt < 5 && !ends_before; ++attempt) {
+    Arm(Latency(500, pb::DIRECTION_INGRESS));
+    const auto sent = std::chrono::steady_clock::now();
+    client.Send("x");
+    Disarm();
+    ends_before = std::chrono::steady_clock::now() - sent < 450ms;
+    EXPECT_EQ(sink_->Take(1, kPatience).size(), 1u);
+    const int told = Sample().fault_delays_size() + Sample().fault_delays_size();
+    EXPECT_TRUE(told == 0 || !ends_before);
+  }
+  EXPECT_TRUE(ends_before);
 }
 
 INSTANTIATE_TEST_SUITE_P(Lanes, DelaysTest, testing::Values("tap", "fq"),
@@ -164,12 +172,12 @@ TEST_P(TapDelaysTest, OfWhatTheEndOfAnotherFaultLetsOutLaterAreNotTold) {
   sink_ = std::make_unique<Sink>(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   Arm(Latency(10, pb::DIRECTION_INGRESS), 0);
-  Arm(Latency(60'000, pb::DIRECTION_INGRESS), 1);
+  Arm(Latency(50'000, pb::DIRECTION_INGRESS), 1);
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
   client.Send("x");
-  std::this_thread::sleep_for(20ms);
+  std::this_thread::sleep_for(100ms);
   Disarm(1);
-  EXPECT_EQ(sink_->Take(1, 2s).size(), 1u);
+  EXPECT_EQ(sink_->Take(1, kPatience).size(), 1u);
   EXPECT_EQ(Counters(0).delayed(), 1u);
   EXPECT_EQ(Settled(0).count(), 0u);
   Send(5);
@@ -182,11 +190,11 @@ TEST_P(TapDelaysTest, OfWhatADeadlineLetsOutAreNotTold) {
   faults::ArmRequest request;
   request.key = Key();
   request.config.PackFrom(Latency(60'000, pb::DIRECTION_INGRESS));
-  request.deadline_boottime_ns = BoottimeNowNs() + 1'000 * kMs;
+  request.deadline_boottime_ns = BoottimeNowNs() + 3'000 * kMs;
   ASSERT_TRUE(driver_->Arm(request).ok());
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
   client.Send("x");
-  EXPECT_EQ(sink_->Take(1, 5s).size(), 1u);
+  EXPECT_EQ(sink_->Take(1, kPatience).size(), 1u);
   EXPECT_EQ(Counters().delayed(), 1u);
   EXPECT_EQ(Settled().count(), 0u);
 }

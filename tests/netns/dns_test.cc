@@ -29,7 +29,7 @@ class DnsTest : public DriverTest {
          "--no-hosts", "--address=/example.com/192.0.2.10", "--address=/example.com/2001:db8::10",
          "--address=/other.test/192.0.2.20", "--mx-host=db.example.com,mail.example.com,1"}));
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (Dig(kName).exit_code != 0 && std::chrono::steady_clock::now() < deadline) {
+    while (Dig(kName, {"+time=1"}).exit_code != 0 && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(50ms);
     }
   }
@@ -44,7 +44,7 @@ class DnsTest : public DriverTest {
   static Said DigAt(const std::string& netns, const std::string& server, const std::string& name,
                     const std::vector<std::string>& more) {
     // Options before the first name hold for every query.
-    std::vector<std::string> command = {"dig", "@" + server, "+tries=1", "+time=2"}, rest = {name};
+    std::vector<std::string> command = {"dig", "@" + server, "+tries=1", "+time=15"}, rest = {name};
     for (const std::string& word : more) (word[0] == '+' ? command : rest).push_back(word);
     command.insert(command.end(), rest.begin(), rest.end());
     Said said;
@@ -96,7 +96,7 @@ TEST_P(EveryWay, QueriesForTheNamesGetTheErrorAskedAndOthersTheirAnswer) {
     EXPECT_EQ(Ask("DB.EXAMPLE.com", {"+short", kOther, "example.com"}).text,
               std::string("192.0.2.20\n") + kAddress4);
     const auto counters = SettledCounters();
-    EXPECT_EQ(counters.queries_failed(), 4u);
+    EXPECT_THAT(counters.queries_failed(), OrSentAgain(4));
     EXPECT_GE(counters.matched(), 6u);
     EXPECT_EQ(counters.lane_dropped(), 0u);
     Disarm();
@@ -107,7 +107,7 @@ TEST_P(EveryWay, QueriesForTheNamesGetTheErrorAskedAndOthersTheirAnswer) {
 
 TEST_P(EveryWay, QueriesAreLost) {
   ArmFault({{"answer", "timeout"}});
-  EXPECT_EQ(Ask(kName).exit_code, kNoReply);
+  EXPECT_EQ(Ask(kName, {"+time=2"}).exit_code, kNoReply);
   EXPECT_EQ(Ask(kOther, {"+short"}).text, "192.0.2.20\n");
   EXPECT_GE(SettledCounters().queries_failed(), 1u);
   Disarm();
@@ -124,7 +124,8 @@ TEST_P(EveryWay, QueriesForAddressesGetWrongOnes) {
   EXPECT_THAT(none.text, HasSubstr("ANSWER: 0"));
   // What is no query for addresses passes.
   EXPECT_EQ(Ask(kName, {"+short", "MX"}).text, "1 mail.example.com.\n");
-  EXPECT_EQ(SettledCounters().queries_failed(), 1u);
+  const uint64_t failed = SettledCounters().queries_failed();
+  EXPECT_THAT(failed, OrSentAgain(1));
   Disarm();
   EXPECT_EQ(Ask(kName, {"+short", "AAAA"}).text, kAddress6);
 }
@@ -141,9 +142,13 @@ TEST_F(DnsTest, ManyConnectionsThatEndWithTheirAnswerLeaveNoneHanging) {
     EXPECT_THAT(Dig(fmt::format("n{}.test", i), {"+tcp"}).text, HasSubstr("status: NXDOMAIN"));
   }
   for (const auto& netns : {network_->client_netns(), network_->server_netns()}) {
-    EXPECT_EQ(RunProgram(Network::Inside(
-                  netns, {"ss", "-Htn", "state", "established", "( sport = 53 or dport = 53 )"})),
-              "");
+    const auto open = [&netns] {
+      return RunProgram(Network::Inside(
+          netns, {"ss", "-Htn", "state", "established", "( sport = 53 or dport = 53 )"}));
+    };
+    // What ends the last one comes right behind its answer, which dig does not wait for.
+    for (int i = 0; i < 200 && !open().empty(); ++i) std::this_thread::sleep_for(50ms);
+    EXPECT_EQ(open(), "");
   }
 }
 

@@ -64,8 +64,10 @@ class EventsTest : public DriverTest {
       for (uint64_t i = 0; i < datagrams; ++i) {
         ASSERT_EQ(sendto(fd.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to)),
                   1);
+        if (i % 500 == 0) AwaitQueues();
       }
     });
+    AwaitQueues();
   }
   // What the server's own kernel counts.
   uint64_t DatagramsForNobody() {

@@ -96,7 +96,7 @@ TEST_F(FqTest, AFlowKeepsItsOrderInEachDirection) {
     }
     std::string arrived;
     if (in) {
-      for (const std::string& datagram : sink.Take(kPackets)) arrived += datagram;
+      for (const std::string& datagram : sink.Take(kPackets, kPatience)) arrived += datagram;
     } else {
       arrived = client.Receive(sent.size());
     }
@@ -150,7 +150,7 @@ TEST_F(FqTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
     EXPECT_EQ(arrived, static_cast<size_t>(kFit));
   }
   client.Send("again");
-  EXPECT_EQ(sink.Take(1).size(), 1u);
+  EXPECT_EQ(sink.Take(1, kPatience).size(), 1u);
   EXPECT_EQ(driver_->Load().held_bytes, 0u);
 }
 

@@ -1,6 +1,8 @@
 #include "netns/harness.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
 #include "base/clock.h"
@@ -9,6 +11,7 @@
 #include "faults/registry.h"
 #include "faults/undo.h"
 #include "netns/leftovers.h"
+#include "netns/traffic.h"
 
 namespace faultline::netns_test {
 namespace {
@@ -64,7 +67,7 @@ void DriverTest::SetUpWithLane(const std::string& lane) {
 void DriverTest::MakeDriver(const network::DriverOptions& options) {
   driver_.reset();
   faults::DriverContext context;
-  context.undo = &undo_;
+  context.undo = journal_;
   context.own_ports = {kOwnPort};
   context.on_lease_page = [this](int, faults::LeasePage* page) { lease_ = page; };
   auto made = network::MakeNetworkDriver(context, options);
@@ -98,7 +101,7 @@ void DriverTest::SetTarget(const chaos::v1::Target& target) {
 }
 
 bool DriverTest::LookUntil(const chaos::v1::Target& target, const std::function<bool()>& holds) {
-  constexpr int kLooks = 100;
+  constexpr int kLooks = 300;
   for (int look = 0; look < kLooks; ++look) {
     driver_->SetTargets({target});
     if (holds()) return true;
@@ -200,6 +203,35 @@ chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {
     if (same && again.delays_measured() + again.lane_dropped() >= again.delayed()) break;
   }
   return counters;
+}
+
+chaos::v1::FaultCounters DriverTest::CountersOnce(
+    const std::function<bool(const chaos::v1::FaultCounters&)>& holds) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!holds(Counters()) && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return SettledCounters();
+}
+
+testing::Matcher<uint64_t> DriverTest::OrSentAgain(uint64_t count) const {
+  uint64_t most = count;
+  for (const std::string& netns : {network_->server_netns(), network_->client_netns()}) {
+    most += KernelCount(netns, "TcpRetransSegs");
+  }
+  return testing::AllOf(testing::Ge(count), testing::Le(most));
+}
+
+std::vector<std::string> DriverTest::TakeAll(Sink* sink, size_t most) {
+  constexpr std::chrono::milliseconds kQuiet{300};
+  std::vector<std::string> all;
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  for (bool held = true; held && all.size() < most && std::chrono::steady_clock::now() < end;) {
+    (void)Sample();  // takes what still waits before the lane into it
+    held = driver_->Load().held_packets > 0;
+    std::ranges::move(sink->Take(most - all.size(), kQuiet), std::back_inserter(all));
+  }
+  return all;
 }
 
 chaos::v1::TrafficDetail DriverTest::SettledTraffic() {

@@ -23,6 +23,11 @@
 
 namespace faultline::netns_test {
 
+class Sink;
+
+// Somebody else's filter, as the bytecode of tc's: classic BPF that matches every packet.
+inline constexpr char kPassAll[] = "1,6 0 0 4294967295";
+
 // An undo journal in memory.
 class MemoryUndoLog : public faults::UndoLog {
  public:
@@ -106,6 +111,17 @@ class DriverTest : public testing::Test {
   // The same once no packet is on its way through the programs: they count one thing after another.
   chaos::v1::FaultCounters SettledCounters(unsigned index = 0);
 
+  // The same once that holds, or has not for kPatience.
+  chaos::v1::FaultCounters CountersOnce(
+      const std::function<bool(const chaos::v1::FaultCounters&)>& holds);
+  // A fault's count of something of TCP's: so many, or more by what the two kernels have sent again
+  // on their own so far, as they do when a machine stands still. To be made after the count was
+  // read.
+  testing::Matcher<uint64_t> OrSentAgain(uint64_t count) const;
+
+  // What has come to the sink once the driver holds nothing any more, at most so many.
+  std::vector<std::string> TakeAll(Sink* sink, size_t most);
+
   // What has been seen of the target's connections, once nothing more is.
   chaos::v1::TrafficDetail SettledTraffic();
 
@@ -115,6 +131,7 @@ class DriverTest : public testing::Test {
   FaultDelaysList delays_;  // of all samples taken so far
   std::unique_ptr<Network> network_;
   MemoryUndoLog undo_;
+  faults::UndoLog* journal_ = &undo_;  // the driver's
   faults::LeasePage* lease_ = nullptr;
   std::unique_ptr<faults::Driver> driver_;
 };

@@ -88,7 +88,7 @@ TEST_P(HostEndTest, LossOnTheWayInAndOnTheWayOutAreToldApart) {
   };
   Arm(loss(pb::DIRECTION_EGRESS));
   client.Send("in");
-  EXPECT_THAT(sink.Take(1), ElementsAre("in"));
+  EXPECT_THAT(sink.Take(1, kPatience), ElementsAre("in"));
   Disarm();
   Arm(loss(pb::DIRECTION_INGRESS));
   client.Send("lost");

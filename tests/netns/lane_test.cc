@@ -64,6 +64,7 @@ TEST_P(EveryLaneTest, BulkTcpWithSegmentationOffloadArrivesIntact) {
 
 TEST_F(LaneTest, JitterKeepsAFlowsOrderAndItsMean) {
   constexpr int kPackets = 400;
+  const OneProcessor in_order;  // as far as the lane
   EchoServer server(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   auto latency = Latency(20);
@@ -88,7 +89,6 @@ TEST_F(LaneTest, JitterKeepsAFlowsOrderAndItsMean) {
 
 TEST_F(LaneTest, EveryShapeOfJitterKeepsTheMeanAndTheOrder) {
   constexpr int kPackets = 2000;
-  const OneProcessor in_order;  // as far as the lane
   Sink sink(*network_, kPort);
   SetTarget(ServerTarget({kPort}));
   for (const std::map<std::string, std::string>& shape :
@@ -100,8 +100,8 @@ TEST_F(LaneTest, EveryShapeOfJitterKeepsTheMeanAndTheOrder) {
     parameters.insert({{"delay_ms", "100"}, {"jitter_ms", "20"}, {"direction", "ingress"}});
     ArmKind("NETWORK_LATENCY", parameters);
     Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
-    for (int i = 0; i < kPackets; ++i) client.Send(fmt::format("{:06}", i));
-    const auto arrived = sink.Take(kPackets);
+    client.SendInOrder(kPackets, [](int i) { return fmt::format("{:06}", i); });
+    const auto arrived = sink.Take(kPackets, kPatience);
     EXPECT_EQ(arrived.size(), size_t{kPackets});
     EXPECT_TRUE(std::ranges::is_sorted(arrived));
     const auto counters = SettledCounters();
@@ -124,9 +124,8 @@ TEST_F(LaneTest, DelaysOfSeveralFaultsAddUpAndGoOneByOne) {
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
   EXPECT_GE(client.RoundTrip()->count(), 500);
   Disarm(0);
-  const double left = client.RoundTrip()->count();
-  EXPECT_GE(left, 300);
-  EXPECT_LT(left, 500);
+  EXPECT_GE(client.RoundTrip()->count(), 300);
+  EXPECT_TRUE(client.AnswersBefore(500));
 }
 
 TEST_F(LaneTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
@@ -139,11 +138,7 @@ TEST_F(LaneTest, AFullLaneDropsCountsWhatItDropsAndRecovers) {
   SetTarget(ServerTarget({kPort}));
   Arm(Latency(60'000, pb::DIRECTION_INGRESS));
   Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
-  const std::string datagram(kBytes, 'x');
-  for (size_t i = 0; i < kPackets; ++i) {
-    client.Send(datagram);
-    if (i % 100 == 0) std::this_thread::sleep_for(1ms);
-  }
+  client.SendInOrder(static_cast<int>(kPackets), [](int) { return std::string(kBytes, 'x'); });
   // What the kernel sent to the lane and is not held any more has been dropped, and is counted.
   chaos::v1::FaultCounters counters;
   for (int i = 0; i < 200; ++i) {

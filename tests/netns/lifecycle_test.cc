@@ -18,9 +18,6 @@ constexpr uint16_t kPort = 7001;
 // How long an answer that should not come is waited for. One that should come has kPatience.
 constexpr auto kLost = 150ms;
 
-// Somebody else's filter: classic BPF that matches every packet.
-constexpr char kPassAll[] = "1,6 0 0 4294967295";
-
 class LifecycleTest : public DriverTest {
  protected:
   bool Answers(std::chrono::milliseconds patience = kPatience) {

@@ -2,21 +2,36 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <sstream>
 #include <system_error>
+#include <thread>
+#include <tuple>
+#include <utility>
 
 #include "base/status.h"
 #include "bpf/netns.h"
 #include "netns/process.h"
+#include "netns/sockets.h"
 
 namespace faultline::netns_test {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr char kPrefix[] = "fl-test-";
 
@@ -31,7 +46,70 @@ void RemoveLeftovers() {
   }
 }
 
+// A socket for datagrams of both families in the calling thread's namespace, and its port.
+std::pair<bpf::UniqueFd, uint16_t> DatagramSocket() {
+  bpf::UniqueFd fd(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 own = Address("::", 0);
+  socklen_t size = sizeof(own);
+  EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), size), 0);
+  EXPECT_EQ(getsockname(fd.get(), reinterpret_cast<sockaddr*>(&own), &size), 0);
+  return {std::move(fd), ntohs(own.sin6_port)};
+}
+
+// Frames of no protocol that anybody knows, of the calling thread's interface.
+class Frames {
+ public:
+  Frames() : fd_(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_802_EX1))) {
+    EXPECT_TRUE(fd_.valid());
+    all_.sll_family = AF_PACKET;
+    all_.sll_protocol = htons(ETH_P_802_EX1);
+    all_.sll_ifindex = static_cast<int>(if_nametoindex(Network::kInterface));
+    all_.sll_halen = ETH_ALEN;
+    std::fill_n(all_.sll_addr, ETH_ALEN, 0xff);
+  }
+  void Send() const {
+    (void)sendto(fd_.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&all_), sizeof(all_));
+  }
+  bool Come() const { return WaitReadable(fd_.get(), 1ms); }
+
+ private:
+  bpf::UniqueFd fd_;
+  sockaddr_ll all_{};
+};
+
+// Asks again and again.
+bool Becomes(const std::function<bool()>& holds) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+// Sends a byte.
+void SendTo(const bpf::UniqueFd& fd, const sockaddr_in6& to) {
+  (void)sendto(fd.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+}
+
+// Whether a processor has packets that have come to a device and are not looked at yet.
+bool AnyQueued() {
+  constexpr int kQueuedAt = 11;
+  std::ifstream file("/proc/net/softnet_stat");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string word;
+    for (int at = 0; at <= kQueuedAt; ++at) words >> word;
+    if (std::stoul(word, nullptr, 16) != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+void AwaitQueues() {
+  (void)Becomes([] { return !AnyQueued(); });
+}
 
 Network::Network() {
   static int number = 0;
@@ -64,6 +142,53 @@ void Network::Join() {
               fmt::format("addr add {}/64 dev {} nodad", end.v6, kInterface), "link set lo up",
               fmt::format("link set {} up", kInterface)});
   }
+  // Threads of the kernel's do the rest, late on a busy machine. Who asks for a neighbour before
+  // asks again a second later.
+  AwaitFrames();
+  for (const auto& end : ends) {
+    for (const char* address : {end.v4, end.v6}) AwaitAddress(end.netns, address);
+  }
+  for (const char* address : {kServer4, kServer6}) AwaitAnswer(address);
+}
+
+void Network::AwaitFrames() const {
+  std::optional<Frames> server, client;
+  InServer([&] { server.emplace(); });
+  InClient([&] { client.emplace(); });
+  for (const auto& [from, to] : {std::pair(&server, &client), std::pair(&client, &server)}) {
+    EXPECT_TRUE(Becomes([&] {
+      (*from)->Send();
+      return (*to)->Come();
+    }));
+  }
+}
+
+void Network::AwaitAddress(const std::string& netns, const char* address) const {
+  In(netns, [&] {
+    const auto [own, port] = DatagramSocket();
+    EXPECT_TRUE(Becomes([&] {
+      SendTo(own, Address(address, port));
+      return WaitReadable(own.get(), 1ms);
+    })) << address;
+  });
+}
+
+void Network::AwaitAnswer(const char* address) const {
+  bpf::UniqueFd server, client;
+  uint16_t port = 0;
+  InServer([&] { std::tie(server, port) = DatagramSocket(); });
+  InClient([&] { client = DatagramSocket().first; });
+  EXPECT_TRUE(Becomes([&] {
+    SendTo(client, Address(address, port));
+    if (!WaitReadable(server.get(), 50ms)) return false;
+    sockaddr_in6 peer{};
+    socklen_t size = sizeof(peer);
+    char byte = 0;
+    auto* const from = reinterpret_cast<sockaddr*>(&peer);
+    if (recvfrom(server.get(), &byte, 1, 0, from, &size) != 1) return false;
+    SendTo(server, peer);
+    return WaitReadable(client.get(), 50ms);
+  })) << address;
 }
 
 Network::~Network() {

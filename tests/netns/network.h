@@ -45,11 +45,21 @@ class Network {
   std::vector<std::string> Links(const std::string& netns) const;
 
  private:
-  // Lays the veth pair between the two.
+  // Lays the veth pair between the two, and waits until it carries both families both ways.
   void Join();
+  // Until the interfaces can send.
+  void AwaitFrames() const;
+  // Until the namespace takes what is sent to its own address.
+  void AwaitAddress(const std::string& netns, const char* address) const;
+  // Until the server's answer has come to the client.
+  void AwaitAnswer(const char* address) const;
 
   std::string server_;
   std::string client_;
 };
+
+// Returns once no processor has packets that have come to a device and are not looked at yet: a
+// queue of theirs holds a thousand, and on a busy machine they may be late.
+void AwaitQueues();
 
 }  // namespace faultline::netns_test

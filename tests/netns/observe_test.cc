@@ -143,7 +143,7 @@ TEST_F(ObserveTest, AResetOfAnOpenConnectionIsCountedByWhoSentIt) {
       (void)Sample();
       Abort(client);
     }
-    const auto traffic = Traffic();
+    const auto traffic = SettledTraffic();
     EXPECT_EQ(traffic.resets_sent(), on_server ? 0u : 1u);
     EXPECT_EQ(traffic.resets_received(), on_server ? 1u : 0u);
     EXPECT_EQ(traffic.refused_sent() + traffic.refused_received(), 0u);

@@ -24,18 +24,18 @@ TEST_F(ProtectionTest, SshAndFaultlinesOwnConnectionsAreProtected) {
   SetTarget(ServerTarget());
   auto loss = LoseIn();
   Arm(loss);
-  EXPECT_FALSE(Connects(kPort));
+  EXPECT_TRUE(IsCutOff(kPort));
   EXPECT_TRUE(Connects(kSshPort));
   EXPECT_TRUE(Connects(kOwnPort));
-  EXPECT_FALSE(Answers(Protocol::kUdp, Network::kServer4, kSshPort));
+  EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer4, kSshPort));
   // Opening, and what belongs to the two connections, and no packet of the others.
   const auto counters = SettledCounters();
   EXPECT_GE(counters.left_alone(), 4u);
   EXPECT_EQ(counters.matched(), counters.dropped());
   loss.mutable_filter()->set_include_protected(true);
   Arm(loss);
-  EXPECT_FALSE(Connects(kSshPort));
-  EXPECT_FALSE(Connects(kOwnPort));
+  EXPECT_TRUE(IsCutOff(kSshPort));
+  EXPECT_TRUE(IsCutOff(kOwnPort));
   EXPECT_EQ(SettledCounters().left_alone(), 0u);
 }
 
@@ -47,25 +47,26 @@ TEST_F(ProtectionTest, NeighbourDiscoveryIsProtected) {
   Ip(network_->client_netns(), {"neigh", "flush", "dev", Network::kInterface});
   Ip(network_->server_netns(), {"neigh", "flush", "dev", Network::kInterface});
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
-  EXPECT_FALSE(Pings({Network::kServer6}));
+  EXPECT_TRUE(LosesPing({Network::kServer6}));
 }
 
 TEST_F(ProtectionTest, TheDefaultGatewayIsProtectedInBothFamilies) {
   SetTarget(ServerTarget());
   const auto loss = Loss(100, pb::DIRECTION_BOTH);
   Arm(loss);
-  EXPECT_FALSE(Pings({Network::kServer4}));
-  EXPECT_FALSE(Pings({Network::kServer6}));
+  EXPECT_TRUE(LosesPing({Network::kServer4}));
+  EXPECT_TRUE(LosesPing({Network::kServer6}));
   Ip(network_->server_netns(), {"route", "add", "default", "via", Network::kClient4});
   Ip(network_->server_netns(), {"-6", "route", "add", "default", "via", Network::kClient6});
-  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return Pings({Network::kServer4}); }));
+  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return !LosesPing({Network::kServer4}); }));
+  EXPECT_TRUE(Pings({Network::kServer4}));
   EXPECT_TRUE(Pings({Network::kServer6}));
   Ip(network_->client_netns(), {"addr", "add", "10.209.0.9/24", "dev", Network::kInterface});
-  EXPECT_FALSE(Pings({"-I", "10.209.0.9", Network::kServer4}));
+  EXPECT_TRUE(LosesPing({"-I", "10.209.0.9", Network::kServer4}));
   Ip(network_->server_netns(), {"route", "del", "default"});
   Ip(network_->server_netns(), {"-6", "route", "del", "default"});
-  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return !Pings({Network::kServer4}); }));
-  EXPECT_FALSE(Pings({Network::kServer6}));
+  EXPECT_TRUE(LookUntil(ServerTarget(), [&] { return LosesPing({Network::kServer4}); }));
+  EXPECT_TRUE(LosesPing({Network::kServer6}));
 }
 
 TEST_F(ProtectionTest, TheMetadataAddressIsProtectedInBothFamilies) {
@@ -76,7 +77,7 @@ TEST_F(ProtectionTest, TheMetadataAddressIsProtectedInBothFamilies) {
   Ip(network_->server_netns(), {"-6", "route", "add", "fd00:ec2::254", "via", Network::kClient6});
   SetTarget(ServerTarget());
   Arm(Loss(100, pb::DIRECTION_BOTH));
-  EXPECT_FALSE(PingsFrom(network_->server_netns(), {Network::kClient4}));
+  EXPECT_TRUE(LosesPingFrom(network_->server_netns(), {Network::kClient4}));
   EXPECT_TRUE(PingsFrom(network_->server_netns(), {"169.254.169.254"}));
   EXPECT_TRUE(PingsFrom(network_->server_netns(), {"fd00:ec2::254"}));
 }

@@ -92,10 +92,11 @@ TEST_F(ScaleTest, ARuleThatChangesLeavesNoMomentWithoutOne) {
   }
   ends = true;
   traffic.join();
+  AwaitQueues();
   EXPECT_EQ(sink.Take(1).size(), 0u);
   Disarm();
   client.Send("y");
-  EXPECT_EQ(sink.Take(1).size(), 1u);
+  EXPECT_EQ(sink.Take(1, kPatience).size(), 1u);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ struct sockaddr_in6;
 
 namespace faultline::netns_test {
 
-inline constexpr std::chrono::seconds kPatience{5};
+// How long is waited for what has to come: other programs may have the processors for a while.
+inline constexpr std::chrono::seconds kPatience{20};
 
 // For an IPv6 socket, which speaks IPv4 too.
 sockaddr_in6 Address(const std::string& text, uint16_t port);

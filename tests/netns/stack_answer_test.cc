@@ -176,7 +176,9 @@ TEST_F(AnswerPairTest, WhatOpensAConnectionIsRefusedAndWhatBelongsToOneResetsIt)
   EXPECT_EQ(ErrorOf(client.fd()), ECONNRESET);
   EXPECT_EQ(ErrorOf(server.get()), ECONNRESET);
   EXPECT_GE(SettledCounters(0).resets(), 1u);
-  EXPECT_EQ(Counters(1).connects_failed(), 1u);
+  // A refusal that comes while the kernel still holds the socket counts when the next one meets it.
+  const uint64_t refused = Counters(1).connects_failed();
+  EXPECT_THAT(refused, OrSentAgain(1));
 }
 
 TEST_F(AnswerPairTest, QueriesOverTcpMeetTheFaultsOfTcpFirst) {

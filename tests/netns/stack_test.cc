@@ -68,7 +68,7 @@ class StackTest : public DriverTest, public testing::WithParamInterface<std::pai
     client.SendInOrder(kPackets, [](int i) {
       return fmt::format("{:06}", i) + std::string(kPacketBytes - kHeaderBytes - 6, 'p');
     });
-    Arrivals arrivals{.packets = sink_->Take(2 * kPackets)};
+    Arrivals arrivals{.packets = TakeAll(sink_.get(), 2 * kPackets)};
     if (!arrivals.packets.empty())
       arrivals.seconds = static_cast<double>(sink_->last_ns() - began_ns) / 1e9;
     return arrivals;

@@ -73,7 +73,7 @@ class ToolsTest : public DriverTest, public testing::WithParamInterface<Way> {
   }
   std::unique_ptr<Process> StartServer(const std::vector<std::string>& command, uint16_t port) {
     auto process = std::make_unique<Process>(Network::Inside(network_->server_netns(), command));
-    const auto end = std::chrono::steady_clock::now() + kPatience;
+    const auto end = std::chrono::steady_clock::now() + 2 * kPatience;
     while (TryConnect(*network_, Server(), port) != 0) {
       EXPECT_LT(std::chrono::steady_clock::now(), end) << command[0] << " does not come up";
       if (std::chrono::steady_clock::now() >= end) break;
@@ -116,6 +116,7 @@ std::vector<int> NumbersBehind(const std::string& text, const std::string& words
 }
 
 constexpr char kTransmitted[] = "([0-9]+) packets transmitted";
+constexpr char kReceived[] = "([0-9]+) received";
 constexpr double kShare = 0.2;
 // Five standard deviations of a binomial count at that share.
 double BoundOf(double packets) { return 5 * std::sqrt(packets * kShare * (1 - kShare)); }
@@ -129,9 +130,10 @@ TEST_P(ToolsTest, PingCountsTheShareThatComesTwice) {
   const auto copies = static_cast<double>(counters.duplicated());
   EXPECT_NEAR(copies, kShare * sent, BoundOf(sent));
   ExpectTakenBehind(sent + copies);
-  // The last copies come when ping has ended.
+  // The last answers come when ping has ended.
   const double told = NumberIn(said, "\\+([0-9]+) duplicates");
-  EXPECT_NEAR(told, kShare * sent, BoundOf(sent));
+  const double received = NumberIn(said, kReceived);
+  EXPECT_NEAR(told, kShare * received, BoundOf(received));
   EXPECT_LE(told, copies);
   Disarm();
   EXPECT_THAT(PingUntil(20), Not(HasSubstr("DUP!")));
@@ -149,9 +151,12 @@ TEST_P(ToolsTest, PingGetsNoGoodAnswerToTheShareThatIsCorrupted) {
   EXPECT_NEAR(corrupted, kShare * sent, BoundOf(sent));
   ExpectBehind("IcmpInCsumErrors", "Icmp6InCsumErrors", corrupted);
   ExpectTakenBehind(sent - corrupted);
-  const size_t answers = NumbersBehind(said, "icmp_seq=").size();
+  const std::vector<int> answers = NumbersBehind(said, "icmp_seq=");
   const size_t wrong = NumbersBehind(said, "wrong data byte #").size();
-  EXPECT_NEAR(static_cast<double>(answers - wrong), (1 - kShare) * sent, BoundOf(sent));
+  // Those behind the last one have no answer yet when ping ends.
+  const double asked = answers.empty() ? 0 : answers.back();
+  EXPECT_GE(asked, 300);
+  EXPECT_NEAR(static_cast<double>(answers.size() - wrong), (1 - kShare) * asked, BoundOf(asked));
   Disarm();
   EXPECT_THAT(PingUntil(20), Not(HasSubstr("wrong data")));
   ExpectBehind("IcmpInCsumErrors", "Icmp6InCsumErrors", corrupted);
@@ -169,6 +174,7 @@ TEST_P(ToolsTest, PingSeesTheShareAskedOvertakenAndTheRestInOrder) {
   EXPECT_EQ(counters.matched(), uint64_t{kPings});
   const auto held = static_cast<double>(counters.reordered());
   EXPECT_NEAR(held, kShare * kPings, BoundOf(kPings));
+  ExpectTakenBehind(kPings);
   const std::vector<int> order = NumbersBehind(said, "icmp_seq=");
   EXPECT_EQ(std::set<int>(order.begin(), order.end()).size(), order.size());
   std::vector<int> late;  // behind one with a higher number
@@ -177,9 +183,10 @@ TEST_P(ToolsTest, PingSeesTheShareAskedOvertakenAndTheRestInOrder) {
     if (number < highest) late.push_back(number);
     highest = std::max(highest, number);
   }
-  // The last ones have none behind them that could overtake, or come when ping has ended.
+  // The last ones have none behind them that could overtake.
+  const auto unseen = static_cast<double>(kPings - order.size());  // come when ping has ended
   EXPECT_LE(static_cast<double>(late.size()), held);
-  EXPECT_GE(static_cast<double>(late.size()), 0.9 * held);
+  EXPECT_GE(static_cast<double>(late.size()) + unseen, 0.9 * held);
   EXPECT_TRUE(std::ranges::is_sorted(late));
 }
 
@@ -196,15 +203,20 @@ TEST_P(ToolsTest, PingTakesTheDelayAskedLonger) {
 
 TEST_P(ToolsTest, IperfGetsNoMoreThanTheRate) {
   constexpr double kRateBps = 20e6;
+  constexpr int kAttempts = 3;
   const auto server = StartServer({"iperf3", "-s", "-p", "5201"}, 5201);
   ArmThis("NETWORK_BANDWIDTH", {{"rate_bps", "20mbps"}, {"queue_bytes", "200kB"}});
   std::vector<std::string> command = {"iperf3", "-J", "-c", Server(), "-p", "5201", "-t", "3"};
   if (GetParam().direction == std::string("egress")) command.push_back("-R");
-  const auto said = nlohmann::json::parse(AtClient(command), nullptr, /*allow_exceptions=*/false);
-  ASSERT_TRUE(said.contains("end") && said["end"].contains("sum_received")) << said.dump(1);
-  const double got_bps = said["end"]["sum_received"]["bits_per_second"];
   // Payload, without the headers of at most 78 bytes in 1,514; what waits in the queue at the end
-  // may be counted. A slow machine gets less, but not by half.
+  // may be counted. A slow machine gets less, but not by half; one that stands still, as iperf
+  // begins to count or later, may show anything: not each time.
+  double got_bps = 0;
+  for (int i = 0; i < kAttempts && (got_bps < kRateBps / 2 || got_bps > kRateBps); ++i) {
+    const auto said = nlohmann::json::parse(AtClient(command), nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(said.contains("end") && said["end"].contains("sum_received")) << said.dump(1);
+    got_bps = said["end"]["sum_received"]["bits_per_second"];
+  }
   EXPECT_LE(got_bps, kRateBps);
   EXPECT_GE(got_bps, kRateBps / 2);
 }

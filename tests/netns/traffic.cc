@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -47,23 +48,27 @@ uint16_t Checksum(const std::string& bytes) {
   return static_cast<uint16_t>(~sum);
 }
 
+// A look is worth while then too: this thread may have stood still meanwhile.
+std::chrono::milliseconds LeftUntil(std::chrono::steady_clock::time_point deadline) {
+  const auto left = deadline - std::chrono::steady_clock::now();
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+}
+
 // What becomes of a connection that is being opened: as TryConnect.
 int OutcomeOf(int fd, std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (std::chrono::steady_clock::now() < deadline) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  while (true) {
     pollfd wait{fd, POLLOUT, 0};
-    if (poll(&wait, 1, static_cast<int>(left.count())) <= 0) continue;
+    if (poll(&wait, 1, static_cast<int>(LeftUntil(deadline).count())) <= 0) return ETIMEDOUT;
     int error = 0;
     socklen_t size = sizeof(error);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0 || (wait.revents & POLLOUT) != 0) return error;
+    if (std::chrono::steady_clock::now() >= deadline) return ETIMEDOUT;
     // An ICMP error is in the socket's queue, which poll tells, a moment before the
     // connection ends by it.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  return ETIMEDOUT;
 }
 
 }  // namespace
@@ -228,9 +233,7 @@ std::optional<Milliseconds> Client::RoundTrip(std::chrono::milliseconds patience
   const std::string request = Request();
   Send(request);
   while (true) {
-    const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::chrono::steady_clock::now() - began);
-    if (spent >= patience || !WaitReadable(socket_.get(), patience - spent)) return std::nullopt;
+    if (!WaitReadable(socket_.get(), LeftUntil(began + patience))) return std::nullopt;
     char buffer[2048];
     const ssize_t got = recv(socket_.get(), buffer, sizeof(buffer), 0);
     if (got < 16) continue;
@@ -262,8 +265,11 @@ void Client::SendInOrder(int count, const std::function<std::string(int)>& make)
   const OneProcessor in_order;
   for (int i = 0; i < count; ++i) {
     Send(make(i));
-    if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (i % 20 != 0) continue;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    AwaitQueues();
   }
+  AwaitQueues();
 }
 
 std::string Client::Receive(size_t bytes, std::chrono::milliseconds patience) {

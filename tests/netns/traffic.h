@@ -85,8 +85,8 @@ class Client {
   bool AnswersBefore(double limit_ms);
   // Requests without waiting.
   void Send(const std::string& bytes);
-  // So many, each made from its number: in order as far as the lane, and with pauses, since the
-  // kernel's own queues hold a thousand packets, which slow machines fill.
+  // So many, each made from its number: in order as far as the lane, and none lost before it
+  // (AwaitQueues).
   void SendInOrder(int count, const std::function<std::string(int)>& make);
   // Bytes that have come, at least `bytes` of them unless patience ends.
   std::string Receive(size_t bytes, std::chrono::milliseconds patience = kPatience);

@@ -109,7 +109,7 @@ class Kernels(Folder):
         (self.folder / f"kernel-{NAME}").symlink_to(folder.name)
         return folder
 
-    def fetch(self, name=NAME, seconds=5):
+    def fetch(self, name=NAME, seconds=60):
         with mock.patch.object(kernels, "CACHE", self.folder):
             return kernels.fetch(name, lambda _: None, Deadline(seconds))
 
