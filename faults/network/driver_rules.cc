@@ -8,10 +8,11 @@
 namespace faultline::network {
 namespace {
 
-// Memory of a target's counters that nobody has used for so long, or twice as long, is for others.
+// Memory of a target's counters that nobody has used for so long, or up to twice as long, is taken
+// from it, and is for others so long after that.
 constexpr uint64_t kIdleNs = 60 * kNanosPerSecond;
 
-Holds HoldsOf(const RulePlan& plan) {
+HoldTimes HoldTimesOf(const RulePlan& plan) {
   const uint64_t hold_ns = plan.action.lane ? HoldNs(*plan.action.lane) : 0;
   return {plan.filter.egress ? hold_ns : 0, plan.filter.ingress ? hold_ns : 0};
 }
@@ -50,7 +51,7 @@ Status NetworkDriver::MakeRule(const ArmRequest& request, const TargetState& tar
   chaos::v1::Target planned = target.target;
   if (target.on_own_network) planned.clear_netns();
   FL_ASSIGN_OR_RETURN(const RulePlan plan, PlanRule(request.config, planned, seed));
-  rule->holds_ns = HoldsOf(plan);
+  rule->holds_ns = HoldTimesOf(plan);
   FL_RETURN_IF_ERROR(CheckHolds(rules_, request.key, rule->holds_ns));
   Filter filter = plan.filter;
   filter.hook = target.hook;

@@ -87,7 +87,7 @@ StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& r
   return nth;
 }
 
-Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const Holds& holds_ns) {
+Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const HoldTimes& holds_ns) {
   for (const unsigned direction : {FL_EGRESS, FL_INGRESS}) {
     if (holds_ns[direction] == 0) continue;
     std::set<std::string> experiments;

@@ -39,7 +39,7 @@ struct TargetSlots {
 };
 
 // How long a rule holds each packet that it means, by direction.
-using Holds = std::array<uint64_t, 2>;
+using HoldTimes = std::array<uint64_t, 2>;
 
 struct RuleState {
   unsigned index = 0;
@@ -48,7 +48,7 @@ struct RuleState {
   unsigned nth = 0;    // which of the target's rules with this seed
   bool uses_lane = false;
   LaneUse lane_use;
-  Holds holds_ns{};
+  HoldTimes holds_ns{};
   unsigned hook = 0;
   ActedAs acted;
   NamedPeers peers;
@@ -99,6 +99,6 @@ StatusOr<unsigned> FindRoom(const RuleStates& rules, const faults::ArmRequest& r
 inline constexpr uint64_t kMaxHeldNs = DelayModel::kMaxDelayNs;
 // FAILED_PRECONDITION, with the ids of the experiments and the sum, when a rule of that key, beside
 // the target's others (not the one of the same key), comes to more.
-Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const Holds& holds_ns);
+Status CheckHolds(const RuleStates& rules, const faults::FaultKey& key, const HoldTimes& holds_ns);
 
 }  // namespace faultline::network

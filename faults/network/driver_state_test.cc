@@ -13,8 +13,10 @@ faults::FaultKey Key(const std::string& experiment, const std::string& target = 
 
 class HoldsTest : public testing::Test {
  protected:
-  void Add(const faults::FaultKey& key, const Holds& holds_ns) { rules_[key].holds_ns = holds_ns; }
-  std::string Refusal(const faults::FaultKey& key, const Holds& holds_ns) const {
+  void Add(const faults::FaultKey& key, const HoldTimes& holds_ns) {
+    rules_[key].holds_ns = holds_ns;
+  }
+  std::string Refusal(const faults::FaultKey& key, const HoldTimes& holds_ns) const {
     const Status status = CheckHolds(rules_, key, holds_ns);
     EXPECT_TRUE(status.ok() || status.code() == StatusCode::kFailedPrecondition);
     return ToString(status.message());

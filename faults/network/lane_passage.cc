@@ -135,6 +135,11 @@ void Lane::ReleaseDue() {
       frame->cut_short = true;
       WriteOut(std::move(frame));
     }
+    // Slower links go on empty once the lease is there again, and are measured anew.
+    for (Rule& rule : rules_) {
+      rule.last_sent_ns = {};
+      if (auto* link = std::get_if<RateLimit>(&rule.what)) link->Empty();
+    }
     return;
   }
   while (queue_.NextReleaseNs() <= BoottimeNowNs()) WriteOut(queue_.Pop());

@@ -44,6 +44,21 @@ TEST(RateLimitTest, AnIdleLinkTakesAFrameThatIsLargerThanTheQueue) {
   EXPECT_FALSE(limit.Pass(0, kSecondNs, 100));
 }
 
+TEST(RateLimitTest, WhatHasGoneAnotherWayTakesNoRoomAndNoTime) {
+  RateLimit limit(8'000'000, 0, 3000);
+  for (const unsigned direction : {0, 1}) {
+    EXPECT_TRUE(limit.Pass(direction, kSecondNs, 3000));
+    EXPECT_FALSE(limit.Pass(direction, kSecondNs, 1000));
+  }
+  limit.Empty();
+  for (const unsigned direction : {0, 1}) {
+    const auto passage = limit.Pass(direction, kSecondNs, 1000);
+    ASSERT_TRUE(passage);
+    EXPECT_EQ(passage->delay_ns, 1'000'000u);
+    EXPECT_FALSE(passage->waited);
+  }
+}
+
 TEST(RateLimitTest, TheDirectionsAreTwoLinks) {
   RateLimit limit(8'000'000, 0, 2000);
   EXPECT_EQ(limit.Pass(0, kSecondNs, 2000)->delay_ns, 2'000'000u);

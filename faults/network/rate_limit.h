@@ -26,6 +26,8 @@ class RateLimit {
   };
   // Of a frame of `bytes` that comes at `at_ns`; none when the queue is full.
   std::optional<Passage> Pass(unsigned direction, uint64_t at_ns, size_t bytes);
+  // What waits has gone by another way: nobody waits for it any more.
+  void Empty() { busy_until_ns_ = {}; }
 
   bool takes_trains() const {
     return rate_bps_ >= kTrainsFromBps && queue_ns_ >= TimeOf(kTrainsFromQueueBytes);

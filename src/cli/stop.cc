@@ -16,7 +16,7 @@ struct StopArguments {
   std::string reason;
 };
 
-// What the API takes.
+// The longest is the API's.
 constexpr TimeRange kWaitTime{std::chrono::milliseconds(1), std::chrono::minutes(10)};
 
 Status CheckEnded(const chaos::v1::StopExperimentResponse& response,

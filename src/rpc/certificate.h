@@ -17,9 +17,9 @@ struct TlsTexts {
   int64_t not_after_unix_s = 0;
 };
 
-// The files' texts, checked; in place of a path may stand the PEM text itself, from its
-// "-----BEGIN " on, and no error shows it. INVALID_ARGUMENT about the field of `tls` that is not
-// given, cannot be read or is no PEM of its kind, whose key is another certificate's, or whose
+// The files' texts, checked; in place of a path may stand the PEM text itself (what has
+// "-----BEGIN " in it), and no error shows it. INVALID_ARGUMENT about the field of `tls` that is
+// not given, cannot be read or is no PEM of its kind, whose key is another certificate's, or whose
 // certificate is not signed by the CA or not valid now.
 StatusOr<TlsTexts> ReadTls(const TlsFiles& tls);
 

@@ -174,8 +174,9 @@ TEST_F(SearchingTheLeader, SaysThatTheOutcomeIsNotKnownWhileItIsProposedHere) {
   node_.See(view);
   Status proposed;
   // Whoever stands still until the deadline proposes nothing.
-  for (uint64_t patience_s = 2; node_.commands.empty() && patience_s < 600; patience_s *= 4) {
-    proposed = Command(MonotonicNowNs() + patience_s * kNanosPerSecond);
+  for (uint64_t patience_ns = kNanosPerSecond / 2;
+       node_.commands.empty() && patience_ns < 600 * kNanosPerSecond; patience_ns *= 4) {
+    proposed = Command(MonotonicNowNs() + patience_ns);
   }
   ExpectUnavailable(proposed, "NO_LEADER", HasSubstr(kUnknown));
   EXPECT_EQ(node_.commands.size(), 1u);

@@ -80,12 +80,12 @@ class SilentNode final : public raft::Node {
   raft::View view_;
 };
 
-// What a search for a leader says at its deadline, which is 2 s away. On a machine that stood still
-// meanwhile, so that there was no try or (with the last one, at the deadline) fewer than `looks`,
-// it searches again, for longer.
+// What a search for a leader says at its deadline, which is half a second away. On a machine that
+// stood still meanwhile, so that there was no try or (with the last one, at the deadline) fewer
+// than `looks`, it searches again, for longer.
 template <typename Search>
 Status SearchInVain(const SilentNode& node, Search search, int looks = 2) {
-  for (uint64_t patience_ns = 2 * kNanosPerSecond;; patience_ns *= 4) {
+  for (uint64_t patience_ns = kNanosPerSecond / 2;; patience_ns *= 4) {
     const int before = node.looks();
     const Status end = search(MonotonicNowNs() + patience_ns);
     if (node.looks() - before >= looks || patience_ns > 60 * kNanosPerSecond) return end;

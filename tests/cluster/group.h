@@ -113,18 +113,25 @@ class Group {
     return Connect(at)->TransferLeadership(request).status();
   }
   // Asks for a change until the node `at` shows what came of it: a machine that is busy may make
-  // it too late, or the leader refuse it because another member seems to be away.
+  // it too late, or the leader refuse it because another member seems to be away. A first try that
+  // makes it does not end as a refusal.
   bool Change(const std::function<Status()>& change,
               const std::function<bool(const chaos::v1::GetClusterResponse&)>& is_made,
               uint64_t at = 0) {
+    const bool is_new = !is_made(Look(at));
     Status last;
+    int tries = 0;
     chaos::v1::GetClusterResponse cluster;
     const bool made = Eventually([&] {
       last = change();
+      ++tries;
       cluster = Look(at);
       return cluster.has_quorum() && !cluster.change_pending() && is_made(cluster);
     });
     EXPECT_TRUE(made) << last << "\n" << cluster.DebugString();
+    const bool is_refusal = !last.ok() && last.code() != StatusCode::kUnavailable &&
+                            last.code() != StatusCode::kDeadlineExceeded;
+    EXPECT_FALSE(is_new && made && tries == 1 && is_refusal) << last;
     return made;
   }
   bool Added(uint64_t id, uint64_t at = 0) {

@@ -74,8 +74,9 @@ bool GrowsInTermOne() {
   EXPECT_EQ(Group::Members(cluster), "1 2 3 4 5");
   EXPECT_TRUE(Eventually([&] {
     const auto members = group.Look().members();
-    return std::ranges::all_of(
-        members, [](const auto& member) { return member.reachable() && member.version() != ""; });
+    return members.size() == 5 && std::ranges::all_of(members, [](const auto& member) {
+             return member.reachable() && member.version() != "";
+           });
   }));
   // Two of five are gone: the others go on.
   group.node(1).Kill();

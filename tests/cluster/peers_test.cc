@@ -41,8 +41,8 @@ TEST(Peers, ASecondNodeWithTheSameIdIsRefusedAtBothEnds) {
     const auto before = group.LookWhenLed(leader);
     std::this_thread::sleep_for(std::chrono::seconds(2));
     const auto after = group.LookWhenLed(leader);
-    return before.leader_id() != id && after.leader_id() == before.leader_id() &&
-           after.term() == before.term();
+    return before.leader_id() != 0 && before.leader_id() != id &&
+           after.leader_id() == before.leader_id() && after.term() == before.term();
   }));
 }
 

@@ -101,13 +101,15 @@ class ReportOfAMove : public ::testing::TestWithParam<int> {};
 TEST_P(ReportOfAMove, HasWhatWasBeforeOnceAndShowsWhatIsMissing) {
   const bool dies = GetParam() == SIGKILL;
   chaos::v1::TargetReport target;
-  for (int runs = 0; target.ranges().empty(); ++runs) {
-    ASSERT_LT(runs, 5) << "the agent has moved by itself each time";
+  bool moved_once = false;
+  for (int runs = 0; runs < 5 && !moved_once; ++runs) {
     Move move(GetParam());
     ASSERT_NO_FATAL_FAILURE(move.RunExperiment());
     ASSERT_NO_FATAL_FAILURE(move.GetReport(dies ? 1 : 2));
-    if (move.MovedOnce()) target = move.target;
+    moved_once = move.MovedOnce();
+    target = move.target;
   }
+  ASSERT_TRUE(moved_once) << "the agent has moved by itself each time";
   ASSERT_EQ(target.ranges_size(), 1);
   const auto& range = target.ranges(0);
   const uint64_t before = target.before().packets();

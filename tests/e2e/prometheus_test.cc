@@ -152,7 +152,7 @@ TEST_F(PrometheusTest, RaisesNoAlertInAHealthySystemAndFindsWhatAlertsLookAt) {
   json alerts;
   EXPECT_TRUE(cluster::Eventually([&] {
     alerts = Ask("alerts");
-    if (!alerts.is_object()) return false;
+    if (!alerts.is_object() || alerts.value("status", "") != "success") return false;
     const json& all = alerts["data"]["alerts"];
     return std::all_of(all.begin(), all.end(), [](const json& alert) {
       return alert["labels"]["alertname"] == "FaultlineSlowDisk";

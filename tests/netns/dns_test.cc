@@ -7,7 +7,6 @@
 namespace faultline::netns_test {
 namespace {
 
-using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -28,10 +27,7 @@ class DnsTest : public DriverTest {
          "--pid-file=", "--user=", "--group=", "--log-facility=/dev/null", "--no-resolv",
          "--no-hosts", "--address=/example.com/192.0.2.10", "--address=/example.com/2001:db8::10",
          "--address=/other.test/192.0.2.20", "--mx-host=db.example.com,mail.example.com,1"}));
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (Dig(kName, {"+time=1"}).exit_code != 0 && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(50ms);
-    }
+    ASSERT_TRUE(Eventually([&] { return Dig(kName, {"+time=1"}).exit_code == 0; }));
   }
 
   struct Said {
@@ -147,8 +143,7 @@ TEST_F(DnsTest, ManyConnectionsThatEndWithTheirAnswerLeaveNoneHanging) {
           netns, {"ss", "-Htn", "state", "established", "( sport = 53 or dport = 53 )"}));
     };
     // What ends the last one comes right behind its answer, which dig does not wait for.
-    for (int i = 0; i < 200 && !open().empty(); ++i) std::this_thread::sleep_for(50ms);
-    EXPECT_EQ(open(), "");
+    EXPECT_TRUE(Eventually([&] { return open().empty(); })) << open();
   }
 }
 

@@ -207,10 +207,7 @@ chaos::v1::FaultCounters DriverTest::SettledCounters(unsigned index) {
 
 chaos::v1::FaultCounters DriverTest::CountersOnce(
     const std::function<bool(const chaos::v1::FaultCounters&)>& holds) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!holds(Counters()) && std::chrono::steady_clock::now() < end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  (void)Eventually([&] { return holds(Counters()); });
   return SettledCounters();
 }
 

@@ -20,11 +20,7 @@ class HeldTest : public DriverTest {
   void SendHeld(Client* client, const std::string& bytes) {
     const uint64_t before = driver_->Load().held_packets;
     client->Send(bytes);
-    const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (driver_->Load().held_packets == before) {
-      ASSERT_LT(std::chrono::steady_clock::now(), until);
-      std::this_thread::sleep_for(1ms);
-    }
+    ASSERT_TRUE(Eventually([&] { return driver_->Load().held_packets > before; }));
   }
 };
 

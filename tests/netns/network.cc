@@ -19,7 +19,6 @@
 #include <optional>
 #include <sstream>
 #include <system_error>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -77,16 +76,6 @@ class Frames {
   sockaddr_ll all_{};
 };
 
-// Asks again and again.
-bool Becomes(const std::function<bool()>& holds) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
-
 // Sends a byte.
 void SendTo(const bpf::UniqueFd& fd, const sockaddr_in6& to) {
   (void)sendto(fd.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
@@ -108,7 +97,7 @@ bool AnyQueued() {
 }  // namespace
 
 void AwaitQueues() {
-  (void)Becomes([] { return !AnyQueued(); });
+  EXPECT_TRUE(Eventually([] { return !AnyQueued(); })) << "packets wait and wait";
 }
 
 Network::Network() {
@@ -156,7 +145,7 @@ void Network::AwaitFrames() const {
   InServer([&] { server.emplace(); });
   InClient([&] { client.emplace(); });
   for (const auto& [from, to] : {std::pair(&server, &client), std::pair(&client, &server)}) {
-    EXPECT_TRUE(Becomes([&] {
+    EXPECT_TRUE(Eventually([&] {
       (*from)->Send();
       return (*to)->Come();
     }));
@@ -166,7 +155,7 @@ void Network::AwaitFrames() const {
 void Network::AwaitAddress(const std::string& netns, const char* address) const {
   In(netns, [&] {
     const auto [own, port] = DatagramSocket();
-    EXPECT_TRUE(Becomes([&] {
+    EXPECT_TRUE(Eventually([&] {
       SendTo(own, Address(address, port));
       return WaitReadable(own.get(), 1ms);
     })) << address;
@@ -178,7 +167,7 @@ void Network::AwaitAnswer(const char* address) const {
   uint16_t port = 0;
   InServer([&] { std::tie(server, port) = DatagramSocket(); });
   InClient([&] { client = DatagramSocket().first; });
-  EXPECT_TRUE(Becomes([&] {
+  EXPECT_TRUE(Eventually([&] {
     SendTo(client, Address(address, port));
     if (!WaitReadable(server.get(), 50ms)) return false;
     sockaddr_in6 peer{};

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 struct sockaddr_in6;
@@ -12,6 +13,9 @@ namespace faultline::netns_test {
 
 // How long is waited for what has to come: other programs may have the processors for a while.
 inline constexpr std::chrono::seconds kPatience{20};
+
+// Asks again and again whether it holds; false when it does not within kPatience.
+bool Eventually(const std::function<bool()>& holds);
 
 // For an IPv6 socket, which speaks IPv4 too.
 sockaddr_in6 Address(const std::string& text, uint16_t port);

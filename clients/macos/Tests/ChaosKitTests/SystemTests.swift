@@ -55,7 +55,8 @@ struct SystemTests {
     try await system.ask("restart")
     let report = ReportModel()
     await report.load(try #require(desk.client), live.experimentID)
-    #expect((report.report?.results.first?.measured?.value ?? 0) > 50, "\(String(describing: report.error))")
+    let measured = report.report?.results.first?.measured
+    #expect((measured?.value ?? 0) > 50, "\(String(describing: report.error))")
     desk.disconnect()
     try await expectNothingAlive()
   }
