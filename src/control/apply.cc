@@ -206,7 +206,7 @@ void ExpireAll(Step step) {
   }
   for (const uint64_t index : over) {
     auto& record = step.state.experiments.Mutable(index);
-    BeginEnd(&record, v1::END_CAUSE_EXPIRED, "its time is up", step.moment);
+    BeginEnd(&record, v1::END_CAUSE_EXPIRED, kTimeIsUp, step.moment);
     step.Finish(&record);
   }
   ForgetAgents(step);

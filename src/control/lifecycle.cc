@@ -40,6 +40,16 @@ const char* FinalPhase(const v1::ExperimentRecord& record, const Counts& counts)
   return counts.lost > 0 ? "lost" : "reverted";
 }
 
+// Agents may have reverted it, by their own clocks, a moment before it is said that its time is up.
+void NoteExpired(v1::ExperimentRecord* record, const Counts& counts, const Moment& moment) {
+  const bool over = moment.unix_ms >= ToUnixMs(record->experiment().ends_at());
+  const bool all_reverted = counts.refused == 0 && counts.lost == 0;
+  if (record->end_cause() != v1::END_CAUSE_UNSPECIFIED || !over || !all_reverted) return;
+  record->set_end_cause(v1::END_CAUSE_EXPIRED);
+  record->set_end_index(moment.index);
+  record->mutable_experiment()->set_reason(kTimeIsUp);
+}
+
 const char* PresentPhase(const v1::ExperimentRecord& record, const Counts& counts) {
   if (record.end_cause() == v1::END_CAUSE_STOPPED) return "stopping";
   if (record.end_cause() == v1::END_CAUSE_EXPIRED) return "expiring";
@@ -124,6 +134,7 @@ void Conclude(v1::ExperimentRecord* record, const Moment& moment) {
     experiment->set_phase(PresentPhase(*record, counts));
     return;
   }
+  if (moment.version >= 10) NoteExpired(record, counts, moment);
   experiment->set_status(record->was_active() ? EXPERIMENT_STATUS_COMPLETED
                                               : EXPERIMENT_STATUS_FAILED);
   experiment->set_phase(FinalPhase(*record, counts));

@@ -38,6 +38,9 @@ void TakeReport(const chaos::v1::FaultReport& report, int position, v1::Experime
 void BeginEnd(v1::ExperimentRecord* record, v1::EndCause cause, std::string_view reason,
               const Moment& moment);
 
+// Why an experiment expires.
+inline constexpr char kTimeIsUp[] = "its time is up";
+
 // Makes status, phase and end times follow from the pairs. Never COMPLETED or FAILED while a pair
 // has not ended.
 void Conclude(v1::ExperimentRecord* record, const Moment& moment);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "control/test_support.h"
+#include "control/version.h"
 
 namespace faultline::control {
 namespace {
@@ -23,6 +24,23 @@ TEST(LongestLease, IsOfWhatTheAgentMayStillHold) {
   EXPECT_EQ(LongestLeaseMs(d.state, "b"), 10'000);
   d.Report("a", 1, id, "a/y", chaos::v1::TARGET_PHASE_REFUSED, "no such interface");
   EXPECT_EQ(LongestLeaseMs(d.state, "a"), 10'000);
+}
+
+// By their own clocks agents may be a moment before the leader.
+TEST(TimeThatIsUp, EndsAnExperimentThatItsAgentsHaveReverted) {
+  Driver d;
+  d.RaiseVersion(kNewestVersion);
+  d.Register("a", 1, {"x"});
+  const auto end_at = [&d](int64_t before_end_ms) {
+    const std::string id = d.Create("service:x");
+    d.Report("a", 1, id, "a/x", chaos::v1::TARGET_PHASE_ACTIVE);
+    d.now_ms = ToUnixMs(d.Get(id).ends_at()) - before_end_ms - 1;  // a command takes one
+    d.Report("a", 1, id, "a/x", chaos::v1::TARGET_PHASE_REVERTED);
+    return d.Get(id);
+  };
+  EXPECT_EQ(end_at(0).phase(), "expired");
+  EXPECT_EQ(end_at(0).reason(), "its time is up");
+  EXPECT_EQ(end_at(1).phase(), "reverted");
 }
 
 class GrantedLeases : public ::testing::Test {

@@ -12,7 +12,8 @@
 //      out
 //   9  and tells how long faults' packets waited; its parts are put together by the agent's clock
 //  10  an agent's registration tells the lease that its node grants; a report's parts tell a
-//      fault's armings apart, and name other experiments on its targets
+//      fault's armings apart, and name other experiments on its targets; an experiment that its
+//      agents revert when its time is up has expired
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
