@@ -105,7 +105,8 @@ __noinline int fl_send(struct __sk_buff* skb, struct fl_found* found, struct fl_
   if (!found || !p) return FL_PASS;
   hook = &fl_tables.hook[found->prefix.hook & (FL_MAX_HOOKS - 1)];
   found->prefix.flow = fl_flow_hash(p);
-  hold_ns = hook->fq_ifindex ? fl_hold_ns(&found->prefix) : 0;
+  /* To a frame with a tag in it the kernel gives no time: the TAP lane holds that. */
+  hold_ns = hook->fq_ifindex && !fl_is_tag(skb->protocol) ? fl_hold_ns(&found->prefix) : 0;
   if (!hold_ns) return fl_to_lane(skb, hook->lane_ifindex, &found->prefix, p->count);
   if (p->count > 1) flags |= FL_FQ_TRAIN;
   return fl_to_fq(skb, &found->prefix, hold_ns, p->count, flags);
