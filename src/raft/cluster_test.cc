@@ -61,22 +61,30 @@ TEST(RaftClusterTest, AWholeClusterThatIsStoppedComesBackWithAllThatWasAcknowled
   for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(cluster.Applied(id), commands);
 }
 
-TEST(RaftClusterTest, AFollowerThatWasAwayTooLongCatchesUpBySnapshot) {
-  Cluster cluster(3);
+// Starts a cluster of three, in which a follower is away for 100 commands and some snapshots. Its
+// id, once it has caught up; 0 when it does not.
+uint64_t OneThatWasAway(Cluster& cluster) {
   cluster.options().snapshot_every = 20;
   cluster.options().snapshot_trailing = 5;
-  cluster.options().snapshot_trailing_most = 5;  // for one that is away, too
   cluster.StartAll();
   cluster.Commit("first");
-  ASSERT_TRUE(cluster.WaitForApplied(1));
+  if (!cluster.WaitForApplied(1) || !cluster.WaitForStored()) return 0;
   const uint64_t away = cluster.WaitForLeader() % 3 + 1;
   cluster.Stop(away);
   for (const auto& command : Numbered(100)) cluster.Commit(command);
-  ASSERT_TRUE(cluster.WaitForSnapshots());
+  if (!cluster.WaitForSnapshots()) return 0;
   cluster.Start(away);
-  ASSERT_TRUE(cluster.WaitForApplied(101));
-  EXPECT_GE(cluster.machine(away).restores(), 1);
+  if (!cluster.WaitForApplied(101)) return 0;
   EXPECT_EQ(cluster.Applied(away), cluster.Applied(away % 3 + 1));
+  return away;
+}
+
+TEST(RaftClusterTest, AFollowerThatWasAwayTooLongCatchesUpBySnapshot) {
+  Cluster cluster(3);
+  cluster.options().snapshot_trailing_most = 5;
+  const uint64_t away = OneThatWasAway(cluster);
+  ASSERT_NE(away, 0u);
+  EXPECT_GE(cluster.machine(away).restores(), 1);
   // It counts in a quorum again.
   const uint64_t other = away % 3 + 1;
   cluster.Stop(other);
@@ -88,20 +96,9 @@ TEST(RaftClusterTest, TheLogIsKeptForAFollowerThatIsAwayForAWhile) {
   Cluster cluster(3);
   // A leader keeps it, and what followed until then has kept less.
   cluster.options().election_timeout = milliseconds(3'000);
-  cluster.options().snapshot_every = 20;
-  cluster.options().snapshot_trailing = 5;
-  cluster.StartAll();
-  cluster.Commit("first");
-  ASSERT_TRUE(cluster.WaitForApplied(1));
-  ASSERT_TRUE(cluster.WaitForStored());
-  const uint64_t away = cluster.WaitForLeader() % 3 + 1;
-  cluster.Stop(away);
-  for (const auto& command : Numbered(100)) cluster.Commit(command);
-  ASSERT_TRUE(cluster.WaitForSnapshots());
-  cluster.Start(away);
-  ASSERT_TRUE(cluster.WaitForApplied(101));
+  const uint64_t away = OneThatWasAway(cluster);
+  ASSERT_NE(away, 0u);
   EXPECT_EQ(cluster.machine(away).restores(), 0);
-  EXPECT_EQ(cluster.Applied(away), cluster.Applied(away % 3 + 1));
 }
 
 TEST(RaftClusterTest, AllNodesRestartAfterTheLogWasCompacted) {

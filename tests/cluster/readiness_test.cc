@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "chaos/v1/agent.grpc.pb.h"
-#include "client/client.h"
+#include "tests/cluster/add_member.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
 #include "tests/cluster/sites.h"
@@ -147,19 +147,8 @@ class Learner : public Readiness {
                                  at(api_), "--peer-listen", at(peer_), "--http-listen", at(http_),
                                  "--join", cluster_->peer_address(0)},
         directory_.path() + "/learner.log");
-    client::Options options;
-    options.addresses = fmt::format("{}", fmt::join(cluster_->api_addresses(), ","));
-    options.timeout = kPatience;
-    chaos::v1::AddMemberRequest add;
-    add.set_node_id(kId);
-    add.set_address(at(peer_));
-    const auto client = *client::Client::Create(options);
-    Status added;
-    // Another member may seem to be away on a busy machine.
-    ASSERT_TRUE(Eventually([&] {
-      added = client->AddMember(add).status();
-      return added.ok() || ReasonOf(added) == "MEMBER_EXISTS";
-    })) << added;
+    const Status added = AddMember(*cluster_, kId, at(peer_));
+    ASSERT_TRUE(added.ok()) << added;
   }
   Answer Ready() const { return Get(http_, "/readyz"); }
 

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "chaos/v1/chaos.grpc.pb.h"
-#include "client/client.h"
 #include "rpc/credentials.h"
+#include "tests/cluster/add_member.h"
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/test_agent.h"
 #include "tests/ports/free_ports.h"
@@ -25,19 +25,8 @@ class ReadReplica : public testing::Test {
  protected:
   void SetUp() override {
     StartReplica();
-    client::Options options;
-    options.addresses = fmt::format("{}", fmt::join(cluster_.api_addresses(), ","));
-    options.timeout = kPatience;
-    chaos::v1::AddMemberRequest add;
-    add.set_node_id(kReplica);
-    add.set_address(peer_);
-    const auto client = *client::Client::Create(options);
-    Status added;
-    // Another member may seem to be away on a busy machine.
-    ASSERT_TRUE(Eventually([&] {
-      added = client->AddMember(add).status();
-      return added.ok() || ReasonOf(added) == "MEMBER_EXISTS";
-    })) << added;
+    const Status added = AddMember(cluster_, kReplica, peer_);
+    ASSERT_TRUE(added.ok()) << added;
     const auto credentials = rpc::ChannelCredentials({}, api_);
     stub_ = chaos::v1::ChaosController::NewStub(grpc::CreateChannel(api_, *credentials));
     // It answers once it has the log, and its agent is known to the voters.
