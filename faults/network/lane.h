@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "bpf/fd.h"
 #include "faults/driver.h"
@@ -30,7 +31,7 @@ class Lane {
   // Memory for held frames. What comes when it is full is dropped, and counted.
   static constexpr size_t kMaxHeldBytes = size_t{128} << 20;
   // While something is held the leases are looked at this often, since they may be ended early.
-  static constexpr uint64_t kLeaseLookNs = 20'000'000;
+  static constexpr uint64_t kLeaseLookNs = 20 * kNanosPerMilli;
 
   // Starts the thread. `counters` is the shared array of all rules' counters, `delay_times` has
   // their histograms, `parked` is the array of the prefixes of large packets; `tables` says where

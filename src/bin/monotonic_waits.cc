@@ -4,7 +4,8 @@
 // the next attempt to connect. Here it lasts as long as was left when it began, whatever the clock
 // is set to (docs/decisions/0052-monotonic-waits.md).
 //
-// Allocators come through here while they start: nothing in this file allocates memory or locks.
+// Allocators come through here while they start: nothing in this file allocates memory, and nothing
+// but the first call's question to the loader takes a lock.
 #include <dlfcn.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>

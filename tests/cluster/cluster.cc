@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
-#include <thread>
 
 #include "rpc/credentials.h"
 #include "rpc/status.h"
+#include "tests/eventually.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
@@ -25,12 +25,7 @@ void Prepare(grpc::ClientContext* context) {
 }  // namespace
 
 bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return condition();
+  return HoldsWithin(kPatience, std::chrono::milliseconds(20), condition);
 }
 
 std::string Cluster::DefaultProgram() { return FAULTLINE_BIN_DIR "/faultline-controller"; }

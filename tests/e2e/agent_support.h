@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/eventually.h"
+
 namespace faultline::e2e {
 
 // Why end-to-end tests cannot run here; empty when they can.
@@ -53,12 +55,7 @@ void Prepare(const std::string& command);
 // Asks again and again whether it holds; false when it does not within that time.
 template <typename Condition>
 bool Eventually(const Condition& holds, std::chrono::seconds patience) {
-  const auto until = std::chrono::steady_clock::now() + patience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
+  return HoldsWithin(patience, std::chrono::milliseconds(20), holds);
 }
 
 // A child process; standard output and error go to `log_path`. Killed when the object goes.

@@ -7,17 +7,13 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <thread>
+
+#include "tests/eventually.h"
 
 namespace faultline::netns_test {
 
 bool Eventually(const std::function<bool()>& holds) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
+  return HoldsWithin(kPatience, std::chrono::milliseconds(1), holds);
 }
 
 sockaddr_in6 Address(const std::string& text, uint16_t port) {
