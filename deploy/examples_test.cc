@@ -61,6 +61,7 @@ TEST(Examples, OfTheAgentAreValidWithEverySetting) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->agent_id, "web-1");
   EXPECT_FALSE(config->tls_key_file.empty());
+  EXPECT_EQ(config->protected_ports, std::vector<uint16_t>{2222});
   ASSERT_EQ(config->targets.size(), 1u);
   EXPECT_EQ(config->targets[0].target_id(), "web-1/checkout");
 }

@@ -3,7 +3,8 @@
 //
 // Threads: the agent's strand calls everything but ReadSamples' heavy lifting; a driver's own
 // threads (a delay lane) are its own business. Nothing here may block for longer than a system
-// call does.
+// call does, but SetTargets, which asks DriverContext::go_on after each target that it took or
+// left.
 #pragma once
 
 #include <google/protobuf/any.pb.h>
@@ -43,7 +44,7 @@ struct FaultKey {
 };
 
 // Reason of an Arm that is UNAVAILABLE because it is still being prepared and will soon say more by
-// itself: no attempt has failed yet.
+// itself: no attempt has failed yet. And of a target whose turn has not come yet.
 inline constexpr char kUnderWay[] = "UNDER_WAY";
 
 struct ArmRequest {
@@ -93,6 +94,15 @@ inline void FinishUndo(UndoLog* log, uint64_t handle, const Status& undone) {
   if (!undone.ok()) FL_LOG(error, "{}", ToString(undone.message()));
 }
 
+// Most TCP ports that drivers are told to leave alone.
+inline constexpr size_t kMaxOwnPorts = 16;
+
+// Called on the strand after each of many things that one task does there, with the time at which
+// it began on them (CLOCK_BOOTTIME, in nanoseconds): the strand lives. False when the task has
+// lasted long enough, so that the rest is for a later one: others wait for the strand.
+using GoOn = std::function<bool(uint64_t begun_ns)>;
+inline constexpr auto kGoOnToTheEnd = [](uint64_t) { return true; };
+
 struct DriverContext {
   UndoLog* undo = nullptr;  // outlives the driver
   // Called once, when the lease page exists: the agent hands the file descriptor on to the
@@ -100,9 +110,12 @@ struct DriverContext {
   std::function<void(int map_fd, LeasePage* page)> on_lease_page;
   // Where delayed packets wait: "auto", or the name of a lane that the driver has.
   std::string lane = "auto";
-  // TCP ports of Faultline's own connections, which no fault touches unless it says so. Those
-  // beyond sixteen are not protected.
+  // TCP ports, on either side, that no fault touches unless it says so: those of Faultline's own
+  // connections, and others that the agent protects. At most kMaxOwnPorts; those beyond are not
+  // protected.
   std::vector<uint16_t> own_ports;
+  // For SetTargets.
+  GoOn go_on = kGoOnToTheEnd;
 };
 
 // What a driver holds at this moment, and what it could not keep in mind.
@@ -110,14 +123,22 @@ struct DriverLoad {
   uint64_t held_bytes = 0;  // memory of packets that are being delayed
   uint64_t held_packets = 0;
   // Connections so far that were met in their middle: their beginning was not seen, or forgotten
-  // among too many others, and a request of each was not measured.
-  uint64_t met_midway = 0;
+  // among too many others, and a request of each was not measured. None: those of a target that is
+  // measured one way (below) are among what was counted.
+  std::optional<uint64_t> met_midway = 0;
 
   DriverLoad operator+(const DriverLoad& other) const {
-    return {held_bytes + other.held_bytes, held_packets + other.held_packets,
-            met_midway + other.met_midway};
+    DriverLoad sum{held_bytes + other.held_bytes, held_packets + other.held_packets, std::nullopt};
+    if (met_midway && other.met_midway) sum.met_midway = *met_midway + *other.met_midway;
+    return sum;
   }
 };
+
+// Whether only what the target sends is measured: what comes in belongs to no cgroup yet, and
+// without ports nothing else tells that it is the target's.
+inline bool IsMeasuredOneWay(const chaos::v1::Target& target) {
+  return !target.cgroup().empty() && target.ports().empty();
+}
 
 class Driver {
  public:
@@ -131,8 +152,13 @@ class Driver {
   // lets go of the gone. A target that is not where it was, since its service was started anew for
   // instance, is followed: its old place is left, its new one taken if there is one already. Faults
   // on a target that is let go of or has moved are disarmed. One status per target, in order: why
-  // it has no place now.
+  // it has no place now. UNAVAILABLE with the reason kUnderWay: there was no time for it
+  // (DriverContext::go_on); the next call, which is to come soon, goes on with those that wait, and
+  // faults may be armed on them meanwhile.
   virtual std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) = 0;
+  // What may keep packets of a target that has a place from faults and measurements, as
+  // "TARGET_ID: sentence". Looks each time: to be asked after SetTargets.
+  virtual std::vector<std::string> Warnings() const { return {}; }
 
   // When it returns OK the kernel is armed. Arming a key again with the same config only moves its
   // deadline. FAILED_PRECONDITION with a sentence when the kernel or the target cannot; UNAVAILABLE

@@ -84,4 +84,11 @@ std::optional<StackedFault> StackingOf(const google::protobuf::Any& config) {
   return fault;
 }
 
+std::vector<std::string> LocalPortsOf(const google::protobuf::Any& config,
+                                      const chaos::v1::Target& target) {
+  const auto message = Unpack(config);
+  if (!message) return {};
+  return FindKindOf(message->GetDescriptor())->stacking.local_ports(*message, target);
+}
+
 }  // namespace faultline::faults

@@ -42,6 +42,9 @@ struct Stacking {
   int place = 0;
   // What it acts on, such as "network/egress". Sorted.
   std::vector<std::string> (*acts_on)(const google::protobuf::Message& message);
+  // Ports of the target to which it keeps, such as "80" or "8000-8100"; empty: any.
+  std::vector<std::string> (*local_ports)(const google::protobuf::Message& message,
+                                          const chaos::v1::Target& target);
   // What a fault takes for itself, such as "network/egress/connects": two faults with a name in
   // common may not be on one target. Sorted; nullptr: nothing.
   std::vector<std::string> (*occupies)(const google::protobuf::Message& message) = nullptr;
@@ -113,5 +116,9 @@ struct StackedFault {
   std::vector<Effect> effects{};
 };
 std::optional<StackedFault> StackingOf(const google::protobuf::Any& config);
+// The ports of that target to which a fault of this configuration keeps (Stacking); empty when it
+// keeps to none, and when the type is not a kind's.
+std::vector<std::string> LocalPortsOf(const google::protobuf::Any& config,
+                                      const chaos::v1::Target& target);
 
 }  // namespace faultline::faults

@@ -26,7 +26,7 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
   if (rule->narrow.connections && !fl_is_of(id, p, prefix->t0_ns)) return 0;
   if (rule->narrow.first_bytes && !fl_begins(skb, id, p)) return 0;
   if (!fl_admits(rule, counters, p)) return 0;
-  count = p->count;
+  count = fl_counts_as(rule, p->count);
   if (!leases_hold || prefix->t0_ns >= rule->deadline_ns) {
     __sync_fetch_and_add(&counters->lease_expired, count);
     return 0;
@@ -35,7 +35,7 @@ __noinline int fl_ask_rule(struct __sk_buff* skb, struct fl_lane_prefix* prefix,
     __sync_fetch_and_add(&counters->left_alone, count);
     return 0;
   }
-  if (!fl_chooses(rule, __sync_fetch_and_add(&counters->matched, count), count)) return 0;
+  if (!fl_chooses(rule, __sync_fetch_and_add(&counters->matched, count))) return 0;
   if (rule->action == FL_ACT_LOSE) {
     __sync_fetch_and_add(&counters->acted, count);
     return 1;

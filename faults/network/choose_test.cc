@@ -15,13 +15,18 @@ namespace pb = ::network::v1;
 
 constexpr int kPackets = 200'000;
 
-std::vector<bool> Fates(const pb::NetworkLoss& loss, uint64_t seed = 42) {
+// Each packet is a train of so many segments, which lanes would cut.
+std::vector<bool> Fates(const pb::NetworkLoss& loss, uint64_t seed = 42, uint32_t segments = 1) {
+  const ActionPlan plan = Plan(loss, seed);
   fl_rule rule{};
+  rule.action = plan.action;
   rule.choice_seed = seed;
-  rule.choice = Plan(loss, seed).choice;
+  rule.choice = plan.choice;
   std::vector<bool> lost(kPackets);
-  for (int turn = 0; turn < kPackets; ++turn) {
-    lost[turn] = fl_chooses(&rule, static_cast<uint64_t>(turn), 1) != 0;
+  uint64_t turn = 0;
+  for (int i = 0; i < kPackets; ++i) {
+    lost[i] = fl_chooses(&rule, turn) != 0;
+    turn += fl_counts_as(&rule, segments);
   }
   return lost;
 }
@@ -97,6 +102,16 @@ TEST(LossModels, CorrelationTiesNeighboursAndKeepsTheShare) {
   double products = 0;
   for (int i = 1; i < kPackets; ++i) products += (lost[i] - 0.2) * (lost[i - 1] - 0.2);
   EXPECT_NEAR(products / kPackets / (0.2 * 0.8), 0.75, 0.03);
+}
+
+TEST(LossModels, ATrainIsOnePacketAlsoWhileLanesCutTrains) {
+  for (const auto model :
+       {pb::LOSS_MODEL_RANDOM, pb::LOSS_MODEL_GILBERT_ELLIOTT, pb::LOSS_MODEL_EVERY_NTH}) {
+    EXPECT_EQ(Fates(Loss(5, model), 42, 45), Fates(Loss(5, model), 42)) << model;
+  }
+  fl_rule held{};
+  held.action = FL_ACT_LANE;
+  EXPECT_EQ(fl_counts_as(&held, 45), 45u);
 }
 
 TEST(LossModels, TheSameSeedLosesTheSamePackets) {

@@ -1,6 +1,7 @@
 #include "faults/network/corrupt.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 
 #include <bit>
 #include <cstring>
@@ -28,13 +29,13 @@ struct Shape {
   uint8_t protocol = 17;
   size_t payload_bytes = 101;
   bool later_fragment = false;
-  bool extension = false;
+  uint8_t extension = 0;  // kind of an IPv6 extension header of 16 bytes; 0: none
 };
 
 size_t HeaderBytes(uint8_t protocol) { return protocol == 6 ? 32 : 8; }
 size_t ChecksumAt(uint8_t protocol) { return protocol == 6 ? 16 : protocol == 17 ? 6 : 2; }
 size_t TransportAt(const Shape& shape) {
-  return kMacBytes + (shape.ipv6 ? 40 : 20) + (shape.extension ? 16 : 0);
+  return kMacBytes + (shape.ipv6 ? 40 : 20) + (shape.extension != 0 ? 16 : 0);
 }
 
 // The one's complement sum over the transport and its pseudo header: 0xffff when the checksum is
@@ -68,11 +69,11 @@ Bytes Frame(const Shape& shape) {
   Put16(&packet, kMacBytes - 2, shape.ipv6 ? 0x86dd : 0x0800);
   for (size_t i = kMacBytes; i < packet.size() - 3; ++i) packet[i] = static_cast<uint8_t>(37 * i);
   if (shape.ipv6) {
-    Put16(&packet, kMacBytes + 4, bytes + (shape.extension ? 16 : 0));
-    packet[kMacBytes + 6] = shape.extension ? 60 : shape.protocol;
-    if (shape.extension) {
+    Put16(&packet, kMacBytes + 4, bytes + (shape.extension != 0 ? 16 : 0));
+    packet[kMacBytes + 6] = shape.extension != 0 ? shape.extension : shape.protocol;
+    if (shape.extension != 0) {
       packet[kMacBytes + 40] = shape.protocol;
-      packet[kMacBytes + 41] = 1;
+      packet[kMacBytes + 41] = shape.extension == IPPROTO_AH ? 2 : 1;
     }
   } else {
     packet[kMacBytes] = 0x45;
@@ -141,10 +142,12 @@ TEST_P(EveryShape, AChecksumMadeRightIsRight) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EveryShape,
-                         testing::Values(Shape{}, Shape{.protocol = 6}, Shape{.protocol = 1},
-                                         Shape{.ipv6 = true}, Shape{.ipv6 = true, .protocol = 6},
-                                         Shape{.ipv6 = true, .protocol = 6, .extension = true}));
+INSTANTIATE_TEST_SUITE_P(
+    All, EveryShape,
+    testing::Values(Shape{}, Shape{.protocol = 6}, Shape{.protocol = 1}, Shape{.ipv6 = true},
+                    Shape{.ipv6 = true, .protocol = 6},
+                    Shape{.ipv6 = true, .protocol = 6, .extension = IPPROTO_DSTOPTS},
+                    Shape{.ipv6 = true, .protocol = 6, .extension = IPPROTO_AH}));
 
 TEST(CorrupterTest, APartThatAPacketHasNotIsLeftAlone) {
   Bytes empty = Frame({.protocol = 6, .payload_bytes = 0});

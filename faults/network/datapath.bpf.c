@@ -16,16 +16,6 @@
 /* One whose connection has begun, if it has any. */
 #define FL_BEGUN 8
 
-/* Fills `p`; not 0 for what no filter can match. */
-static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
-  __u32 want = skb->len < FL_HEADER_BYTES ? skb->len : FL_HEADER_BYTES;
-  int result = fl_parse(skb, direction, p);
-  if (result != FL_CUT_SHORT) return result;
-  if (bpf_skb_pull_data(skb, want)) return -1;
-  __builtin_memset(p, 0, sizeof(*p));
-  return fl_parse(skb, direction, p);
-}
-
 /* Whether the packet tells more than that it was there. */
 static __always_inline int fl_tells_more(struct fl_packet* p) {
   return p->payload_bytes || (p->tcp_flags & (FL_TCP_SYN | FL_TCP_FIN | FL_TCP_RST));

@@ -178,13 +178,15 @@ struct fl_tables {
   struct fl_bits by_cgroup;
   __u16 port_set[2][65536]; /* by side: number of the vector of those that name the port */
   struct fl_rule rule[FL_MAX_RULES];
-  __u16 own_port[FL_OWN_PORTS]; /* TCP ports of Faultline's own connections; 0: none */
+  __u16 own_port[FL_OWN_PORTS]; /* TCP ports that are protected beside SSH's; 0: none */
   __u64 cgroup_levels;          /* bit n: some target's cgroup is n levels below the root */
   __u64 parked;                 /* prefixes parked so far; the programs' own */
   /* Another one after each change of what packets belong to, and before a rule takes another's
    * place. */
   __u32 generation;
-  __u64 lane_cuts; /* not 0: lane devices cut trains of segments, so each counts as its packets */
+  /* Not 0: lane devices cut trains of segments, so each counts as its packets to rules of the
+   * lane. */
+  __u64 lane_cuts;
   /* What fq lanes may still hold, in bytes, and what each of two epochs has let in and out: the
    * programs' own. User space begins the other epoch every few seconds; what one has let in and not
    * out long after its end got lost. */

@@ -8,7 +8,8 @@
 
 namespace faultline::network {
 
-// The form of the jitter around a delay. All keep the delay as their mean.
+// The form of the jitter around a delay. All keep the delay as their mean, as far as nothing of
+// them is cut off (DelayModel::Draw).
 struct Jitter {
   enum class Shape { kUniform, kNormal, kPareto, kTable };
 
@@ -28,9 +29,12 @@ class DelayModel {
   DelayModel() = default;
   DelayModel(uint64_t delay_ns, Jitter jitter, uint64_t seed);
 
-  // What the shape would put below 0 is 0, what it would put above kMaxDelayNs is that.
+  // What the shape would put below 0 is 0, what it would put above kMaxDelayNs is that. Uniform and
+  // pareto put nothing below 0 with a width of at most the delay. A normal shape's mean is 8.3 %
+  // above a delay as long as the width, 0.4 % above one twice as long, 0.01 % above one three times
+  // as long.
   uint64_t Draw();
-  // Their mean.
+  // What they are drawn around.
   uint64_t delay_ns() const { return delay_ns_; }
   // Whether they differ at all.
   bool IsDrawn() const { return jitter_.width_ns != 0; }

@@ -107,6 +107,18 @@ TEST(DelayModelTest, ATableIsDrawnInTheSharesOfItsValues) {
   }
 }
 
+// What README.md says of the mean where a shape is cut off at 0.
+TEST(DelayModelTest, OnlyANormalShapeAsWideAsTheDelayIsCutOffAndRaisesItsMean) {
+  for (const auto& [shape, mean] : std::map<Shape, double>{
+           {Shape::kUniform, 1}, {Shape::kNormal, 1.0833}, {Shape::kPareto, 1}}) {
+    DelayModel model(kDelayNs, {.shape = shape, .width_ns = kDelayNs}, 3);
+    double sum = 0;
+    for (int i = 0; i < kDraws; ++i) sum += static_cast<double>(model.Draw());
+    // Five standard errors of draws with a deviation of at most the delay.
+    EXPECT_NEAR(sum / kDraws / kDelayNs, mean, 5 / std::sqrt(kDraws)) << static_cast<int>(shape);
+  }
+}
+
 TEST(DelayModelTest, NoDelayIsNegativeOrBeyondTheLongest) {
   for (const Shape shape : kShapes) {
     DelayModel model(100, {.shape = shape, .width_ns = DelayModel::kMaxDelayNs, .sample = kTrace},

@@ -114,10 +114,10 @@ Status NetworkDriver::Disarm(const FaultKey& key) {
 }
 
 std::vector<FaultKey> NetworkDriver::Armed() {
-  Seen seen;
+  Hooks::Look look;
   std::vector<FaultKey> armed;
   for (const auto& [key, rule] : rules_) {
-    if (Holds(rule) && StillThere(targets_.at(key.target_id), &seen).ok()) armed.push_back(key);
+    if (Holds(rule) && StillThere(targets_.at(key.target_id), &look).ok()) armed.push_back(key);
   }
   return armed;
 }
@@ -136,6 +136,7 @@ void NetworkDriver::ReadSamples(std::vector<chaos::v1::TargetSample>* samples) {
     chaos::v1::TargetSample& sample =
         samples->emplace_back(TakeSample(kernel_.get(), &drops_, state.slot));
     sample.set_target_id(id);
+    if (faults::IsMeasuredOneWay(state.target)) TellOneWay(&sample);
     retired_.TellOf(id, &sample);  // before those of the same fault that is armed anew
     for (auto it = FirstOf(rules_, id); it != rules_.end() && it->first.target_id == id; ++it) {
       *sample.add_faults() = CountersOf(it->first, it->second);

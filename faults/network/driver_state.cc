@@ -2,9 +2,11 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/clock.h"
+#include "base/traffic.h"
 #include "bpf/cgroup.h"
 #include "bpf/probe.h"
 #include "faults/network/datapath.h"
@@ -14,6 +16,18 @@ namespace faultline::network {
 void AddDelays(chaos::v1::FaultDelays delays, chaos::v1::TargetSample* sample) {
   if (delays.given().index().empty() && delays.no_room() == 0) return;
   *sample->add_fault_delays() = std::move(delays);
+}
+
+void TellOneWay(chaos::v1::TargetSample* sample) {
+  if (sample->has_traffic()) {
+    sample->mutable_traffic()->clear_unpaired_handshakes();
+    if (faultline::IsEmpty(sample->traffic())) sample->clear_traffic();
+  }
+  const bool untimed = sample->packets() > 0 && sample->latency().index().empty();
+  if (!untimed && sample->not_measurable() == 0) return;
+  // How many requests there were is not seen: one stands for all.
+  sample->set_not_measurable(std::max<uint64_t>(sample->not_measurable(), 1));
+  sample->set_not_measurable_reason("a cgroup target is measured by its ports: give it ports");
 }
 
 void RetiredCounters::Add(const std::string& target_id, chaos::v1::FaultCounters counters,

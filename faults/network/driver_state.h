@@ -70,6 +70,10 @@ using TargetStates = std::map<std::string, TargetState>;  // by id
 // Adds what a fault's packets have waited, if any have.
 void AddDelays(chaos::v1::FaultDelays delays, chaos::v1::TargetSample* sample);
 
+// Of a target that is measured one way (faults::IsMeasuredOneWay): says why it has no times, and
+// leaves out the handshakes of which the programs see one half only.
+void TellOneWay(chaos::v1::TargetSample* sample);
+
 // Last counters and delays of faults that were disarmed, to be told once more.
 class RetiredCounters {
  public:

@@ -56,5 +56,47 @@ TEST_F(HoldsTest, OtherTargetsAndTheRuleWhosePlaceItTakesDoNotCount) {
   EXPECT_NE(Refusal(Key("b"), {21 * kSecond, 0}), "");
 }
 
+constexpr char kOneWay[] = "a cgroup target is measured by its ports: give it ports";
+
+TEST(OneWay, ATargetWithTrafficSaysWhyItHasNoTimesWhateverTheProgramsMadeOfIt) {
+  chaos::v1::TargetSample asks, answers;
+  asks.set_packets(4);
+  asks.set_not_measurable(3);
+  asks.set_not_measurable_reason("requests overlap on a connection");
+  answers.set_packets(4);
+  for (auto* sample : {&asks, &answers}) TellOneWay(sample);
+  EXPECT_EQ(asks.not_measurable(), 3u);
+  EXPECT_EQ(answers.not_measurable(), 1u);
+  for (const auto& sample : {asks, answers}) EXPECT_EQ(sample.not_measurable_reason(), kOneWay);
+}
+
+TEST(OneWay, WithoutTrafficThereIsNothingToSay) {
+  chaos::v1::TargetSample sample;
+  TellOneWay(&sample);
+  EXPECT_EQ(sample.ByteSizeLong(), 0u);
+}
+
+TEST(OneWay, HandshakesOfWhichOneHalfIsSeenAreLeftOutAndNothingElseIs) {
+  chaos::v1::TargetSample sample;
+  sample.mutable_traffic()->set_unpaired_handshakes(2);
+  sample.mutable_traffic()->set_retransmits(1);
+  TellOneWay(&sample);
+  EXPECT_EQ(sample.traffic().unpaired_handshakes(), 0u);
+  EXPECT_EQ(sample.traffic().retransmits(), 1u);
+  sample.mutable_traffic()->clear_retransmits();
+  sample.mutable_traffic()->set_unpaired_handshakes(2);
+  TellOneWay(&sample);
+  EXPECT_FALSE(sample.has_traffic());
+}
+
+TEST(OneWay, ItIsCgroupTargetsWithoutPorts) {
+  chaos::v1::Target target;
+  EXPECT_FALSE(faults::IsMeasuredOneWay(target));
+  target.set_cgroup("/shop");
+  EXPECT_TRUE(faults::IsMeasuredOneWay(target));
+  target.add_ports(80);
+  EXPECT_FALSE(faults::IsMeasuredOneWay(target));
+}
+
 }  // namespace
 }  // namespace faultline::network

@@ -143,9 +143,14 @@ Status NarrowToFilter(const pb::TrafficFilter& wanted, const chaos::v1::Target& 
   if (IsWholeHost(target) && NamesNothing(wanted) && !wanted.whole_host()) {
     return MakeError(
         StatusCode::kFailedPrecondition,
-        "the fault names no filter, and target {} is all that {} of this host carries: "
+        "the fault names no filter, and of target {} that is all that {} of this host carries: "
         "add a filter, or whole_host=true",
         target.target_id(), target.interface());
+  }
+  if (wanted.protocol() == pb::PROTOCOL_ICMP && !target.ports().empty()) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "target {} has ports, and ICMP has none: protocol=icmp needs a target without",
+                     target.target_id());
   }
   if (wanted.protocol() == pb::PROTOCOL_TCP) filter->protocols = {FL_PROTO_TCP};
   if (wanted.protocol() == pb::PROTOCOL_UDP) filter->protocols = {FL_PROTO_UDP};

@@ -14,8 +14,9 @@ namespace faultline::network {
 // FAILED_PRECONDITION: an address that is not one. NOT_FOUND: there is no such cgroup.
 StatusOr<Filter> TargetFilter(const chaos::v1::Target& target);
 
-// Narrows a target's filter to what the fault asks for. FAILED_PRECONDITION with a sentence when
-// the target cannot have it: ports outside the target's, a cgroup on ingress that this kernel
+// Narrows a target's filter to what the fault asks for; `target` without its ports for a fault that
+// these do not narrow. FAILED_PRECONDITION with a sentence when the target cannot have it: ports
+// outside the target's, ICMP with a target of certain ports, a cgroup on ingress that this kernel
 // cannot tell, a whole host that was not asked for, peers that are protected (CheckPeers).
 Status NarrowToFilter(const ::network::v1::TrafficFilter& wanted, const chaos::v1::Target& target,
                       Filter* filter);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <string>
 
 #include "faults/network/protected_spec.h"
@@ -18,13 +17,6 @@ using Texts = google::protobuf::RepeatedPtrField<std::string>;
 constexpr unsigned kApiPort = 7400, kPeerPort = 7401;
 
 constexpr size_t kMaxHostBytes = 253;  // RFC 1035's 255 without length and root
-
-struct FlagName {
-  std::string_view name;
-  uint8_t bit;
-};
-constexpr FlagName kFlagNames[] = {{"fin", 0x01}, {"syn", 0x02}, {"rst", 0x04}, {"psh", 0x08},
-                                   {"ack", 0x10}, {"urg", 0x20}, {"ece", 0x40}, {"cwr", 0x80}};
 
 // Whether each port of the ranges, of which there are some, is one of those. Texts that are no
 // range are told elsewhere.
@@ -54,12 +46,14 @@ class Checker {
     FL_RETURN_IF_ERROR(Networks("exclude_peer_cidr", filter_.exclude_peer_cidr()));
     FL_RETURN_IF_ERROR(Hosts("peer_host", filter_.peer_host()));
     FL_RETURN_IF_ERROR(Hosts("exclude_peer_host", filter_.exclude_peer_host()));
+    FL_RETURN_IF_ERROR(SomePeers());
     FL_RETURN_IF_ERROR(Ports("local_port", filter_.local_port()));
     FL_RETURN_IF_ERROR(Ports("peer_port", filter_.peer_port()));
     FL_RETURN_IF_ERROR(Flags());
     FL_RETURN_IF_ERROR(Connections());
     FL_RETURN_IF_ERROR(AtMost("dscp", filter_.dscp(), "code points"));
     FL_RETURN_IF_ERROR(Sizes());
+    FL_RETURN_IF_ERROR(Shares());
     FL_RETURN_IF_ERROR(Payload());
     return filter_.include_protected() ? absl::OkStatus() : MoreThanProtected();
   }
@@ -96,6 +90,28 @@ class Checker {
       return Refuse(name, host, "a host name such as db.example.com");
     }
     return absl::OkStatus();
+  }
+
+  // Refuses excluded networks one of which holds all that is included, or that are all there is.
+  // Several that only together do so are not looked for.
+  Status SomePeers() const {
+    const auto& out = filter_.exclude_peer_cidr();
+    const auto excludes = [&out](std::string_view network) {
+      return std::ranges::any_of(out, [&](const std::string& text) {
+        return Covers(*ParseCidr(text), *ParseCidr(network));
+      });
+    };
+    if (excludes("0.0.0.0/0") && excludes("::/0")) {
+      return Refuse("exclude_peer_cidr", fmt::format("{}", fmt::join(out, ",")),
+                    "networks that leave some address: these are all of IPv4 and of IPv6");
+    }
+    const auto& in = filter_.peer_cidr();
+    if (in.empty() || !filter_.peer_host().empty() || !std::ranges::all_of(in, excludes)) {
+      return absl::OkStatus();
+    }
+    return Refuse("peer_cidr", fmt::format("{}", fmt::join(in, ",")),
+                  fmt::format("a network that is not wholly inside of one of exclude_peer_cidr, {}",
+                              fmt::join(out, ",")));
   }
 
   Status Ports(std::string_view name, const Texts& ports) const {
@@ -187,6 +203,18 @@ class Checker {
                   fmt::format("at least min_packet_bytes, {}", filter_.min_packet_bytes()));
   }
 
+  Status Shares() const {
+    FL_RETURN_IF_ERROR(
+        Some("packet_percent", filter_.has_packet_percent(), filter_.packet_percent()));
+    FL_RETURN_IF_ERROR(Some("flow_percent", filter_.has_flow_percent(), filter_.flow_percent()));
+    return Some("peer_percent", filter_.has_peer_percent(), filter_.peer_percent());
+  }
+
+  Status Some(std::string_view name, bool given, double percent) const {
+    if (!given || percent > 0) return absl::OkStatus();
+    return Refuse(name, percent, "more than 0, up to 100 %");
+  }
+
   Status Payload() const {
     if (!filter_.has_payload_prefix()) return absl::OkStatus();
     if (filter_.protocol() == v1::PROTOCOL_ICMP) {
@@ -206,76 +234,6 @@ class Checker {
 bool AsksForConnections(const v1::TrafficFilter& filter) {
   return filter.connections() == v1::CONNECTIONS_NEW ||
          filter.connections() == v1::CONNECTIONS_ESTABLISHED;
-}
-
-StatusOr<PortRange> ParsePortRange(std::string_view text) {
-  const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is not a port range", text);
-  PortRange range;
-  auto [end, error] = std::from_chars(text.begin(), text.end(), range.first);
-  if (error != std::errc() || range.first == 0) return wrong;
-  range.last = range.first;
-  if (end != text.end()) {
-    if (*end != '-') return wrong;
-    const auto second = std::from_chars(end + 1, text.end(), range.last);
-    if (second.ec != std::errc() || second.ptr != text.end()) return wrong;
-  }
-  if (range.last < range.first) return wrong;
-  return range;
-}
-
-Status AddTcpFlag(std::string_view text, TcpFlags* flags) {
-  const bool set = !text.starts_with('!');
-  const std::string_view name = set ? text : text.substr(1);
-  const auto found = std::find_if(std::begin(kFlagNames), std::end(kFlagNames),
-                                  [&](const FlagName& flag) { return flag.name == name; });
-  if (found == std::end(kFlagNames)) {
-    return MakeError(StatusCode::kInvalidArgument, "'{}' is not a TCP flag", text);
-  }
-  const bool known = (flags->mask & found->bit) != 0;
-  if (known && ((flags->value & found->bit) != 0) != set) {
-    return MakeError(StatusCode::kInvalidArgument, "'{}' is asked for both ways", name);
-  }
-  flags->mask |= found->bit;
-  if (set) flags->value |= found->bit;
-  return absl::OkStatus();
-}
-
-StatusOr<std::string> ParsePayloadPrefix(std::string_view text) {
-  const Status wrong = MakeError(StatusCode::kInvalidArgument, "'{}' is no payload prefix", text);
-  std::string bytes;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '\\') {
-      bytes += text[at];
-      continue;
-    }
-    constexpr size_t kDigits = 2;
-    constexpr int kHexadecimal = 16;
-    const std::string_view rest = text.substr(at + 1);
-    uint8_t byte = '\\';
-    if (rest.starts_with('x')) {
-      const std::string_view digits = rest.substr(1, kDigits);
-      const auto [end, error] =
-          std::from_chars(digits.data(), digits.data() + digits.size(), byte, kHexadecimal);
-      if (error != std::errc() || end != digits.data() + kDigits) return wrong;
-      at += kDigits;
-    } else if (!rest.starts_with('\\')) {
-      return wrong;
-    }
-    bytes += static_cast<char>(byte);
-    ++at;
-  }
-  if (bytes.empty() || bytes.size() > kMaxPrefixBytes) return wrong;
-  return bytes;
-}
-
-bool IsMetadataAddress(const Cidr& peer) {
-  const auto word = [&peer](size_t i) {
-    const auto* bytes = &peer.address[4 * i];
-    return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
-  };
-  if (!peer.ipv6) return peer.prefix_bits == 32 && word(0) == FL_METADATA_IPV4;
-  return peer.prefix_bits == 128 && word(0) == FL_METADATA_IPV6_FIRST && word(1) == 0 &&
-         word(2) == 0 && word(3) == FL_METADATA_IPV6_LAST;
 }
 
 v1::TrafficFilter FilterOf(const v1::NetworkPartition& partition) {

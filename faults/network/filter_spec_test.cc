@@ -44,6 +44,43 @@ TEST(TrafficFilter, HostNamesThatAreNoneAreRefused) {
   EXPECT_TRUE(Allows({{"peer_host", "db, db_1.example.com"}, {"exclude_peer_host", "10.0.0.1"}}));
 }
 
+TEST(TrafficFilter, WhatIsIncludedMustNotAllBeExcluded) {
+  const std::string allowed =
+      "' is not allowed: a network that is not wholly inside of one of exclude_peer_cidr, ";
+  for (const char* out : {"10.0.0.0/8", "192.0.2.0/24,10.0.0.1", "0.0.0.0/0", "::ffff:0:0/96"}) {
+    EXPECT_EQ(ErrorOf({{"peer_cidr", "10.0.0.1"}, {"exclude_peer_cidr", out}}),
+              std::string("parameters.peer_cidr: '10.0.0.1") + allowed + out);
+  }
+  EXPECT_EQ(
+      ErrorOf({{"peer_cidr", "10.1.0.0/16,2001:db8::1"},
+               {"exclude_peer_cidr", "10.0.0.0/8,2001:db8::/32"}}),
+      "parameters.peer_cidr: '10.1.0.0/16,2001:db8::1" + allowed + "10.0.0.0/8,2001:db8::/32");
+  for (const auto& [in, out] : Parameters{{"10.0.0.0/8", "10.0.0.0/9,10.128.0.0/10"},
+                                          {"10.0.0.1,192.0.2.1", "10.0.0.0/8"},
+                                          {"2001:db8::1", "0.0.0.0/0"}}) {
+    EXPECT_TRUE(Allows({{"peer_cidr", in}, {"exclude_peer_cidr", out}})) << in;
+  }
+  // A name may have other addresses.
+  EXPECT_TRUE(
+      Allows({{"peer_cidr", "10.0.0.1"}, {"peer_host", "db"}, {"exclude_peer_cidr", "10.0.0.1"}}));
+}
+
+TEST(TrafficFilter, NotAllThatThereIsMayBeExcluded) {
+  for (const char* all : {"0.0.0.0/0,::/0", "::/0,::ffff:0:0/96,10.0.0.1"}) {
+    for (const Parameters& more :
+         {Parameters{}, {{"peer_cidr", "10.0.0.1"}}, {{"peer_host", "a"}}}) {
+      Parameters parameters = more;
+      parameters["exclude_peer_cidr"] = all;
+      EXPECT_EQ(ErrorOf(parameters),
+                fmt::format("parameters.exclude_peer_cidr: '{}' is not allowed: networks that "
+                            "leave some address: these are all of IPv4 and of IPv6",
+                            all));
+    }
+  }
+  EXPECT_TRUE(Allows({{"exclude_peer_cidr", "0.0.0.0/0"}}));
+  EXPECT_TRUE(Allows({{"exclude_peer_cidr", "::/0,0.0.0.0/1"}}));
+}
+
 TEST(TrafficFilter, PortsThatAreNoneAreRefused) {
   for (const char* wrong : {"0", "65536", "http", "90-80", "80-", "-80", "80-90-100", "", "8 0"}) {
     EXPECT_EQ(ErrorOf({{"peer_port", std::string("80,") + wrong}}),
@@ -164,6 +201,14 @@ TEST(TrafficFilter, SizesAndSharesAndCodePointsHaveTheirRanges) {
                       {"max_packet_bytes", "100"},
                       {"packet_percent", "0.5"},
                       {"peer_percent", "50"}}));
+}
+
+TEST(TrafficFilter, AShareIsMoreThanNothing) {
+  for (const char* name : {"packet_percent", "flow_percent", "peer_percent"}) {
+    EXPECT_EQ(ErrorOf({{name, "0"}}),
+              fmt::format("parameters.{}: '0' is not allowed: more than 0, up to 100 %", name));
+    EXPECT_TRUE(Allows({{name, "0.001"}})) << name;
+  }
 }
 
 TEST(TcpFlags, AreMaskAndValue) {

@@ -49,6 +49,11 @@ Status FqLanes::Add(unsigned hook, const HookPlace& place, const LaneUse& use) {
   return absl::OkStatus();
 }
 
+void FqLanes::Rename(const bpf::NetnsId& id, const std::string& netns) {
+  const auto pair = pairs_.find(id);
+  if (pair != pairs_.end()) pair->second.netns = netns;
+}
+
 void FqLanes::Remove(unsigned hook, const LaneUse& use) {
   if (rules_.erase(use.rule) == 0) return;
   Hook& state = hooks_.at(hook);

@@ -56,6 +56,8 @@ class FqLanes {
   // The rule, with its counters at 0, is about to match on the hook. With kFq the status of making
   // the pair; else that failure is logged, and the TAP lane holds all.
   Status Add(unsigned hook, const HookPlace& place, const LaneUse& use);
+  // The namespace goes by that name from here on.
+  void Rename(const bpf::NetnsId& id, const std::string& netns);
   // The rule does not match any more. What is held for it comes out in its time.
   void Remove(unsigned hook, const LaneUse& use);
   // No hook is in the namespace any more, so nothing held can go back there; the pair goes at once,

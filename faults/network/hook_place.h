@@ -1,6 +1,7 @@
 // Where a target's interface is, or the host's end of its link: by names, and as these mean now.
 #pragma once
 
+#include <compare>
 #include <string>
 
 #include "base/status.h"
@@ -13,6 +14,7 @@ struct TargetPlace {
   std::string netns;
   std::string interface;
   bool at_host_end = false;
+  auto operator<=>(const TargetPlace&) const = default;
 };
 
 // The interface that programs are put on.
@@ -21,6 +23,10 @@ struct HookPlace {
   bpf::NetnsId netns_id;
   std::string name;
   bpf::Interface interface;
+
+  bool IsSameAs(const HookPlace& other) const {
+    return netns_id == other.netns_id && interface.index == other.interface.index;
+  }
 };
 
 // NOT_FOUND: no such namespace or interface. FAILED_PRECONDITION: it is to be at the host's end,

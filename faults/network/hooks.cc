@@ -7,12 +7,9 @@
 #include <utility>
 
 #include "base/log.h"
-#include "faults/network/gateway.h"
 
 namespace faultline::network {
 namespace {
-
-constexpr std::chrono::seconds kGatewaysAge{5};
 
 // A packet's way through one of the two would be another fault's for the other.
 Status SeenFromBothEnds(const HookPlace& place) {
@@ -44,8 +41,7 @@ StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
   ForgetUndone();
   unsigned free = FL_MAX_HOOKS;
   for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
-    if (hooks_[i] && hooks_[i]->place.netns_id == place.netns_id &&
-        hooks_[i]->place.interface.index == place.interface.index && hooks_[i]->first->Alive() &&
+    if (hooks_[i] && hooks_[i]->place.IsSameAs(place) && hooks_[i]->first->Alive() &&
         hooks_[i]->second->Alive()) {
       if (hooks_[i]->target.at_host_end != target.at_host_end) return SeenFromBothEnds(place);
       ++hooks_[i]->users;
@@ -69,6 +65,7 @@ StatusOr<unsigned> Hooks::Acquire(const TargetPlace& target) {
   if (!opened.ok()) ForgetPlace(free);
   FL_RETURN_IF_ERROR(opened);
   hooks_[free] = std::move(hook);
+  FindGatewaysOf(free);
   return free;
 }
 
@@ -128,7 +125,7 @@ void Hooks::Release(unsigned hook) {
   const bpf::NetnsId id = hooks_[hook]->place.netns_id;
   hooks_[hook].reset();
   ForgetPlace(hook);
-  if (HasHooks(id)) return;
+  if (const Hook* other = AnyIn(id)) return NameDevices(id, other->place.netns);
   fq_->Leave(id);
   const auto lane = lanes_.find(id);
   if (lane == lanes_.end()) return;
@@ -136,50 +133,16 @@ void Hooks::Release(unsigned hook) {
   lanes_.erase(lane);
 }
 
-bool Hooks::HasHooks(const bpf::NetnsId& id) const {
-  return std::ranges::any_of(hooks_,
-                             [&](const auto& hook) { return hook && hook->place.netns_id == id; });
+const Hooks::Hook* Hooks::AnyIn(const bpf::NetnsId& id) const {
+  const auto found = std::ranges::find_if(
+      hooks_, [&](const auto& hook) { return hook && hook->place.netns_id == id; });
+  return found == hooks_.end() ? nullptr : found->get();
 }
 
-Status Hooks::StillThere(unsigned hook) const {
-  const auto& [target, held, users, first, second] = *hooks_[hook];
-  FL_ASSIGN_OR_RETURN(const HookPlace now, FindPlace(target));
-  if (now.netns_id != held.netns_id) {
-    return MakeError(StatusCode::kUnavailable, "{} is another one now", NetnsText(held.netns));
-  }
-  if (now.interface.index != held.interface.index) {
-    return MakeError(StatusCode::kUnavailable, "interface '{}' in {} is another one now", held.name,
-                     NetnsText(held.netns));
-  }
-  if (!first->Alive() || !second->Alive()) {
-    return MakeError(StatusCode::kUnavailable,
-                     "somebody has taken Faultline's programs off interface '{}' in {}, or made it "
-                     "anew",
-                     held.name, NetnsText(held.netns));
-  }
-  return absl::OkStatus();
-}
-
-void Hooks::FindGateways(bool now) {
-  const auto time = std::chrono::steady_clock::now();
-  if (!now && time - gateways_found_ < kGatewaysAge) return;
-  gateways_found_ = time;
-  for (unsigned i = 0; i < FL_MAX_HOOKS; ++i) {
-    if (!hooks_[i]) continue;
-    // Those that the target itself has.
-    const TargetPlace& target = hooks_[i]->target;
-    const auto netns_fd = bpf::OpenNetns(target.netns);
-    if (!netns_fd.ok()) continue;
-    Gateways found;
-    const Status looked = bpf::InNetns(*netns_fd, [&] {
-      found = ReadGateways(target.interface);
-      return absl::OkStatus();
-    });
-    if (!looked.ok()) continue;
-    fl_hook& shared = kernel_->tables()->hook[i];
-    std::copy(found.ipv4.begin(), found.ipv4.end(), shared.gateway[0]);
-    std::copy(found.ipv6.begin(), found.ipv6.end(), shared.gateway[1]);
-  }
+void Hooks::NameDevices(const bpf::NetnsId& id, const std::string& netns) {
+  const auto lane = lanes_.find(id);
+  if (lane != lanes_.end()) lane->second.netns = netns;
+  fq_->Rename(id, netns);
 }
 
 Status Hooks::AcquireLane(unsigned hook, const LaneUse& use) {
@@ -245,7 +208,8 @@ void Hooks::TendLanes() {
 bool Hooks::Stands(const bpf::NetnsId& id, const LaneDevice& lane) {
   const auto netns_fd = bpf::OpenNetns(lane.netns);
   const auto named = netns_fd.ok() ? bpf::IdOf(*netns_fd) : netns_fd.status();
-  // A namespace whose name is gone or another's: its targets go as well, and the lane with them.
+  // Its name is gone or another's: the next look takes its targets and the lane away, or has
+  // another name for it.
   if (!named.ok() || *named != id) return true;
   bool stands = false;
   const Status looked = bpf::InNetns(*netns_fd, [&]() -> Status {

@@ -45,13 +45,23 @@ class Hooks {
   // its other end by another target. RESOURCE_EXHAUSTED: FL_MAX_HOOKS are in use.
   StatusOr<unsigned> Acquire(const TargetPlace& target);
   void Release(unsigned hook);
-  // OK while our programs are on what the names mean now. Else what has happened: NOT_FOUND when
-  // the namespace or interface has gone, UNAVAILABLE when another has the name (a container that
-  // was started anew, an interface that was renamed) or somebody has taken our programs off.
-  Status StillThere(unsigned hook) const;
+  // What one look has found: each name and each hook is asked once.
+  struct Look {
+    std::map<TargetPlace, StatusOr<HookPlace>> places;
+    std::map<unsigned, bool> attached;  // by hook
+  };
+  // OK while that target's names mean the hook's interface and our programs are on it. Else what
+  // has happened: NOT_FOUND when the namespace or interface has gone, UNAVAILABLE when another has
+  // the name (a container that was started anew, an interface that was renamed) or somebody has
+  // taken our programs off.
+  Status StillThere(unsigned hook, const TargetPlace& target, Look* look);
+  // Which filters of other people's may keep packets from our programs there, in a sentence; empty:
+  // none.
+  std::string Warning(unsigned hook) const;
 
-  // Looks up the default gateways of every hook's network, every five seconds and `now`.
-  void FindGateways(bool now);
+  // Looks up the default gateways of every hook's network, every five seconds; a new hook's are
+  // looked up when it is made.
+  void FindGateways();
 
   // The hook's namespace has a lane for the rule from here on until ReleaseLane.
   Status AcquireLane(unsigned hook, const LaneUse& use);
@@ -79,8 +89,8 @@ class Hooks {
   // Members end in reverse order: the second attachment before the first, which may have made the
   // qdisc that both sit on.
   struct Hook {
-    TargetPlace target;
-    HookPlace place;
+    TargetPlace target;  // one of those that share it
+    HookPlace place;     // as that one's names mean it
     unsigned users = 0;
     std::unique_ptr<bpf::Attachment> first;
     std::unique_ptr<bpf::Attachment> second;
@@ -91,7 +101,10 @@ class Hooks {
   Status Open(unsigned index, Hook* hook);
   // What the kernel's tables say of a hook that is no more.
   void ForgetPlace(unsigned index);
-  bool HasHooks(const bpf::NetnsId& id) const;
+  void FindGatewaysOf(unsigned hook);
+  const Hook* AnyIn(const bpf::NetnsId& id) const;  // null: there is none
+  // Our devices in the namespace go by that name of it from here on.
+  void NameDevices(const bpf::NetnsId& id, const std::string& netns);
   // Lets undoing the request's attachment be recorded, and be known when it fails.
   void RecordUndo(unsigned index, bpf::AttachRequest* request);
   bool IsHaunted(unsigned index) const;

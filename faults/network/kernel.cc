@@ -164,11 +164,7 @@ StatusOr<bpf::UniqueFd> Kernel::LoadEntry(const char* name, unsigned hook,
       instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, static_cast<unsigned>(kPass)),
       instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
   };
-  bpf::UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "Dual BSD/GPL", code.data(),
-                                      code.size(), nullptr));
-  if (program.valid()) return program;
-  return MakeError(StatusCode::kFailedPrecondition, "the kernel refused a hook's program: {}",
-                   ErrnoText(errno));
+  return bpf::LoadProgram(BPF_PROG_TYPE_SCHED_CLS, name, code, "a hook's program");
 }
 
 StatusOr<HookPrograms> Kernel::LoadHook(unsigned hook) {

@@ -2,10 +2,9 @@
 // there (driver_rules.cc). Includes what faults/network/driver.h hides.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,8 +31,9 @@ using faults::FaultKey;
 class NetworkDriver : public faults::Driver {
  public:
   NetworkDriver(std::unique_ptr<Kernel> kernel, std::unique_ptr<Lane> lane, LaneChoice lane_choice,
-                uint64_t fq_bytes, faults::UndoLog* undo, bpf::AttachMode mode)
+                uint64_t fq_bytes, faults::UndoLog* undo, bpf::AttachMode mode, faults::GoOn go_on)
       : lane_choice_(lane_choice),
+        go_on_(std::move(go_on)),
         kernel_(std::move(kernel)),
         lane_(std::move(lane)),
         fq_(std::make_unique<FqLanes>(kernel_.get(), undo, mode, lane_choice, fq_bytes)),
@@ -46,27 +46,31 @@ class NetworkDriver : public faults::Driver {
   std::vector<chaos::v1::Capability> Probe() override { return CapabilitiesWith(lane_choice_); }
 
   std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override;
+  std::vector<std::string> Warnings() const override;
   Status Arm(const ArmRequest& request) override;
   Status Disarm(const FaultKey& key) override;
   std::vector<FaultKey> Armed() override;
   std::string WhyGone(const FaultKey& key) const override;
   void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override;
-  faults::DriverLoad Load() override {
-    return lane_->Load() + fq_->Load() + faults::DriverLoad{.met_midway = kernel_->met_midway()};
-  }
+  faults::DriverLoad Load() override;
 
  private:
   Status Begin(TargetState* state);
-  using Seen = std::map<unsigned, Status>;  // of hooks, so that one look serves all on it
+  // Sets `lost` of every target: why it is not where it was.
+  void LookForLost();
+  // Lets go of targets that are not among those or have lost their places; of the latter as many as
+  // there is time for, the others keep their status. Result: whether there is time left.
+  bool LetGoOfLost(const std::vector<chaos::v1::Target>& targets, uint64_t begun_ns);
   // OK while the target is where it was; else what has happened.
-  Status StillThere(const TargetState& state, Seen* seen) const;
+  Status StillThere(const TargetState& state, Hooks::Look* look) const;
   Status Follow(TargetState* state);  // looks, and goes after it when it has moved
-  // The same for a rule's sake: many that come at once ask an interface once.
+  // The same for a rule's sake: many that come at once ask a name once.
   Status FollowLately(TargetState* state);
   // After targets were taken, or (`moved` is false) just looked at: what is protected where they
   // are, and whether drops are to be watched.
   void LookAround(bool moved);
-  void Leave(TargetState* state, const Status& why);  // its last place
+  // Its last place. Its turn to get another comes with the rest of the look.
+  void Leave(TargetState* state, const Status& why);
   void End(const TargetState& state);
   // `old` is what the rule takes the place of, from one packet to the next, or null.
   Status MakeRule(const ArmRequest& request, const TargetState& target, const RuleState* old,
@@ -86,6 +90,7 @@ class NetworkDriver : public faults::Driver {
   }
 
   const LaneChoice lane_choice_;
+  const faults::GoOn go_on_;
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<Lane> lane_;
   std::unique_ptr<FqLanes> fq_;
@@ -94,8 +99,10 @@ class NetworkDriver : public faults::Driver {
   std::unique_ptr<Hooks> hooks_;
   TargetStates targets_;
   TargetSlots slots_;
-  std::array<uint64_t, FL_MAX_HOOKS> there_ns_{};  // when a hook was seen there by FollowLately
-  uint64_t idle_freed_ns_ = 0;                     // when idle counters gave back their memory
+  // Which hooks FollowLately has seen by which names, since when.
+  std::set<std::pair<unsigned, TargetPlace>> there_;
+  uint64_t there_ns_ = 0;
+  uint64_t idle_freed_ns_ = 0;  // when idle counters gave back their memory
   RuleStates rules_;
   RetiredCounters retired_;
   RuleNumbers numbers_;

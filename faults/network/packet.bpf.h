@@ -30,7 +30,7 @@ struct fl_packet {
   __u32 ip_bytes;
   __u16 l4_offset;
   __u16 payload_offset;
-  __u16 count; /* as how many packets it counts: the caller's */
+  __u16 count; /* as how many packets it counts in a lane: the caller's */
   __u8 tcp_flags;
   __u8 dscp : 6;
   __u8 has_ports : 1;

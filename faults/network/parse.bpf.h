@@ -8,6 +8,9 @@
 #define FL_IPV6_EXTENSIONS 8
 #define FL_TAG_BYTES 4 /* of a VLAN tag */
 
+/* Of a frame, which holds every transport header that is read. */
+#define FL_PULL_BYTES (FL_HEADER_BYTES + FL_TAG_BYTES + sizeof(struct tcphdr))
+
 /* The headers are not all in the skb's linear part. */
 #define FL_CUT_SHORT (-2)
 
@@ -54,6 +57,16 @@ static __always_inline int fl_parse_ipv4(void* data, void* end, __u32 skb_bytes,
   return ip->protocol;
 }
 
+/* Of an IPv6 extension header that is no fragment's and has `length` in its second byte. AH counts
+ * fours, the others eights, which is the same once more: without a branch, for the verifier walks
+ * the rest of the headers once for each way to come there. */
+static __always_inline __u32 fl_extension_bytes(__u8 kind, __u8 length) {
+  __u32 more = kind ^ IPPROTO_AH, bytes = length * 4u;
+  barrier_var(more); /* else the compiler makes a branch of the next line */
+  more = -((more + 0xff) >> 8);
+  return 8 + bytes + (bytes & more);
+}
+
 static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes, __u32 direction,
                                          struct fl_packet* p, __u32* l4_bytes, __u8* first) {
   struct ipv6hdr* ip = data + ETH_HLEN;
@@ -74,14 +87,17 @@ static __always_inline int fl_parse_ipv6(void* data, void* end, __u32 skb_bytes,
   for (int i = 0; i < FL_IPV6_EXTENSIONS; i++) {
     __u8* extension = data + offset;
     if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-        next != IPPROTO_FRAGMENT)
+        next != IPPROTO_AH && next != IPPROTO_FRAGMENT)
       break;
-    if (extension + 8 > (__u8*)end) return FL_CUT_SHORT;
+    if (extension + 8 > (__u8*)end) {
+      p->protocol = FL_PROTO_OTHER;
+      return FL_CUT_SHORT;
+    }
     if (next == IPPROTO_FRAGMENT) {
       *first = !(*(__be16*)(extension + 2) & bpf_htons(0xfff8));
       offset += 8;
     } else {
-      offset += (extension[1] + 1) * 8;
+      offset += fl_extension_bytes(next, extension[1]);
     }
     next = extension[0];
     if (!*first || offset > FL_HEADER_BYTES) break;
@@ -123,8 +139,8 @@ static __always_inline int fl_parse_untagged(void* data, void* end, __u32 ethert
 }
 
 /* 0, FL_CUT_SHORT, or -1 for what no filter can match. A later fragment has no ports, and none has
- * what begins behind FL_HEADER_BYTES (a tag not counted). Global: its many branches are verified
- * once. */
+ * what begins behind FL_HEADER_BYTES (a tag not counted). Of what is cut short behind its IP header
+ * `p` has all but ports and what is read with them. Global: its many branches are verified once. */
 __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
   void *data = (void*)(long)skb->data, *end = (void*)(long)skb->data_end;
   __u32 ethertype = skb->protocol, tag_bytes = 0;
@@ -143,6 +159,18 @@ __noinline int fl_parse(struct __sk_buff* skb, __u32 direction, struct fl_packet
     p->payload_offset += tag_bytes;
   }
   return result;
+}
+
+/* Fills `p`; not 0 for what no filter can match. A packet that ends within its transport header has
+ * no ports, as a later fragment. */
+static __always_inline int fl_read(struct __sk_buff* skb, __u32 direction, struct fl_packet* p) {
+  __u32 want = skb->len < FL_PULL_BYTES ? skb->len : FL_PULL_BYTES;
+  int result = fl_parse(skb, direction, p);
+  if (result != FL_CUT_SHORT) return result;
+  if (bpf_skb_pull_data(skb, want)) return -1;
+  __builtin_memset(p, 0, sizeof(*p));
+  result = fl_parse(skb, direction, p);
+  return result == FL_CUT_SHORT && p->ip_bytes ? 0 : result;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "faults/network/filter_plan.h"
+#include "faults/network/local_ports_spec.h"
 #include "faults/network/partition.h"
 
 namespace faultline::network {
@@ -24,14 +25,19 @@ Status Narrow(const Parameters& parameters, const chaos::v1::Target& target, Rul
   return NarrowTo(parameters.filter(), target, plan);
 }
 
-// Of a server that says its ports, these are what it answers on.
 Status Narrow(const pb::DnsFault& fault, const chaos::v1::Target& target, RulePlan* plan) {
-  constexpr char kDnsPort[] = "53";
-  pb::TrafficFilter filter = fault.filter();
-  if (filter.direction() != pb::DIRECTION_INGRESS) {
-    if (filter.peer_port().empty()) filter.add_peer_port(kDnsPort);
-  } else if (filter.local_port().empty() && target.ports().empty()) {
-    filter.add_local_port(kDnsPort);
+  return NarrowTo(FilterOf(fault, target), target, plan);
+}
+
+Status Narrow(const pb::ConnectFail& fault, const chaos::v1::Target& target, RulePlan* plan) {
+  const pb::TrafficFilter& filter = fault.filter();
+  const bool both = filter.direction() == pb::DIRECTION_BOTH;
+  if (both && !target.ports().empty()) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     "direction=both: what comes to target {} is for the ports on which it serves, "
+                     "and what it opens leaves by others: one fault of direction egress and one of "
+                     "ingress, or peer_port of a service",
+                     target.target_id());
   }
   return NarrowTo(filter, target, plan);
 }
@@ -52,13 +58,17 @@ void Narrow(const Concern& only, RulePlan* plan) {
   if (only.payload) plan->narrow.min_payload = std::max(plan->narrow.min_payload, 1u);
 }
 
-// Fills `plan` when the message is of that kind.
+// Fills `plan` when the message is of that kind. Of what the target asks of others its ports say
+// nothing: the fault sees it without.
 template <typename Parameters>
 StatusOr<bool> PlanAs(const Any& config, const chaos::v1::Target& target, uint64_t seed,
                       RulePlan* plan) {
   Parameters parameters;
   if (!config.UnpackTo(&parameters)) return false;
-  FL_RETURN_IF_ERROR(Narrow(parameters, target, plan));
+  chaos::v1::Target seen = target;
+  if (AsksOthers(parameters)) seen.clear_ports();
+  FL_ASSIGN_OR_RETURN(plan->filter, TargetFilter(seen));
+  FL_RETURN_IF_ERROR(Narrow(parameters, seen, plan));
   plan->action = Plan(parameters, seed);
   Narrow(plan->action.only, plan);
   return true;
@@ -81,7 +91,6 @@ bool RulePlan::Picks() const {
 
 StatusOr<RulePlan> PlanRule(const Any& config, const chaos::v1::Target& target, uint64_t seed) {
   RulePlan plan;
-  FL_ASSIGN_OR_RETURN(plan.filter, TargetFilter(target));
   for (const auto plan_as : kPlans) {
     FL_ASSIGN_OR_RETURN(const bool is_kind, plan_as(config, target, seed, &plan));
     if (is_kind) return plan;

@@ -25,7 +25,7 @@ struct RulePlan {
 };
 
 // FAILED_PRECONDITION with a sentence when the target cannot have this fault: NarrowToFilter,
-// NarrowToPartition.
+// NarrowToPartition; connections that fail both ways, of which its ports name only those that come.
 // INVALID_ARGUMENT for a message that is not of this group.
 StatusOr<RulePlan> PlanRule(const google::protobuf::Any& config, const chaos::v1::Target& target,
                             uint64_t seed);

@@ -7,6 +7,7 @@
 #include "faults/network/answer_spec.h"
 #include "faults/network/filter_spec.h"
 #include "faults/network/http_spec.h"
+#include "faults/network/local_ports_spec.h"
 #include "faults/network/stacking_spec.h"
 #include "network/v1/answers.pb.h"
 #include "network/v1/parameters.pb.h"
@@ -32,12 +33,27 @@ Status ValidateTable(const v1::NetworkLatency& latency, std::string_view prefix)
                            : "nothing unless distribution is table");
 }
 
+// None of a uniform shape is cut off, and so it keeps its mean. Others may be, far from theirs.
+Status ValidateJitter(const v1::NetworkLatency& latency, std::string_view prefix) {
+  constexpr double kLongestMs = 60'000;  // DelayModel::kMaxDelayNs
+  const double delay = latency.delay_ms(), jitter = latency.jitter_ms();
+  const auto refuse = [&](const std::string& allowed) {
+    return FieldError(Field(prefix, "jitter_ms"), fmt::format("{}", jitter), allowed);
+  };
+  if (jitter > delay) return refuse(fmt::format("at most the delay, {} ms", delay));
+  const bool may_be_cut = latency.distribution() == v1::DISTRIBUTION_NORMAL ||
+                          latency.distribution() == v1::DISTRIBUTION_PARETO ||
+                          latency.distribution() == v1::DISTRIBUTION_TABLE;
+  if (may_be_cut || delay + jitter <= kLongestMs) return absl::OkStatus();
+  return refuse(
+      fmt::format("at most {:.10g} ms with distribution uniform: no packet is held for "
+                  "more than {} ms, and the delay is {} ms",
+                  kLongestMs - delay, kLongestMs, delay));
+}
+
 Status ValidateLatency(const Message& message, std::string_view prefix) {
   const auto& latency = static_cast<const v1::NetworkLatency&>(message);
-  if (latency.jitter_ms() > latency.delay_ms()) {
-    return FieldError(Field(prefix, "jitter_ms"), fmt::format("{}", latency.jitter_ms()),
-                      fmt::format("at most the delay, {} ms", latency.delay_ms()));
-  }
+  FL_RETURN_IF_ERROR(ValidateJitter(latency, prefix));
   FL_RETURN_IF_ERROR(ValidateTable(latency, prefix));
   return ValidateFilter(latency.filter(), prefix);
 }
@@ -122,38 +138,46 @@ Status ValidateFilterOf(const Message& message, std::string_view prefix) {
 constexpr faults::Kind kKinds[] = {
     {&v1::NetworkLatency::descriptor,
      ValidateLatency,
-     {kDelay, ActsOn<v1::NetworkLatency>, nullptr, EffectsOfLatency}},
+     {kDelay, ActsOn<v1::NetworkLatency>, LocalPorts<v1::NetworkLatency>, nullptr,
+      EffectsOfLatency}},
     {&v1::NetworkLoss::descriptor,
      ValidateLoss,
-     {kLose, ActsOn<v1::NetworkLoss>, nullptr, EffectsOfLoss}},
+     {kLose, ActsOn<v1::NetworkLoss>, LocalPorts<v1::NetworkLoss>, nullptr, EffectsOfLoss}},
     {&v1::NetworkBandwidth::descriptor,
      ValidateBandwidth,
-     {kLimitRate, ActsOn<v1::NetworkBandwidth>, nullptr, EffectsOfBandwidth}},
+     {kLimitRate, ActsOn<v1::NetworkBandwidth>, LocalPorts<v1::NetworkBandwidth>, nullptr,
+      EffectsOfBandwidth}},
     {&v1::NetworkBlackhole::descriptor,
      ValidateFilterOf<v1::NetworkBlackhole>,
-     {kLose, ActsOn<v1::NetworkBlackhole>, nullptr, EffectsOfLosingAll}},
+     {kLose, ActsOn<v1::NetworkBlackhole>, LocalPorts<v1::NetworkBlackhole>, nullptr,
+      EffectsOfLosingAll}},
     {&v1::NetworkPartition::descriptor,
      ValidatePartition,
-     {kLose, BothDirections, nullptr, EffectsOfLosingAll}},
+     {kLose, BothDirections, LocalPorts<v1::NetworkPartition>, nullptr, EffectsOfLosingAll}},
     {&v1::NetworkDuplicate::descriptor,
      ValidateFilterOf<v1::NetworkDuplicate>,
-     {kDuplicate, ActsOn<v1::NetworkDuplicate>, nullptr, EffectsOfDuplicate}},
+     {kDuplicate, ActsOn<v1::NetworkDuplicate>, LocalPorts<v1::NetworkDuplicate>, nullptr,
+      EffectsOfDuplicate}},
     {&v1::NetworkCorrupt::descriptor,
      ValidateFilterOf<v1::NetworkCorrupt>,
-     {kCorrupt, ActsOn<v1::NetworkCorrupt>, nullptr, EffectsOfCorrupt}},
+     {kCorrupt, ActsOn<v1::NetworkCorrupt>, LocalPorts<v1::NetworkCorrupt>, nullptr,
+      EffectsOfCorrupt}},
     {&v1::NetworkReorder::descriptor,
      ValidateFilterOf<v1::NetworkReorder>,
-     {kHoldBack, ActsOn<v1::NetworkReorder>, nullptr, EffectsOfReorder}},
-    {&v1::TcpReset::descriptor, ValidateTcpReset, {kReset, ActsOn<v1::TcpReset>}},
+     {kHoldBack, ActsOn<v1::NetworkReorder>, LocalPorts<v1::NetworkReorder>, nullptr,
+      EffectsOfReorder}},
+    {&v1::TcpReset::descriptor,
+     ValidateTcpReset,
+     {kReset, ActsOn<v1::TcpReset>, LocalPorts<v1::TcpReset>}},
     {&v1::ConnectFail::descriptor,
      ValidateConnectFail,
-     {kRefuse, ActsOn<v1::ConnectFail>, OccupiesConnects}},
+     {kRefuse, ActsOn<v1::ConnectFail>, LocalPorts<v1::ConnectFail>, OccupiesConnects}},
     {&v1::DnsFault::descriptor,
      ValidateDnsFault,
-     {kAnswerDns, ActsOn<v1::DnsFault>, OccupiesNames}},
+     {kAnswerDns, ActsOn<v1::DnsFault>, LocalPorts<v1::DnsFault>, OccupiesNames}},
     {&v1::HttpFault::descriptor,
      ValidateHttpFault,
-     {kAnswerHttp, ActsOn<v1::HttpFault>, OccupiesRequests}},
+     {kAnswerHttp, ActsOn<v1::HttpFault>, LocalPorts<v1::HttpFault>, OccupiesRequests}},
 };
 
 }  // namespace

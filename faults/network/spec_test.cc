@@ -35,6 +35,23 @@ TEST(NetworkParameters, JitterIsAtMostTheDelay) {
             "parameters.jitter_ms: '10.5' is not allowed: at most the delay, 10 ms");
 }
 
+TEST(NetworkParameters, AUniformJitterEndsWithTheLongestDelay) {
+  const std::string allowed =
+      " ms with distribution uniform: no packet is held for more than 60000 ms, and the delay is ";
+  EXPECT_EQ(ErrorOf({{"delay_ms", "60s"}, {"jitter_ms", "60s"}}),
+            "parameters.jitter_ms: '60000' is not allowed: at most 0" + allowed + "60000 ms");
+  EXPECT_EQ(ErrorOf({{"delay_ms", "40s"}, {"jitter_ms", "20001"}}),
+            "parameters.jitter_ms: '20001' is not allowed: at most 20000" + allowed + "40000 ms");
+  EXPECT_TRUE(IsAllowed("NETWORK_LATENCY", {{"delay_ms", "40s"}, {"jitter_ms", "20s"}}));
+  EXPECT_TRUE(IsAllowed("NETWORK_LATENCY", {{"delay_ms", "60s"}}));
+  // The others may be cut off.
+  for (const char* shape : {"normal", "pareto", "table"}) {
+    Parameters parameters{{"delay_ms", "40s"}, {"jitter_ms", "20001"}, {"distribution", shape}};
+    if (shape == std::string("table")) parameters["table_us"] = "1,2";
+    EXPECT_TRUE(IsAllowed("NETWORK_LATENCY", parameters)) << shape;
+  }
+}
+
 TEST(NetworkParameters, ARateIsAtLeastAPacketASecond) {
   EXPECT_EQ(ErrorOf("NETWORK_BANDWIDTH", {{"rate_bps", "11999"}}),
             "parameters.rate_bps: '11999' is not allowed: 12000 to 10000000000 bps");
@@ -148,6 +165,11 @@ TEST(NetworkParameters, APartitionHasTheFiltersThatItsGroupsAndWaysDoNotSay) {
   EXPECT_EQ(ErrorOf("NETWORK_PARTITION",
                     {{"groups", "10.0.0.1,10.0.0.2"}, {"protocol", "udp"}, {"tcp_flags", "syn"}}),
             "parameters.tcp_flags: 'syn' is not allowed: no flags with another protocol than tcp");
+}
+
+TEST(NetworkParameters, AShareOfNothingIsRefusedOfAPartitionToo) {
+  EXPECT_EQ(ErrorOf("NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}, {"flow_percent", "0"}}),
+            "parameters.flow_percent: '0' is not allowed: more than 0, up to 100 %");
 }
 
 TEST(NetworkParameters, APartitionsFilterIsATrafficFilter) {

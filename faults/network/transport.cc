@@ -45,7 +45,7 @@ std::optional<Carried> ReadIpv6(Packet packet, size_t at) {
   for (size_t i = 0; i < kMaxExtensions && carried.first; ++i) {
     const unsigned kind = carried.protocol;
     if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS &&
-        kind != IPPROTO_FRAGMENT) {
+        kind != IPPROTO_AH && kind != IPPROTO_FRAGMENT) {
       break;
     }
     if (carried.at + kExtensionBytes > carried.end) return std::nullopt;
@@ -54,6 +54,8 @@ std::optional<Carried> ReadIpv6(Packet packet, size_t at) {
     if (kind == IPPROTO_FRAGMENT) {
       carried.first = (Word(packet, here + 2) & 0xfff8) == 0;
       carried.at += kExtensionBytes;
+    } else if (kind == IPPROTO_AH) {
+      carried.at += (packet[here + 1] + size_t{2}) * 4;
     } else {
       carried.at += (packet[here + 1] + size_t{1}) * kExtensionBytes;
     }

@@ -54,6 +54,7 @@ chaos::v1::Agent Agent::Impl::Describe() const {
   for (auto& fault : reconciler->Faults(now_ns)) *status.add_faults() = std::move(fault);
   status.set_guardian_pid(guardian->pid());
   for (const std::string& problem : drivers.problems()) status.add_problems(problem);
+  for (const std::string& warning : drivers.warnings()) status.add_warnings(warning);
   for (const std::string& sentence : journal->left()) status.add_left_behind(sentence);
   return status;
 }

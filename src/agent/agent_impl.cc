@@ -1,7 +1,6 @@
 #include "agent/agent_impl.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -9,7 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "rpc/endpoint.h"
 
 namespace faultline::agent {
 namespace {
@@ -22,24 +20,12 @@ constexpr uint64_t kCheckNs = kNanosPerSecond;  // targets, kernel state and gua
 // this.
 constexpr uint64_t kCheckRest = 400;
 constexpr uint64_t kLongestCheckNs = 5 * kNanosPerSecond;
+// How long the strand arms faults, or takes targets, before others have their turn: a stop, a grant
+// of the lease, a measurement.
+constexpr uint64_t kTurnNs = 100 * kNanosPerMilli;
 // How long an agent that ends waits for a guardian that is behind, which would otherwise say that
 // it has ended what the agent has reverted.
 constexpr std::chrono::milliseconds kGuardianPatience{1'000};
-
-// Where the control plane is reached, by its default ports and as it is configured.
-std::vector<uint16_t> OwnPorts(const std::vector<std::string>& controllers) {
-  std::vector<uint16_t> ports = {rpc::kApiPort, rpc::kPeerPort};
-  for (const std::string& address : controllers) {
-    uint16_t port = 0;
-    const size_t colon = address.rfind(':');
-    if (colon == std::string::npos) continue;
-    const char* const end = address.data() + address.size();
-    const auto read = std::from_chars(address.data() + colon + 1, end, port);
-    if (read.ec != std::errc() || read.ptr != end) continue;
-    if (std::find(ports.begin(), ports.end(), port) == ports.end()) ports.push_back(port);
-  }
-  return ports;
-}
 
 }  // namespace
 
@@ -58,8 +44,10 @@ Status Agent::Impl::Begin() {
     OnLeasePage(map_fd, its_page);
   };
   context.lane = config.lane;
-  context.own_ports = OwnPorts(config.controllers);
+  context.own_ports = ProtectedPorts(config);
+  context.go_on = [this](uint64_t begun_ns) { return GoOn(begun_ns); };
   FL_RETURN_IF_ERROR(drivers.Make(context));
+  unseen = UnseenOf(config.targets, drivers.capabilities());
   MakeReconciler();
   ApplyTargets();
   measured_ns = BoottimeNowNs();
@@ -69,9 +57,9 @@ Status Agent::Impl::Begin() {
 }
 
 void Agent::Impl::MakeReconciler() {
-  reconciler =
-      std::make_unique<Reconciler>([this](const std::string& kind) { return drivers.Of(kind); },
-                                   drivers.All(), [this] { Measure(BoottimeNowNs()); });
+  reconciler = std::make_unique<Reconciler>(
+      [this](const std::string& kind) { return drivers.Of(kind); }, drivers.All(),
+      [this] { Measure(BoottimeNowNs()); }, [this](uint64_t begun_ns) { return GoOn(begun_ns); });
   if (std::filesystem::exists(HaltFile())) {
     FL_LOG(warn, "this host is halted: nothing is armed until `faultline-agent resume`");
     reconciler->Halt(BoottimeNowNs());
@@ -90,12 +78,12 @@ void Agent::Impl::OnLeasePage(int map_fd, faults::LeasePage* its_page) {
 bool Agent::Impl::ApplyTargets() {
   if (!drivers.SetTargets(config.targets)) return false;
   reconciler->TargetsChanged();
-  const auto known =
-      std::exchange(problems, {drivers.problems().begin(), drivers.problems().end()});
-  for (const std::string& problem : problems) {
-    if (!known.contains(problem)) FL_LOG(warn, "target {}", problem);
+  const auto known = std::exchange(told, {drivers.problems().begin(), drivers.problems().end()});
+  told.insert(drivers.warnings().begin(), drivers.warnings().end());
+  for (const std::string& sentence : told) {
+    if (!known.contains(sentence)) FL_LOG(warn, "target {}", sentence);
   }
-  if (problems.empty()) FL_LOG(info, "all targets are measured");
+  if (told.empty()) FL_LOG(info, "all targets are measured");
   return true;
 }
 
@@ -163,13 +151,20 @@ void Agent::Impl::OnDesired(const chaos::v1::DesiredState& desired) {
 
 void Agent::Impl::OnEnd() { reconciler->OnSessionEnd(); }
 
+bool Agent::Impl::GoOn(uint64_t begun_ns) {
+  if (heartbeat) heartbeat->Alive();
+  // Before the first lease nothing is armed, and whoever is told of this agent finds all targets
+  // taken.
+  return lease.until_ns() == 0 || BoottimeNowNs() < begun_ns + kTurnNs;
+}
+
 // Everything periodic in one go, at the rate of the metrics or a multiple of it: waking up is what
 // an idle agent costs.
 void Agent::Impl::Beat(uint64_t due_ns) {
   if (ending) return;
-  const uint64_t now_ns = BoottimeNowNs();
   if (heartbeat) heartbeat->Alive();
-  if (now_ns >= check_due_ns) Check(now_ns);
+  if (drivers.unfinished() || BoottimeNowNs() >= check_due_ns) Check();
+  const uint64_t now_ns = BoottimeNowNs();
   reconciler->SetLeaseHeld(lease.Held(now_ns), now_ns);
   reconciler->Tick(now_ns);
   KeepLease(now_ns);
@@ -178,14 +173,18 @@ void Agent::Impl::Beat(uint64_t due_ns) {
   const unsigned beats_per_measure =
       (std::max(rate_hz, kLeastBeatsPerSecond) + rate_hz - 1) / rate_hz;
   if (++beats % beats_per_measure == 0) Measure(now_ns);
-  // A late beat is not made up for.
+  // A late beat is not made up for. What there was no time for goes on at once, behind all that was
+  // posted meanwhile.
   const uint64_t period_ns = kNanosPerSecond / (rate_hz * beats_per_measure);
-  const uint64_t next_ns = std::max(due_ns + period_ns, now_ns + period_ns / 2);
+  const bool unfinished = reconciler->unfinished() || drivers.unfinished();
+  const uint64_t next_ns =
+      unfinished ? now_ns : std::max(due_ns + period_ns, now_ns + period_ns / 2);
   strand.PostAfter(std::chrono::nanoseconds(next_ns - std::min(next_ns, BoottimeNowNs())),
                    [this, next_ns] { Beat(next_ns); });
 }
 
-void Agent::Impl::Check(uint64_t now_ns) {
+void Agent::Impl::Check() {
+  const uint64_t now_ns = BoottimeNowNs();
   const uint64_t begun_ns = ReadClock(CLOCK_THREAD_CPUTIME_ID);
   journal->TryLeft(undo);
   bool changed = ApplyTargets();
@@ -194,7 +193,7 @@ void Agent::Impl::Check(uint64_t now_ns) {
   // What has gone is told before it is back.
   changed |= TellChanges();
   check_due_ns = now_ns + kCheckNs;
-  if (!changed) {
+  if (!changed && !drivers.unfinished()) {
     // A target without faults that has moved is a change that is not told: the cheaper of two.
     const uint64_t last_ns = std::exchange(check_spent_ns, spent_ns);
     check_due_ns =

@@ -13,6 +13,7 @@
 #include "agent/reconciler.h"
 #include "agent/sample_totals.h"
 #include "agent/session.h"
+#include "agent/total_families.h"
 #include "base/meter.h"
 #include "base/strand.h"
 
@@ -39,7 +40,7 @@ struct Agent::Impl {
   Status Begin();
   void MakeReconciler();
   void OnLeasePage(int map_fd, faults::LeasePage* its_page);
-  // Shows the drivers the targets; true when other problems came of it than before.
+  // Shows the drivers the targets; true when others than before came of it to tell of.
   bool ApplyTargets();
   StatusOr<std::unique_ptr<Session>> MakeSession();
 
@@ -48,8 +49,10 @@ struct Agent::Impl {
   void OnDesired(const chaos::v1::DesiredState& desired);
   void OnEnd();
 
+  // The strand lives, and may go on with what it began then, or others have waited long enough.
+  bool GoOn(uint64_t begun_ns);
   void Beat(uint64_t due_ns);
-  void Check(uint64_t now_ns);
+  void Check();
   void Measure(uint64_t now_ns);
   void KeepLease(uint64_t now_ns);
   void SendRenewal();
@@ -78,8 +81,9 @@ struct Agent::Impl {
   Baselines baselines;  // of the batches that `metrics` has made
   uint64_t last_node_id = 0;
   SampleTotals totals;
+  UnseenByTarget unseen;
   Meters meters;
-  std::set<std::string> problems;  // of targets, as they were logged
+  std::set<std::string> told;  // problems and warnings of targets, as they were logged
   uint64_t measured_ns = 0, check_due_ns = 0, check_spent_ns = 0;
   uint64_t beats = 0;
   bool ending = false;

@@ -1,6 +1,5 @@
 // Agent::Impl's words to scrapers and probes.
 #include "agent/agent_impl.h"
-#include "agent/total_families.h"
 #include "base/clock.h"
 #include "http/exposition.h"
 
@@ -24,6 +23,9 @@ void Agent::Impl::AddOwn(Families& families) const {
         static_cast<double>(config.targets.size()));
   gauge("faultline_agent_target_problems", "Targets that cannot be measured or faulted now.",
         static_cast<double>(drivers.problems().size()));
+  gauge("faultline_agent_target_warnings",
+        "Targets of which packets may be kept from faults and measurements.",
+        static_cast<double>(drivers.warnings().size()));
   gauge("faultline_agent_left_behind",
         "Changes to the host that could not be undone, and are tried again.",
         static_cast<double>(journal->left().size()));
@@ -32,10 +34,12 @@ void Agent::Impl::AddOwn(Families& families) const {
         static_cast<double>(load.held_bytes));
   gauge("faultline_agent_lane_packets", "Packets that are being held back.",
         static_cast<double>(load.held_packets));
-  families.Counter("faultline_agent_connections_met_midway_total",
-                   "Connections that were not seen to begin, or forgotten among too many others: a "
-                   "request of each was not measured.",
-                   static_cast<double>(load.met_midway));
+  if (load.met_midway) {
+    families.Counter("faultline_agent_connections_met_midway_total",
+                     "Connections that were not seen to begin, or forgotten among too many others: "
+                     "a request of each was not measured.",
+                     static_cast<double>(*load.met_midway));
+  }
   families.Counter("faultline_agent_heartbeats_total",
                    "Times that the kernel was told that the agent lives.",
                    heartbeat ? static_cast<double>(heartbeat->beats()) : 0);
@@ -64,7 +68,9 @@ void Agent::Collect(std::function<void(http::Families)> done) {
     if (!impl->ending && impl->reconciler) {
       impl->AddOwn(families);
       // The strand renews leases and undoes faults meanwhile: it only copies the numbers.
-      families.AddLater([totals = impl->totals](Families& more) { AddTotals(totals, more); });
+      families.AddLater([totals = impl->totals, unseen = impl->unseen](Families& more) {
+        AddTotals(totals, unseen, more);
+      });
     }
     done(std::move(families));
   });

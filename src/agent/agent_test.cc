@@ -1,151 +1,26 @@
 #include "agent/agent.h"
 
-#include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <gmock/gmock.h>
 
 #include <filesystem>
+#include <future>
 
+#include "agent/agent_fixture.h"
 #include "agent/local_service.h"
 #include "agent/metrics_buffer.h"
-#include "agent/test_node.h"
-#include "base/clock.h"
+#include "http/exposition.h"
 
 namespace faultline::agent {
 namespace {
 
-using chaos::v1::ConnectRequest;
+using testing::HasSubstr;
 
-// What a test looks at while the agent uses it.
-struct Host {
-  Host() : map_fd(memfd_create("page", MFD_CLOEXEC)) {
-    EXPECT_EQ(ftruncate(map_fd, 4096), 0);
-    page = static_cast<faults::LeasePage*>(
-        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0));
-  }
-  ~Host() {
-    munmap(page, 4096);
-    close(map_fd);
-  }
-  std::set<faults::FaultKey> Armed() {
-    const std::lock_guard lock(mutex);
-    return armed;
-  }
-  int map_fd;
-  faults::LeasePage* page;
-  std::mutex mutex;
-  std::set<faults::FaultKey> armed;
-};
-
-class FakeDriver : public faults::Driver {
- public:
-  FakeDriver(Host* host, const faults::DriverContext& context) : host_(host) {
-    context.on_lease_page(host->map_fd, host->page);
-  }
-  std::vector<chaos::v1::Capability> Probe() override {
-    chaos::v1::Capability capability;
-    capability.set_name("tc");
-    capability.set_available(true);
-    return {capability};
-  }
-  std::vector<Status> SetTargets(const std::vector<chaos::v1::Target>& targets) override {
-    return std::vector<Status>(targets.size());
-  }
-  Status Arm(const faults::ArmRequest& request) override {
-    const std::lock_guard lock(host_->mutex);
-    host_->armed.insert(request.key);
-    return absl::OkStatus();
-  }
-  Status Disarm(const faults::FaultKey& key) override {
-    const std::lock_guard lock(host_->mutex);
-    host_->armed.erase(key);
-    return absl::OkStatus();
-  }
-  std::vector<faults::FaultKey> Armed() override {
-    const std::lock_guard lock(host_->mutex);
-    return {host_->armed.begin(), host_->armed.end()};
-  }
-  void ReadSamples(std::vector<chaos::v1::TargetSample>* samples) override {
-    samples->emplace_back().set_target_id("host-1/a");
-  }
-
- private:
-  Host* const host_;
-};
-
-chaos::v1::StateVersion Version(uint64_t revision) {
-  chaos::v1::StateVersion version;
-  version.set_cluster_id("c");
-  version.set_term(1);
-  version.set_revision(revision);
-  return version;
+std::string Metrics(Agent& agent) {
+  std::promise<std::string> collected;
+  agent.Collect(
+      [&](http::Families families) { collected.set_value(http::ToText(families.Take())); });
+  return collected.get_future().get();
 }
-
-class AgentTest : public testing::Test {
- protected:
-  AgentTest() {
-    char pattern[] = "/tmp/agent_test_XXXXXX";
-    folder_ = mkdtemp(pattern);
-    config_.agent_id = "host-1";
-    // A slow machine may make the agent late, never wrong.
-    config_.heartbeat_ns = 10 * kNanosPerSecond;
-    config_.farewell_ns = 60 * kNanosPerSecond;
-    config_.state_dir = folder_;
-    config_.targets.emplace_back().set_target_id("host-1/a");
-    journal_ = *UndoJournal::Open(folder_ + "/undo.journal");
-    guardian_ = *Guardian::Fork(
-        {folder_ + "/undo.journal", -1, [](const auto&, const auto&) { return absl::OkStatus(); }});
-  }
-  ~AgentTest() override {
-    agent_.reset();
-    guardian_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void Start(const std::vector<std::string>& controllers) {
-    agent_.reset();
-    config_.controllers = controllers;
-    FaultGroups groups;
-    groups.make_drivers = [this](const faults::DriverContext& context) {
-      std::vector<faults::NamedDriver> drivers;
-      drivers.push_back({"group", std::make_unique<FakeDriver>(&host_, context)});
-      return StatusOr<std::vector<faults::NamedDriver>>(std::move(drivers));
-    };
-    groups.group_of = [](const std::string&) { return "group"; };
-    auto agent = Agent::Start(config_, groups, guardian_.get(), journal_.get());
-    ASSERT_TRUE(agent.ok()) << agent.status();
-    agent_ = *std::move(agent);
-  }
-  static void Desire(TestNode& node, uint64_t revision, const std::vector<std::string>& ids) {
-    chaos::v1::ConnectResponse response;
-    *response.mutable_desired()->mutable_version() = Version(revision);
-    for (const std::string& id : ids) {
-      auto* fault = response.mutable_desired()->add_faults();
-      fault->set_experiment_id(id);
-      fault->set_target_id("host-1/a");
-      fault->mutable_remaining()->set_seconds(60);
-    }
-    node.Say(response);
-  }
-  // The next report about an experiment.
-  static chaos::v1::FaultReport Report(TestNode& node, const std::string& id,
-                                       chaos::v1::TargetPhase phase) {
-    const auto find = [&](const ConnectRequest& request) -> const chaos::v1::FaultReport* {
-      for (const auto& report : request.reports().reports()) {
-        if (report.experiment_id() == id && report.phase() == phase) return &report;
-      }
-      return nullptr;
-    };
-    const auto request = node.Hear([&](const auto& heard) { return find(heard) != nullptr; });
-    return *find(request);
-  }
-
-  std::string folder_;
-  Config config_;
-  Host host_;
-  std::unique_ptr<UndoJournal> journal_;
-  std::unique_ptr<Guardian> guardian_;
-  std::unique_ptr<Agent> agent_;
-};
 
 TEST_F(AgentTest, IntroducesItselfWithTargetsAndCapabilities) {
   TestNode node(1);
@@ -270,6 +145,41 @@ TEST_F(AgentTest, EndingRevertsTellsTheControlPlaneAndEndsTheHeartbeat) {
   EXPECT_TRUE(host_.Armed().empty());
   EXPECT_EQ(host_.page->heartbeat_until_ns, 0u);
   EXPECT_EQ(Report(node, "e1", chaos::v1::TARGET_PHASE_REVERTED).reason(), "the agent was stopped");
+}
+
+TEST_F(AgentTest, TellsWhatMayKeepPacketsFromFaultsAndIsReadyAllTheSame) {
+  host_.warnings = {"host-1/a: other people's filters stand before Faultline's"};
+  TestNode node(1);
+  node.GrantLeases(60, Version(1));
+  Start({node.address()});
+  const auto reasons = [this] {
+    std::promise<std::vector<std::string>> told;
+    agent_->Readiness([&](std::vector<std::string> now) { told.set_value(std::move(now)); });
+    return told.get_future().get();
+  };
+  while (!reasons().empty()) usleep(1'000);
+  const auto status = agent_->GetStatus();
+  EXPECT_EQ(status.problems_size(), 0);
+  ASSERT_EQ(status.warnings_size(), 1);
+  EXPECT_EQ(status.warnings(0), host_.warnings[0]);
+  EXPECT_THAT(Metrics(*agent_), HasSubstr("\nfaultline_agent_target_warnings 1\n"));
+}
+
+TEST_F(AgentTest, ShowsNoCounterOfWhatCannotBeCounted) {
+  for (const bool all : {true, false}) {
+    agent_.reset();
+    config_.targets[0].set_at_host_end(!all);
+    host_.load.met_midway = all ? std::optional<uint64_t>(7) : std::nullopt;
+    host_.readings = 0;
+    Start({"127.0.0.1:1"});
+    while (host_.readings == 0) usleep(1'000);
+    const std::string text = Metrics(*agent_);
+    EXPECT_THAT(text, HasSubstr("\nfaultline_target_resets_total{target=\"host-1/a\""));
+    for (const char* name : {"faultline_agent_connections_met_midway_total 7",
+                             "faultline_target_retransmits_total{"}) {
+      EXPECT_EQ(text.find(fmt::format("\n{}", name)) != std::string::npos, all) << name;
+    }
+  }
 }
 
 TEST_F(AgentTest, AnswersOnItsLocalSocketWithoutAnyController) {

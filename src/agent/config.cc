@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/yaml.h"
 #include "bpf/netns_name.h"
+#include "faults/driver.h"
+#include "rpc/endpoint.h"
 
 namespace faultline::agent {
 namespace {
@@ -151,6 +153,22 @@ Status ReadControllers(const YamlMap& map, Config* config) {
   return absl::OkStatus();
 }
 
+Status ReadProtectedPorts(const YamlMap& map, Config* config) {
+  FL_ASSIGN_OR_RETURN(const auto ports, map.TextList("protected_ports"));
+  for (const std::string& text : ports) {
+    const auto port = ParseNumber(text, 1, 65535);
+    if (!port) return map.Refuse("protected_ports", text, "TCP port numbers from 1 to 65535");
+    config->protected_ports.push_back(static_cast<uint16_t>(*port));
+  }
+  if (ProtectedPorts(*config).size() <= faults::kMaxOwnPorts) return absl::OkStatus();
+  const bool given = !ports.empty();
+  return map.Refuse(given ? "protected_ports" : "controllers",
+                    fmt::format("{}", fmt::join(given ? ports : config->controllers, ",")),
+                    fmt::format("at most {} different ports, with {} and {} and those of "
+                                "'controllers': so many can be protected",
+                                faults::kMaxOwnPorts, rpc::kApiPort, rpc::kPeerPort));
+}
+
 std::string HostName() {
   char name[256] = "";
   gethostname(name, sizeof name - 1);
@@ -174,11 +192,12 @@ Status ReadTimes(const YamlMap& map, Config* config) {
 StatusOr<Config> ReadMap(const YamlMap& map) {
   FL_RETURN_IF_ERROR(
       map.AllowOnly({"agent_id", "controllers", "tls", "heartbeat", "state_dir", "socket",
-                     "http_listen", "metrics_rate_hz", "lane", "targets"}));
+                     "http_listen", "metrics_rate_hz", "lane", "protected_ports", "targets"}));
   Config config;
   FL_ASSIGN_OR_RETURN(config.agent_id, map.Text("agent_id", HostName()));
   if (!IsName(config.agent_id)) return map.Refuse("agent_id", config.agent_id, kNameRule);
   FL_RETURN_IF_ERROR(ReadControllers(map, &config));
+  FL_RETURN_IF_ERROR(ReadProtectedPorts(map, &config));
   FL_RETURN_IF_ERROR(ReadTls(map, &config));
   FL_RETURN_IF_ERROR(ReadTimes(map, &config));
   FL_ASSIGN_OR_RETURN(config.state_dir, map.Text("state_dir", config.state_dir));
@@ -202,6 +221,19 @@ StatusOr<Config> ReadMap(const YamlMap& map) {
 }  // namespace
 
 bool IsLane(const std::string& text) { return text == "auto" || text == "tap" || text == "fq"; }
+
+std::vector<uint16_t> ProtectedPorts(const Config& config) {
+  std::vector<uint16_t> ports = {rpc::kApiPort, rpc::kPeerPort};
+  const auto add = [&ports](unsigned port) {
+    if (std::ranges::find(ports, port) == ports.end()) ports.push_back(static_cast<uint16_t>(port));
+  };
+  for (const std::string& address : config.controllers) {
+    const auto port = ParseNumber(address.substr(address.rfind(':') + 1), 1, 65535);
+    if (port) add(*port);
+  }
+  for (const uint16_t port : config.protected_ports) add(port);
+  return ports;
+}
 
 StatusOr<Config> ReadConfig(const std::string& path) {
   FL_ASSIGN_OR_RETURN(const YamlMap map, YamlMap::ReadFile(path));

@@ -27,6 +27,8 @@ struct Config {
   unsigned metrics_rate_hz = 10;
   // Where delayed packets wait: "auto" (in the kernel, where it can and has fq), "tap" or "fq".
   std::string lane = "auto";
+  // What faults leave alone beside Faultline's own connections: TCP ports, on either side.
+  std::vector<uint16_t> protected_ports;
   // /metrics, /healthz and /readyz. Absent: kDefaultHttp, and when somebody has that port, none.
   // "off" or empty: none.
   std::optional<std::string> http_listen;
@@ -36,6 +38,11 @@ struct Config {
 
 inline constexpr const char* kLaneRule = "auto, tap or fq";
 bool IsLane(const std::string& text);
+
+// TCP ports that no fault touches unless it says so: the control plane's, by its default ports and
+// as `controllers` has them, and `protected_ports`; each once. Of a file that was read these are at
+// most faults::kMaxOwnPorts.
+std::vector<uint16_t> ProtectedPorts(const Config& config);
 
 // Reads `path`. Errors name file, line, key, value and what is allowed.
 StatusOr<Config> ReadConfig(const std::string& path);

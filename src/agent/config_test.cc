@@ -82,6 +82,41 @@ TEST(AgentConfig, ATargetMayBeSeenFromTheHostsEndOfItsLink) {
             "told apart inside");
 }
 
+TEST(AgentConfig, ProtectedPortsAreThoseOfFaultlineAndOfTheFileEachOnce) {
+  const auto config = ParseConfig(
+      "agent_id: a\ncontrollers: [10.0.0.1:7400, 10.0.0.2:8400]\nprotected_ports: [2222, 8400, "
+      "9]\n",
+      "f");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(ProtectedPorts(*config), (std::vector<uint16_t>{7400, 7401, 8400, 2222, 9}));
+  EXPECT_EQ(ProtectedPorts(Config()), (std::vector<uint16_t>{7400, 7401}));
+}
+
+TEST(AgentConfig, ProtectedPortsAreTcpPortsAndNotTooMany) {
+  const auto parse = [](const std::string& ports) {
+    return ErrorOf("agent_id: a\nprotected_ports: [" + ports + "]\n");
+  };
+  for (const char* wrong : {"0", "65536", "-1", "ssh", "8000-8100"}) {
+    EXPECT_EQ(parse(std::string("2222, ") + wrong),
+              fmt::format("agent.yaml:2: protected_ports: '{}' is not allowed: TCP port numbers "
+                          "from 1 to 65535",
+                          wrong));
+  }
+  // With Faultline's own two; what is named twice is one.
+  const std::string most = "1,2,3,4,5,6,7,8,9,10,11,12,13,14";
+  EXPECT_EQ(parse(most + ",1,7400"), "");
+  const std::string allowed =
+      "' is not allowed: at most 16 different ports, with 7400 and 7401 and those of "
+      "'controllers': so many can be protected";
+  EXPECT_EQ(parse(most + ",15"), "agent.yaml:2: protected_ports: '" + most + ",15" + allowed);
+  std::string controllers;
+  for (int port = 1; port <= 15; ++port) {
+    controllers += fmt::format("{}h:{}", port == 1 ? "" : ",", port);
+  }
+  EXPECT_EQ(ErrorOf("controllers: [" + controllers + "]\n"),
+            "agent.yaml:1: controllers: '" + controllers + allowed);
+}
+
 TEST(AgentConfig, ErrorsNameFileLineKeyValueAndWhatIsAllowed) {
   EXPECT_EQ(ErrorOf("agent_id: a\ntargets:\n- name: x\n  interface: eth0\n  ports: [0]\n"),
             "agent.yaml:5: ports: '0' is not allowed: port numbers from 1 to 65535");

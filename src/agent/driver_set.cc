@@ -1,5 +1,8 @@
 #include "agent/driver_set.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace faultline::agent {
 
 Status DriverSet::Make(const faults::DriverContext& context) {
@@ -11,16 +14,25 @@ Status DriverSet::Make(const faults::DriverContext& context) {
 }
 
 bool DriverSet::SetTargets(const std::vector<chaos::v1::Target>& targets) {
-  std::vector<std::string> now;
+  unfinished_ = false;
+  std::vector<std::string> problems, warnings;
   for (const auto& named : drivers_) {
     const auto statuses = named.driver->SetTargets(targets);
     for (size_t i = 0; i < statuses.size(); ++i) {
       if (statuses[i].ok()) continue;
-      now.push_back(fmt::format("{}: {}", targets[i].target_id(), ToString(statuses[i].message())));
+      unfinished_ |= ReasonOf(statuses[i]) == faults::kUnderWay;
+      problems.push_back(
+          fmt::format("{}: {}", targets[i].target_id(), ToString(statuses[i].message())));
     }
   }
-  if (now == problems_) return false;
-  problems_ = std::move(now);
+  // Which cost another look at all of them.
+  if (unfinished_) warnings = warnings_;
+  for (const auto& named : drivers_) {
+    if (!unfinished_) std::ranges::move(named.driver->Warnings(), std::back_inserter(warnings));
+  }
+  if (problems == problems_ && warnings == warnings_) return false;
+  problems_ = std::move(problems);
+  warnings_ = std::move(warnings);
   return true;
 }
 

@@ -33,8 +33,11 @@ class DriverSet {
   // Lets the drivers revert and remove all that they made.
   void Clear() { drivers_.clear(); }
 
-  // Shows the targets to every driver. True when other problems() came of it than before.
+  // Shows the targets to every driver. True when other problems() or warnings() came of it than
+  // before.
   bool SetTargets(const std::vector<chaos::v1::Target>& targets);
+  // A driver had no time for all of them (faults::kUnderWay).
+  bool unfinished() const { return unfinished_; }
 
   // Driver of a fault kind; nullptr when there is none.
   faults::Driver* Of(const std::string& kind) const;
@@ -47,12 +50,15 @@ class DriverSet {
   const std::vector<chaos::v1::Capability>& capabilities() const { return capabilities_; }
   // One sentence for each target that a driver cannot measure or fault now.
   const std::vector<std::string>& problems() const { return problems_; }
+  // One sentence for each target of which packets may be kept from faults and measurements.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   const FaultGroups groups_;
   std::vector<faults::NamedDriver> drivers_;
   std::vector<chaos::v1::Capability> capabilities_;
-  std::vector<std::string> problems_;
+  std::vector<std::string> problems_, warnings_;
+  bool unfinished_ = false;
 };
 
 }  // namespace faultline::agent

@@ -15,7 +15,9 @@ namespace faultline::agent {
 
 class Heartbeat {
  public:
-  // A strand that has not said Alive() for so long is wedged, and the heartbeat is let run out.
+  // A strand that has not said Alive() for so long is wedged, and the heartbeat is let run out. It
+  // says so at each beat, five times a second at the least, and after each fault or target of many:
+  // not while one system call hangs.
   static constexpr uint64_t kStrandPatienceNs = 1'000'000'000;
 
   // Begins at once, with the strand taken as alive: each quarter of `heartbeat_ns`, the page's

@@ -39,10 +39,11 @@ bool IsPassing(const Status& status) {
 }  // namespace
 
 Reconciler::Reconciler(DriverOf driver_of, std::vector<faults::Driver*> drivers,
-                       std::function<void()> at_edge)
+                       std::function<void()> at_edge, faults::GoOn go_on)
     : driver_of_(std::move(driver_of)),
       drivers_(std::move(drivers)),
-      at_edge_(std::move(at_edge)) {}
+      at_edge_(std::move(at_edge)),
+      go_on_(std::move(go_on)) {}
 
 void Reconciler::SetDesired(const chaos::v1::DesiredState& desired, uint64_t now_ns) {
   version_ = desired.version();
@@ -102,9 +103,22 @@ void Reconciler::Tick(uint64_t now_ns) {
 }
 
 void Reconciler::Converge(uint64_t now_ns) {
-  arms_ = disarmed_ = false;
-  for (auto& [key, entry] : entries_) ConvergeOne(key, entry, now_ns);
-  if (disarmed_) at_edge_();
+  disarmed_ = false;
+  std::vector<Entries::value_type*> due;
+  for (auto& item : entries_) {
+    if (EndOrWait(item.first, item.second, now_ns)) due.push_back(&item);
+  }
+  edge_ = disarmed_;
+  if (edge_) at_edge_();
+  // What has waited longest goes first: those that fail again and again keep no other waiting.
+  std::ranges::stable_sort(due, {}, [](const auto* item) { return item->second.tried_ns; });
+  unfinished_ = false;
+  for (auto* item : due) {
+    Arm(item->first, item->second, now_ns);
+    const bool has_time = go_on_(now_ns);
+    unfinished_ = !has_time && item != due.back();
+    if (unfinished_) return;
+  }
 }
 
 Reconciler::Obstacle Reconciler::ObstacleTo(const Entry& entry, uint64_t now_ns) const {
@@ -116,23 +130,20 @@ Reconciler::Obstacle Reconciler::ObstacleTo(const Entry& entry, uint64_t now_ns)
   return {};
 }
 
-void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
-  if (entry.state == State::kReverted || entry.state == State::kRefused) return;
+bool Reconciler::EndOrWait(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
+  if (entry.state == State::kReverted || entry.state == State::kRefused) return false;
   const Obstacle obstacle = ObstacleTo(entry, now_ns);
   entry.halted = halted_ && !stopped_;
   if (entry.state == State::kArmed) {
-    if (!obstacle.reason.empty()) Disarm(key, entry, obstacle);
-    return;
+    if (!obstacle.reason.empty()) Disarm(key, entry, obstacle, now_ns);
+    return false;
   }
-  if (obstacle.reason.empty()) {
-    if (now_ns >= entry.retry_ns) Arm(key, entry, now_ns);
-    return;
-  }
-  if (obstacle.passing) return;
+  if (obstacle.reason.empty()) return now_ns >= entry.retry_ns;
+  if (obstacle.passing) return false;
   if (entry.armed_unix_ns != 0) {
     // What has vanished may have done so for a moment: whoever is told that it ended can rely on
     // it.
-    if (!Revert(key, entry)) return;
+    if (!Revert(key, entry, now_ns)) return false;
     const bool missing = entry.state == State::kMissing;
     End(key, entry, State::kReverted, missing ? obstacle.reason : entry.reason);
   } else if (!entry.desired) {
@@ -140,6 +151,7 @@ void Reconciler::ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t
   } else {
     End(key, entry, State::kRefused, obstacle.reason);
   }
+  return false;
 }
 
 void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
@@ -150,13 +162,13 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
                fmt::format("this agent does not know the fault kind {}", entry.fault.kind()));
   }
   // Not for each of many attempts: there are only so many measurements that are kept.
-  if (entry.retry_ns == 0 && !std::exchange(arms_, true)) at_edge_();
+  if (std::exchange(entry.tried_ns, now_ns) == 0 && !std::exchange(edge_, true)) at_edge_();
   const Status armed =
       driver->Arm({key, entry.fault.config(), entry.fault.seed(), entry.deadline_ns});
   if (armed.ok()) {
     FL_LOG(info, "{}: {} armed", Text(key), entry.fault.kind());
     entry.attempts = 0;
-    entry.retry_ns = 0;
+    entry.retry_ns = entry.tried_ns = 0;
     entry.armed_unix_ns = static_cast<uint64_t>(UnixNowNs());
     Settle(entry, State::kArmed, "");
     return;
@@ -182,8 +194,9 @@ void Reconciler::Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns)
   entry.retry_ns = now_ns + (endless ? std::min(pause_ns, kLongestPauseNs) : pause_ns);
 }
 
-void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle) {
-  if (!Revert(key, entry)) {
+void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle,
+                        uint64_t now_ns) {
+  if (!Revert(key, entry, now_ns)) {
     // Stays ACTIVE, and is tried again at the next tick.
     if (entry.reason != entry.failure) Settle(entry, State::kArmed, entry.failure);
     return;
@@ -191,8 +204,9 @@ void Reconciler::Disarm(const faults::FaultKey& key, Entry& entry, const Obstacl
   End(key, entry, obstacle.passing ? State::kWaiting : State::kReverted, obstacle.reason);
 }
 
-bool Reconciler::Revert(const faults::FaultKey& key, Entry& entry) {
+bool Reconciler::Revert(const faults::FaultKey& key, Entry& entry, uint64_t now_ns) {
   const Status gone = driver_of_(entry.fault.kind())->Disarm(key);
+  (void)go_on_(now_ns);
   if (gone.ok()) {
     entry.failure.clear();
     disarmed_ = true;
@@ -246,7 +260,7 @@ void Reconciler::CompareWithDrivers() {
     const std::string reason = known.empty() ? "vanished from the kernel" : known;
     FL_LOG(warn, "{}: no longer armed: {}", Text(key), reason);
     Settle(entry, State::kMissing, reason);
-    entry.retry_ns = 0;
+    entry.retry_ns = entry.tried_ns = 0;
   }
 }
 

@@ -9,6 +9,9 @@
 // one) is PENDING with the reason, and armed again as soon as it can be, however long that takes.
 // Every other end is REVERTED with its reason.
 //
+// Each call first reverts all that has to end, then arms what there is time for; the next Tick goes
+// on with the rest.
+//
 // Times are nanoseconds of CLOCK_BOOTTIME, handed in. Not thread-safe: the agent's strand.
 #pragma once
 
@@ -42,9 +45,11 @@ class Reconciler {
   // `drivers` are all that exist, each once; they outlive the object. `at_edge` is called before
   // faults are armed at the first attempt and after faults were disarmed, once for all of a call:
   // what is measured ends there, so that the time without a fault does not count as the fault's.
+  // `go_on` is called after each fault that was armed or reverted, or could not be, with `now_ns`
+  // of the call; when it says false no more are armed, while reverting is never put off.
   Reconciler(
       DriverOf driver_of, std::vector<faults::Driver*> drivers,
-      std::function<void()> at_edge = [] {});
+      std::function<void()> at_edge = [] {}, faults::GoOn go_on = faults::kGoOnToTheEnd);
 
   // The whole desired set, already judged new enough. Deadlines are counted from now, and never
   // move later than first seen.
@@ -61,8 +66,10 @@ class Reconciler {
   // Disarms everything for good: the agent ends.
   void Stop(uint64_t now_ns);
 
-  // Ends what is due, retries what failed. About ten times a second.
+  // Ends what is due, retries what failed. About ten times a second, at once while unfinished().
   void Tick(uint64_t now_ns);
+  // The last call had no time to arm all.
+  bool unfinished() const { return unfinished_; }
   // Compares with what the drivers' kernel state says. Once a second, after the drivers have looked
   // at their targets. What was armed and has vanished is PENDING, until the next Tick at least.
   void CompareWithDrivers();
@@ -101,18 +108,20 @@ class Reconciler {
     bool halted = false;  // what made it end
     int attempts = 0;
     uint64_t retry_ns = 0;
-    uint64_t told_ns = 0;  // when it was said last why it is missing
-    uint64_t sent_ns = 0;  // when the present state was first sent on this session; 0 not yet
+    uint64_t tried_ns = 0;  // when arming it failed last; 0: not since it was desired or armed
+    uint64_t told_ns = 0;   // when it was said last why it is missing
+    uint64_t sent_ns = 0;   // when the present state was first sent on this session; 0 not yet
   };
   using Entries = std::map<faults::FaultKey, Entry>;
 
   void Converge(uint64_t now_ns);
-  void ConvergeOne(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
+  // True when the fault is to be armed; else it is waited for or what it is to be.
+  bool EndOrWait(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
   Obstacle ObstacleTo(const Entry& entry, uint64_t now_ns) const;
   void Arm(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
-  void Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle);
+  void Disarm(const faults::FaultKey& key, Entry& entry, const Obstacle& obstacle, uint64_t now_ns);
   // True when nothing of the fault is left in the kernel.
-  bool Revert(const faults::FaultKey& key, Entry& entry);
+  bool Revert(const faults::FaultKey& key, Entry& entry, uint64_t now_ns);
   // Settles, and logs it: for good, or until a lease is held again.
   void End(const faults::FaultKey& key, Entry& entry, State state, const std::string& reason);
   void Settle(Entry& entry, State state, const std::string& reason);
@@ -121,7 +130,9 @@ class Reconciler {
   const DriverOf driver_of_;
   const std::vector<faults::Driver*> drivers_;
   const std::function<void()> at_edge_;
-  bool arms_ = false, disarmed_ = false;  // in this call
+  const faults::GoOn go_on_;
+  bool edge_ = false, disarmed_ = false;  // at_edge_ was called, a fault disarmed: in this call
+  bool unfinished_ = false;
   Entries entries_;
   chaos::v1::StateVersion version_;
   bool told_ = false;  // of a desired state

@@ -22,11 +22,13 @@ class FakeDriver : public faults::Driver {
   }
   Status Arm(const faults::ArmRequest& request) override {
     ++arm_calls;
+    calls.push_back("arm " + request.key.experiment_id);
     if (!arm_status.ok()) return arm_status;
     armed[request.key] = request;
     return absl::OkStatus();
   }
   Status Disarm(const faults::FaultKey& key) override {
+    calls.push_back("disarm " + key.experiment_id);
     if (!disarm_status.ok()) return disarm_status;
     armed.erase(key);
     return absl::OkStatus();
@@ -42,6 +44,7 @@ class FakeDriver : public faults::Driver {
   std::map<faults::FaultKey, faults::ArmRequest> armed;
   Status arm_status, disarm_status;
   std::string why_gone;
+  std::vector<std::string> calls;  // of Arm and Disarm
   int arm_calls = 0;
 };
 
@@ -83,10 +86,17 @@ class ReconcilerTest : public testing::Test {
   uint64_t now_ = 1'000 * kSecond;
   uint64_t revision_ = 0;
   std::vector<size_t> edges_;  // how many faults were armed at each
+  std::vector<size_t> steps_;  // how many calls the driver had had when go_on was called
+  bool has_time_ = true;       // what that says
   Reconciler reconciler_{
       [this](const std::string& kind) { return kind == "KNOWN" ? &driver_ : nullptr; },
       {&driver_},
-      [this] { edges_.push_back(driver_.armed.size()); }};
+      [this] { edges_.push_back(driver_.armed.size()); },
+      [this](uint64_t begun_ns) {
+        EXPECT_EQ(begun_ns, now_);
+        steps_.push_back(driver_.calls.size());
+        return has_time_;
+      }};
 };
 
 }  // namespace faultline::agent

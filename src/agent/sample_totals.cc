@@ -60,7 +60,9 @@ void SampleTotals::Add(const std::vector<chaos::v1::TargetSample>& samples, uint
     for (const auto& delays : sample.fault_delays()) {
       const auto fault =
           faults_.find({delays.experiment_id(), delays.fault_index(), sample.target_id()});
-      if (fault != faults_.end()) fault->second.delays.Add(delays.given());
+      if (fault == faults_.end()) continue;
+      fault->second.delays.Add(delays.given());
+      fault->second.delays_without_room += delays.no_room();
     }
   }
   Forget(now_ns);

@@ -59,6 +59,7 @@ class SampleTotals {
   struct Fault {
     chaos::v1::FaultCounters counters;  // since it was armed last
     Durations delays;                   // since it was seen first
+    uint64_t delays_without_room = 0;   // not in `delays`, since then too
     uint64_t seen_ns = 0;
   };
 

@@ -47,6 +47,7 @@ std::string StatusText(const ::agent::v1::StatusResponse& status) {
     text += fmt::format("  {:<24} {}\n", target.target_id(), Place(target));
   }
   for (const std::string& problem : status.problems()) text += "  problem: " + problem + "\n";
+  for (const std::string& warning : status.warnings()) text += "  warning: " + warning + "\n";
   text += fmt::format("faults      {}\n", status.faults_size());
   for (const auto& fault : status.faults()) text += FaultLine(fault);
   for (const std::string& sentence : status.left_behind()) {

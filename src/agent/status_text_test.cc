@@ -39,6 +39,16 @@ TEST(StatusText, TellsWhatCouldNotBeUndone) {
                         "busy\n"));
 }
 
+TEST(StatusText, TellsWhatKeepsTargetsFromBeingMeasuredAndWhatMay) {
+  ::agent::v1::StatusResponse status;
+  EXPECT_THAT(StatusText(status), Not(HasSubstr("warning")));
+  status.add_problems("host-1/a: netns 'shop' is another one now");
+  status.add_warnings("host-1/b: other people's filters stand before Faultline's");
+  EXPECT_THAT(StatusText(status),
+              HasSubstr("  problem: host-1/a: netns 'shop' is another one now\n"
+                        "  warning: host-1/b: other people's filters stand before Faultline's\n"));
+}
+
 TEST(StatusText, JsonHasTheFieldNamesOfTheContract) {
   ::agent::v1::StatusResponse status;
   status.set_guardian_pid(12);

@@ -1,5 +1,7 @@
 #include "agent/total_families.h"
 
+#include <algorithm>
+
 namespace faultline::agent {
 namespace {
 
@@ -16,41 +18,49 @@ void AddDurations(Families& families, const char* name, const char* help,
                      durations.seconds, labels);
 }
 
-void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
+// Counters of a target's connections, as far as they are seen.
+void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic, const Unseen& unseen,
                 const http::Labels& target) {
   const auto counter = [&](const char* name, const char* help, uint64_t value,
                            http::Labels more = {}) {
     more.insert(more.begin(), target.begin(), target.end());
     families.Counter(name, help, static_cast<double>(value), more);
   };
-  counter("faultline_target_handshakes_unpaired_total",
-          "Accepted connections whose request was not seen, or forgotten among too many others.",
-          traffic.unpaired_handshakes());
-  constexpr char kRefused[] = "faultline_target_connections_refused_total";
-  constexpr char kRefusedHelp[] = "Requests for a connection that were answered by a reset.";
-  counter(kRefused, kRefusedHelp, traffic.refused_sent(), {{"by", "target"}});
-  counter(kRefused, kRefusedHelp, traffic.refused_received(), {{"by", "peer"}});
   constexpr char kResets[] = "faultline_target_resets_total";
   constexpr char kResetsHelp[] = "Resets (RST segments) that refused no connection.";
   counter(kResets, kResetsHelp, traffic.resets_sent(), {{"by", "target"}});
-  counter(kResets, kResetsHelp, traffic.resets_received(), {{"by", "peer"}});
-  constexpr char kFailed[] = "faultline_target_connections_failed_total";
-  constexpr char kFailedHelp[] =
-      "Connections of the target's own that failed otherwise than by a reset.";
-  counter(kFailed, kFailedHelp, traffic.failed_handshakes(), {{"before", "accepted"}});
-  counter(kFailed, kFailedHelp, traffic.failed_connections(), {{"before", "closed"}});
+  if (!unseen.incoming) {
+    counter(kResets, kResetsHelp, traffic.resets_received(), {{"by", "peer"}});
+    counter("faultline_target_handshakes_unpaired_total",
+            "Accepted connections whose request was not seen, or forgotten among too many others.",
+            traffic.unpaired_handshakes());
+    constexpr char kRefused[] = "faultline_target_connections_refused_total";
+    constexpr char kRefusedHelp[] = "Requests for a connection that were answered by a reset.";
+    counter(kRefused, kRefusedHelp, traffic.refused_sent(), {{"by", "target"}});
+    counter(kRefused, kRefusedHelp, traffic.refused_received(), {{"by", "peer"}});
+    constexpr char kAnswers[] = "faultline_target_http_responses_total";
+    constexpr char kAnswersHelp[] =
+        "Answers of HTTP/1 in plain text, by the class of their status.";
+    counter(kAnswers, kAnswersHelp, traffic.http_1xx(), {{"class", "1xx"}});
+    counter(kAnswers, kAnswersHelp, traffic.http_2xx(), {{"class", "2xx"}});
+    counter(kAnswers, kAnswersHelp, traffic.http_3xx(), {{"class", "3xx"}});
+    counter(kAnswers, kAnswersHelp, traffic.http_4xx(), {{"class", "4xx"}});
+    counter(kAnswers, kAnswersHelp, traffic.http_5xx(), {{"class", "5xx"}});
+  }
+  if (!unseen.failures) {
+    constexpr char kFailed[] = "faultline_target_connections_failed_total";
+    constexpr char kFailedHelp[] =
+        "Connections of the target's own that failed otherwise than by a reset.";
+    counter(kFailed, kFailedHelp, traffic.failed_handshakes(), {{"before", "accepted"}});
+    counter(kFailed, kFailedHelp, traffic.failed_connections(), {{"before", "closed"}});
+  }
+  if (!unseen.sockets) {
+    counter("faultline_target_retransmits_total",
+            "TCP segments that the target's own sockets sent again.", traffic.retransmits());
+  }
   counter("faultline_target_events_lost_total",
           "Rare events (refusals, resets, drops, failures) counted, but not told one by one.",
           traffic.events_lost());
-  counter("faultline_target_retransmits_total",
-          "TCP segments that the target's own sockets sent again.", traffic.retransmits());
-  constexpr char kAnswers[] = "faultline_target_http_responses_total";
-  constexpr char kAnswersHelp[] = "Answers of HTTP/1 in plain text, by the class of their status.";
-  counter(kAnswers, kAnswersHelp, traffic.http_1xx(), {{"class", "1xx"}});
-  counter(kAnswers, kAnswersHelp, traffic.http_2xx(), {{"class", "2xx"}});
-  counter(kAnswers, kAnswersHelp, traffic.http_3xx(), {{"class", "3xx"}});
-  counter(kAnswers, kAnswersHelp, traffic.http_4xx(), {{"class", "4xx"}});
-  counter(kAnswers, kAnswersHelp, traffic.http_5xx(), {{"class", "5xx"}});
   for (const auto& [reason, count] : traffic.kernel_drops()) {
     counter("faultline_target_kernel_drops_total",
             "Packets of a target that the kernel dropped, by its reason.", count,
@@ -58,7 +68,7 @@ void AddTraffic(Families& families, const chaos::v1::TrafficDetail& traffic,
   }
 }
 
-void AddTargets(Families& families, const SampleTotals& totals) {
+void AddTargets(Families& families, const SampleTotals& totals, const UnseenByTarget& unseen) {
   for (const auto& [id, target] : totals.targets()) {
     const http::Labels labels = {{"target", id}};
     families.Counter("faultline_target_packets_total", "Packets of a target, both directions.",
@@ -77,7 +87,9 @@ void AddTargets(Families& families, const SampleTotals& totals) {
     AddDurations(families, "faultline_target_smoothed_rtt_seconds",
                  "Smoothed round-trip time of the target's sockets when they sent something.",
                  target.round_trips, labels);
-    AddTraffic(families, target.traffic, labels);
+    const auto of_target = unseen.find(id);
+    AddTraffic(families, target.traffic, of_target == unseen.end() ? Unseen() : of_target->second,
+               labels);
   }
 }
 
@@ -129,6 +141,11 @@ void AddFaults(Families& families, const SampleTotals& totals) {
             static_cast<double>(counters.delay_asked_ns()) / 1e9);
     counter("faultline_fault_delay_given_seconds_total", "Sum of the delays really added.",
             static_cast<double>(counters.delay_given_ns()) / 1e9);
+    packets(
+        "faultline_fault_delays_without_room_total",
+        "Delays measured that are not in the histogram: there was no room for so many different "
+        "ones of so many faults.",
+        fault.delays_without_room);
     AddDurations(families, "faultline_fault_delay_duration_seconds",
                  "Time that each packet of a fault waited in a lane.", fault.delays, labels);
   }
@@ -136,8 +153,22 @@ void AddFaults(Families& families, const SampleTotals& totals) {
 
 }  // namespace
 
-void AddTotals(const SampleTotals& totals, Families& families) {
-  AddTargets(families, totals);
+UnseenByTarget UnseenOf(const std::vector<chaos::v1::Target>& targets,
+                        const std::vector<chaos::v1::Capability>& capabilities) {
+  const bool told = std::ranges::any_of(capabilities, [](const auto& capability) {
+    return capability.name() == "drop_reasons" && capability.available();
+  });
+  UnseenByTarget unseen;
+  for (const auto& target : targets) {
+    unseen[target.target_id()] = {.sockets = target.at_host_end(),
+                                  .failures = target.at_host_end() || !told,
+                                  .incoming = faults::IsMeasuredOneWay(target)};
+  }
+  return unseen;
+}
+
+void AddTotals(const SampleTotals& totals, const UnseenByTarget& unseen, Families& families) {
+  AddTargets(families, totals, unseen);
   AddFaults(families, totals);
 }
 

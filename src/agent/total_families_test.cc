@@ -10,9 +10,9 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-std::string TextOf(const SampleTotals& totals) {
+std::string TextOf(const SampleTotals& totals, const UnseenByTarget& unseen = {}) {
   http::Families families;
-  AddTotals(totals, families);
+  AddTotals(totals, unseen, families);
   return http::ToText(families.Take());
 }
 
@@ -46,7 +46,7 @@ TEST(TotalFamilies, HaveNoLineOfAHistogramInWhichNothingWasCounted) {
   SampleTotals totals;
   totals.Add({Sample("a")}, 1);
   const std::string text = TextOf(totals);
-  EXPECT_THAT(text, Not(HasSubstr("histogram")));
+  EXPECT_THAT(text, Not(HasSubstr(" histogram\n")));
   EXPECT_THAT(text, Not(HasSubstr("duration_seconds")));
   EXPECT_THAT(text, Not(HasSubstr("smoothed_rtt")));
   EXPECT_THAT(text, HasSubstr("\nfaultline_target_packets_total{target=\"a\"} 10\n"));
@@ -75,6 +75,66 @@ TEST(TotalFamilies, HaveEveryLineOfAHistogramOnceSomethingWasCounted) {
   EXPECT_THAT(text, HasSubstr("duration_seconds_bucket{target=\"a\",le=\"0.00355\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("duration_seconds_bucket{target=\"a\",le=\"+Inf\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("duration_seconds_count{target=\"a\"} 2\n"));
+}
+
+// "a" as most are, "h" at the host's end of its link, "c" a cgroup without ports.
+class UnseenCounters : public testing::Test {
+ protected:
+  UnseenCounters() {
+    for (const char* id : {"a", "h", "c"}) targets_.emplace_back().set_target_id(id);
+    targets_[1].set_at_host_end(true);
+    targets_[2].set_cgroup("/shop");
+    totals_.Add({Sample("a"), Sample("h"), Sample("c")}, 1);
+  }
+  // Of those targets that have such a series, the ids.
+  std::string With(const std::string& name, bool drop_reasons = true) const {
+    std::vector<chaos::v1::Capability> capabilities(1);
+    capabilities[0].set_name("drop_reasons");
+    capabilities[0].set_available(drop_reasons);
+    const std::string text = TextOf(totals_, UnseenOf(targets_, capabilities));
+    std::string ids;
+    for (const std::string id : {"a", "h", "c"}) {
+      if (text.find("\n" + name + "{target=\"" + id + "\"") != std::string::npos) ids += id;
+    }
+    return ids;
+  }
+
+  std::vector<chaos::v1::Target> targets_;
+  SampleTotals totals_;
+};
+
+TEST_F(UnseenCounters, OfSocketsAreLeftOutAtTheHostsEnd) {
+  EXPECT_EQ(With("faultline_target_retransmits_total"), "ac");
+  EXPECT_EQ(With("faultline_target_connections_failed_total"), "ac");
+}
+
+TEST_F(UnseenCounters, OfFailedConnectionsAreLeftOutWhereTheKernelTellsNone) {
+  EXPECT_EQ(With("faultline_target_connections_failed_total", /*drop_reasons=*/false), "");
+  EXPECT_EQ(With("faultline_target_retransmits_total", false), "ac");
+}
+
+TEST_F(UnseenCounters, OfWhatComesInAreLeftOutOfACgroupWithoutPorts) {
+  for (const char* name : {"handshakes_unpaired", "connections_refused", "http_responses"}) {
+    EXPECT_EQ(With(fmt::format("faultline_target_{}_total", name)), "ah") << name;
+  }
+  const std::string text = TextOf(totals_, UnseenOf(targets_, {}));
+  EXPECT_EQ(Series(text, "faultline_target_resets_total{target=\"c\",by=\"target\"}"), 1u);
+  EXPECT_EQ(Series(text, "faultline_target_resets_total{target=\"c\",by=\"peer\"}"), 0u);
+  targets_[2].add_ports(80);
+  EXPECT_EQ(With("faultline_target_handshakes_unpaired_total"), "ahc");
+}
+
+TEST(TotalFamilies, TellOfDelaysForWhichTheHistogramHadNoRoom) {
+  SampleTotals totals;
+  chaos::v1::TargetSample sample = Sample("a");
+  sample.add_fault_delays()->set_experiment_id("e1");
+  for (const uint64_t no_room : {0u, 3u, 4u}) {
+    sample.mutable_fault_delays(0)->set_no_room(no_room);
+    totals.Add({sample}, 1);
+  }
+  EXPECT_THAT(TextOf(totals),
+              HasSubstr("\nfaultline_fault_delays_without_room_total{experiment=\"e1\","
+                        "fault=\"0\",target=\"a\"} 7\n"));
 }
 
 }  // namespace

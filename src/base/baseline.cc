@@ -41,6 +41,11 @@ BatchTime TimeOf(const chaos::v1::MetricsBatch& batch) {
           batch.interval_ns()};
 }
 
+std::optional<bool> IsBefore(const BaselineSlot& slot, uint64_t incarnation, uint64_t sequence) {
+  if (incarnation == 0 || slot.incarnation() != incarnation) return std::nullopt;
+  return slot.last() < sequence;
+}
+
 void Baseline::Add(const TargetSample& sample, const BatchTime& when) {
   NoteFaults(sample, when);
   if (sample.faults_size() > 0) {
@@ -49,11 +54,18 @@ void Baseline::Add(const TargetSample& sample, const BatchTime& when) {
   }
   auto* slots = kept_.mutable_slots();
   slot_open_ = slot_open_ && !slots->empty() &&
+               slots->rbegin()->incarnation() == when.incarnation &&
                slots->rbegin()->measured().duration_ns() < kSlotNs &&
                SinceNs(slots->rbegin()->end_unix_ns(), when.begin_unix_ns) < kSlotNs;
-  if (!slot_open_) slots->Add()->set_begin_unix_ns(when.begin_unix_ns);
+  if (!slot_open_) {
+    BaselineSlot* fresh = slots->Add();
+    fresh->set_begin_unix_ns(when.begin_unix_ns);
+    fresh->set_incarnation(when.incarnation);
+    fresh->set_first(when.sequence);
+  }
   slot_open_ = true;
   BaselineSlot& slot = *slots->rbegin();
+  slot.set_last(when.sequence);
   AddMeasurements(ToMeasurements(sample, when.interval_ns), slot.mutable_measured());
   slot.set_end_unix_ns(when.end_unix_ns);
   Trim();
@@ -89,9 +101,12 @@ FaultBegin Baseline::BeginOf(const std::string& experiment_id, const BatchTime& 
 void Baseline::Take(const TargetBaseline& given) {
   TargetBaseline all;
   for (const BaselineSlot& slot : kept_.slots()) {
-    const bool before =
-        given.slots().empty() || slot.end_unix_ns() <= given.slots(0).begin_unix_ns();
-    if (before) *all.add_slots() = slot;
+    if (!given.slots().empty()) {
+      const BaselineSlot& oldest = given.slots(0);
+      const auto before = IsBefore(slot, oldest.incarnation(), oldest.first());
+      if (!before.value_or(slot.end_unix_ns() <= oldest.begin_unix_ns())) continue;
+    }
+    *all.add_slots() = slot;
   }
   all.mutable_slots()->MergeFrom(given.slots());
   *all.mutable_faults() = kept_.faults();

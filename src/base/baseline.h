@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "chaos/v1/agent.pb.h"
@@ -21,6 +22,11 @@ struct BatchTime {
   uint64_t interval_ns = 0;
 };
 BatchTime TimeOf(const chaos::v1::MetricsBatch& batch);
+
+// Whether the slot was measured before that batch of that start of its agent, whatever the agent's
+// clock has shown. None when it is of another start, or does not say.
+std::optional<bool> IsBefore(const chaos::v1::BaselineSlot& slot, uint64_t incarnation,
+                             uint64_t sequence);
 
 class Baseline {
  public:

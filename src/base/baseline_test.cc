@@ -20,12 +20,12 @@ class Measured {
       chaos::v1::TargetSample sample;
       sample.set_packets(1);
       if (!experiment.empty()) sample.add_faults()->set_experiment_id(experiment);
-      baseline_->Add(sample, {7, ++sequence, begin_ns, now_ns, kTenthNs});
+      baseline_->Add(sample, {incarnation, ++sequence, begin_ns, now_ns, kTenthNs});
     }
   }
 
   int64_t now_ns = 1'700'000'000 * kSecondNs;
-  uint64_t sequence = 0;
+  uint64_t incarnation = 7, sequence = 0;
 
  private:
   Baseline* const baseline_;
@@ -99,10 +99,12 @@ TEST(Baseline, TakesOverWhatAnotherHasKeptAndCountsNothingTwice) {
   Measured target(&given);
   Measured missed(&old);
   missed.Tenths(20);  // before the agent was started anew
+  target.incarnation = 8;
   target.now_ns = missed.now_ns + kSecondNs;
   Baseline both = old;
   target.Tenths(30);
   Measured again(&both);  // a part of the same time
+  again.incarnation = 8;
   again.now_ns = missed.now_ns + kSecondNs;
   again.Tenths(20);
   target.Tenths(1, "e1");
@@ -111,6 +113,34 @@ TEST(Baseline, TakesOverWhatAnotherHasKeptAndCountsNothingTwice) {
   EXPECT_EQ(both.BeginOf("e1", {}).sequence(), 31u);
   both.Take({});
   EXPECT_EQ(PacketsOf(both), 50u) << "of an agent that has measured nothing yet";
+}
+
+TEST(Baseline, CountsNothingTwiceAndLosesNothingWhenTheClockWasSetMeanwhile) {
+  for (const int64_t step_ns : {7'200 * kSecondNs, -7'200 * kSecondNs}) {
+    Baseline both, given;
+    Measured known(&both), told(&given);
+    for (Measured* target : {&known, &told}) {
+      target->Tenths(20);
+      target->now_ns += step_ns;
+      target->Tenths(20);
+    }
+    both.Take(given.kept());
+    EXPECT_EQ(PacketsOf(both), 40u);
+  }
+}
+
+TEST(Baseline, ASlotIsOfOneStartOfItsAgent) {
+  Baseline baseline;
+  Measured target(&baseline);
+  target.Tenths(4);
+  target.incarnation = 8;
+  target.sequence = 0;
+  target.Tenths(4);
+  ASSERT_EQ(baseline.kept().slots_size(), 2);
+  EXPECT_EQ(IsBefore(baseline.kept().slots(0), 7, 5), true);
+  EXPECT_EQ(IsBefore(baseline.kept().slots(0), 7, 4), false);
+  EXPECT_EQ(IsBefore(baseline.kept().slots(0), 8, 5), std::nullopt);
+  EXPECT_EQ(baseline.kept().slots(1).first(), 1u);
 }
 
 }  // namespace

@@ -76,15 +76,19 @@ class ClsactAttachment : public Attachment {
     return !status.ok() || alive;
   }
 
+  std::string Ahead() const override {
+    std::string ahead;
+    const Status asked = InNetns(netns_fd_, [&]() -> Status {
+      FL_ASSIGN_OR_RETURN(ahead, FilterAhead(place_));
+      return absl::OkStatus();
+    });
+    if (!asked.ok() || ahead.empty()) return {};
+    return ahead + (place_.egress ? " on egress" : " on ingress");
+  }
+
   Status Make(const AttachRequest& request) {
     FL_RETURN_IF_ERROR(MakeQdisc(request));
     FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(request.ifindex, request.egress));
-    if (!filters.empty()) {
-      FL_LOG(
-          warn,
-          "other filters stand before Faultline's on the {} of {}: what they end it does not see",
-          request.egress ? "egress" : "ingress", request.interface);
-    }
     place_.handle = kHandle;
     place_.priority = 1;
     while (std::any_of(filters.begin(), filters.end(),

@@ -40,6 +40,10 @@ class Attachment {
   virtual ~Attachment() = default;
   // False when the interface has gone, or somebody has taken the program off.
   virtual bool Alive() const = 0;
+  // Somebody else's filter that the kernel asks first, in words ("bpf filter cil_from:[12] of
+  // priority 1 on ingress"): the program does not see packets for which it ends the chain. Empty
+  // when there is none, or that cannot be asked. Of clsact only.
+  virtual std::string Ahead() const { return {}; }
 };
 
 // A TCX link is a descriptor above kLinkFds: the kernel closes a killed process's last descriptors

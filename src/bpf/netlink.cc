@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <utility>
 
 namespace faultline::bpf {
 namespace {
@@ -123,17 +124,23 @@ std::string TextIn(const rtattr& attribute) {
       strnlen(static_cast<const char*>(RTA_DATA(&attribute)), RTA_PAYLOAD(&attribute)));
 }
 
-// Of a BPF filter: "name:[id]" of its program, as libbpf calls it.
-std::string ProgramIn(const nlmsghdr& reply) {
-  std::string program;
+TcFilter FilterIn(const nlmsghdr& reply) {
+  const auto* body = static_cast<const tcmsg*>(NLMSG_DATA(&reply));
+  TcFilter filter;
+  filter.priority = TC_H_MAJ(body->tcm_info) >> 16;
+  filter.handle = body->tcm_handle;
   ForEachAttributeOf<tcmsg>(reply, [&](const rtattr& attribute) {
-    if (attribute.rta_type != TCA_OPTIONS) return;
+    if (attribute.rta_type == TCA_KIND) filter.kind = TextIn(attribute);
+    if (attribute.rta_type == TCA_CHAIN) filter.chain = static_cast<uint32_t>(NumberIn(attribute));
+    // Behind the kind; numbers of options are each kind's own.
+    if (attribute.rta_type != TCA_OPTIONS || filter.kind != "bpf") return;
     ForEachAttribute(static_cast<const rtattr*>(RTA_DATA(&attribute)), RTA_PAYLOAD(&attribute),
                      [&](const rtattr& option) {
-                       if (option.rta_type == TCA_BPF_NAME) program = TextIn(option);
+                       // "name:[id]", as libbpf calls it.
+                       if (option.rta_type == TCA_BPF_NAME) filter.program = TextIn(option);
                      });
   });
-  return program;
+  return filter;
 }
 
 Status QdiscSet(const std::string& kind, int error) {
@@ -148,14 +155,12 @@ StatusOr<std::vector<TcFilter>> ListTcFilters(int ifindex, bool egress) {
   TcRequest request(RTM_GETTFILTER, NLM_F_DUMP, ifindex);
   request.body.tcm_parent = TC_H_MAKE(TC_H_CLSACT, egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
   std::vector<TcFilter> filters;
-  FL_ASSIGN_OR_RETURN(
-      const int error, Exchange(request, [&](const nlmsghdr& reply) {
-        if (reply.nlmsg_type != RTM_NEWTFILTER) return;
-        const auto* body = static_cast<const tcmsg*>(NLMSG_DATA(&reply));
-        // A priority is listed by itself too, with handle 0.
-        if (body->tcm_handle == 0) return;
-        filters.push_back({TC_H_MAJ(body->tcm_info) >> 16, body->tcm_handle, ProgramIn(reply)});
-      }));
+  FL_ASSIGN_OR_RETURN(const int error, Exchange(request, [&](const nlmsghdr& reply) {
+                        if (reply.nlmsg_type != RTM_NEWTFILTER) return;
+                        // A priority is listed by itself too, with handle 0.
+                        if (auto filter = FilterIn(reply); filter.handle != 0)
+                          filters.push_back(std::move(filter));
+                      }));
   if (error != 0 && error != EINVAL && error != ENOENT && error != ENODEV) {
     return MakeError(StatusCode::kInternal, "listing filters failed: {}", ErrnoText(error));
   }

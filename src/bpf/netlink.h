@@ -15,10 +15,13 @@ namespace faultline::bpf {
 struct TcFilter {
   uint32_t priority = 0;
   uint32_t handle = 0;
+  uint32_t chain = 0;   // the kernel begins in 0; only a filter leads to another
+  std::string kind;     // "bpf", "flower"
   std::string program;  // its name, of a BPF filter; else empty
 };
 
-// Filters of the interface's clsact qdisc in that direction; none when there is no such qdisc.
+// Filters of the interface's clsact qdisc in that direction, those of one chain in the order in
+// which the kernel asks them; none when there is no such qdisc.
 StatusOr<std::vector<TcFilter>> ListTcFilters(int ifindex, bool egress);
 
 // Whether the interface has a clsact qdisc (or ingress, which sits in the same place).

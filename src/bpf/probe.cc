@@ -86,6 +86,16 @@ constexpr bpf_insn kNothing[] = {
     {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
     {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
 
+// Loads such a program and attaches it, to the tracepoint or, if that is null, to what it was made
+// for. Empty when the kernel lets it; else the kernel's reason.
+std::string TryNothing(bpf_prog_type type, const char* tracepoint, bpf_prog_load_opts* options) {
+  const UniqueFd program(
+      bpf_prog_load(type, "fl_probe", "GPL", kNothing, std::size(kNothing), options));
+  if (!program.valid()) return ErrnoText(errno);
+  const UniqueFd link(bpf_raw_tracepoint_open(tracepoint, program.get()));
+  return link.valid() ? std::string() : ErrnoText(errno);
+}
+
 // By its list of modules, and by attaching a program that does nothing: lockdown refuses those.
 std::string AskLsm(const Btf& types) {
   std::ifstream file(kLsmPath);
@@ -103,12 +113,9 @@ std::string AskLsm(const Btf& types) {
   if (hook < 0) return "BPF LSM is needed, and the kernel has no hook for opened files";
   LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_LSM_MAC);
   options.attach_btf_id = static_cast<__u32>(hook);
-  const UniqueFd program(
-      bpf_prog_load(BPF_PROG_TYPE_LSM, "fl_probe", "GPL", kNothing, std::size(kNothing), &options));
-  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
-  if (link.valid()) return {};
-  return fmt::format("BPF LSM is needed, and the kernel refuses a program of that type: {}",
-                     ErrnoText(errno));
+  const std::string why = TryNothing(BPF_PROG_TYPE_LSM, nullptr, &options);
+  if (why.empty()) return {};
+  return "BPF LSM is needed, and the kernel refuses a program of that type: " + why;
 }
 
 // By attaching a program that does nothing.
@@ -117,14 +124,11 @@ std::string AskDropReasons(const Btf& types) {
   const int reasons = btf__find_by_name_kind(types.get(), "skb_drop_reason", BTF_KIND_ENUM);
   if (reasons < 0)
     return "the kernel gives no reasons for the packets that it drops (from 5.17 on)";
-  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "fl_probe", "GPL", kNothing,
-                                       std::size(kNothing), nullptr));
-  const UniqueFd link(bpf_raw_tracepoint_open("kfree_skb", program.get()));
-  if (link.valid()) return {};
-  return fmt::format(
-      "dropped packets are not counted, because the kernel refuses a program on its tracepoint "
-      "kfree_skb: {}",
-      ErrnoText(errno));
+  const std::string why = TryNothing(BPF_PROG_TYPE_RAW_TRACEPOINT, "kfree_skb", nullptr);
+  if (why.empty()) return {};
+  return "dropped packets are not counted, because the kernel refuses a program on its tracepoint "
+         "kfree_skb: " +
+         why;
 }
 
 // By the arguments of the tracepoint: data, packet, place, reason, socket.

@@ -84,6 +84,18 @@ StatusOr<bool> HasTcFilter(const TcFilterPlace& place) {
                    place.interface, ErrnoText(error));
 }
 
+StatusOr<std::string> FilterAhead(const TcFilterPlace& ours) {
+  FL_ASSIGN_OR_RETURN(const auto filters, ListTcFilters(ours.ifindex, ours.egress));
+  for (const TcFilter& filter : filters) {
+    if (filter.chain != 0) continue;
+    if (filter.priority == ours.priority && filter.handle == ours.handle) break;
+    if (filter.program.starts_with(kOurPrograms)) continue;
+    return fmt::format("{} filter {}{}of priority {}", filter.kind, filter.program,
+                       filter.program.empty() ? "" : " ", filter.priority);
+  }
+  return std::string();
+}
+
 Status RemoveTcFilter(const TcFilterPlace& place) {
   return InNetnsIfThere(place.netns, place.netns_id, [&] { return DetachIfOurs(place); });
 }

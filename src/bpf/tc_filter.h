@@ -30,6 +30,11 @@ struct TcFilterPlace {
 // when the kernel does not say.
 StatusOr<bool> HasTcFilter(const TcFilterPlace& place);
 
+// Somebody else's filter that the kernel asks before ours, in words ("flower filter of priority
+// 1"); empty when there is none. Whether it lets the kernel go on to ours nobody can tell. In the
+// calling thread's namespace; errors as ListTcFilters.
+StatusOr<std::string> FilterAhead(const TcFilterPlace& ours);
+
 // Removes the filter if it is still there and still holds our program. OK when the namespace, the
 // interface or the filter is gone, or another's filter has its place.
 Status RemoveTcFilter(const TcFilterPlace& place);

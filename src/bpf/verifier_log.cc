@@ -1,6 +1,9 @@
 #include "bpf/verifier_log.h"
 
+#include <bpf/bpf.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/log.h"
 
@@ -18,12 +21,17 @@ constexpr size_t kLastBytes = 1'000;
 VerifierLog::VerifierLog(bpf_object* object) {
   bpf_program* program = nullptr;
   while ((program = bpf_object__next_program(object, program)) != nullptr) {
-    auto text = std::make_unique_for_overwrite<char[]>(kLogBytes);
-    text[0] = '\0';
-    // At level 0 libbpf asks for it only when the program was refused.
-    bpf_program__set_log_buf(program, text.get(), kLogBytes);
-    logs_.push_back({bpf_program__name(program), std::move(text)});
+    const auto room = RoomFor(bpf_program__name(program));
+    bpf_program__set_log_buf(program, room.data(), room.size());
   }
+}
+
+// At level 0, as by default, libbpf asks for the log only when the program was refused.
+std::span<char> VerifierLog::RoomFor(const char* program) {
+  auto text = std::make_unique_for_overwrite<char[]>(kLogBytes);
+  text[0] = '\0';
+  logs_.push_back({program, std::move(text)});
+  return {logs_.back().text.get(), kLogBytes};
 }
 
 Status VerifierLog::Refused(std::string_view what, int error) const {
@@ -35,6 +43,18 @@ Status VerifierLog::Refused(std::string_view what, int error) const {
   }
   return MakeError(StatusCode::kFailedPrecondition, "the kernel refused {}: {}", what,
                    ErrnoText(error));
+}
+
+StatusOr<UniqueFd> LoadProgram(bpf_prog_type type, const char* name, std::span<const bpf_insn> code,
+                               std::string_view what) {
+  VerifierLog log;
+  const auto room = log.RoomFor(name);
+  LIBBPF_OPTS(bpf_prog_load_opts, options);
+  options.log_buf = room.data();
+  options.log_size = static_cast<__u32>(room.size());
+  UniqueFd program(bpf_prog_load(type, name, "Dual BSD/GPL", code.data(), code.size(), &options));
+  if (program.valid()) return program;
+  return log.Refused(what, errno);
 }
 
 }  // namespace faultline::bpf

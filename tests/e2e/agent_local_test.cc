@@ -3,8 +3,10 @@
 
 #include <fstream>
 
+#include "agent/status_text.h"
 #include "agent/undo_journal.h"
 #include "bpf/attach.h"
+#include "bpf/probe.h"
 #include "bpf/tc_filter.h"
 #include "e2e/agent_fixture.h"
 
@@ -183,7 +185,15 @@ TEST_F(AgentLeftovers, AreUndoneAsFarAsADamagedJournalTells) {
 }
 
 TEST_F(AgentLocal, ProbeTellsWhatTheKernelCanDo) {
-  EXPECT_THAT(Command("probe"), HasSubstr("tc "));
+  std::vector<chaos::v1::Capability> expected;
+  for (const bpf::Feature& feature : bpf::KernelFeatures()) {
+    auto& capability = expected.emplace_back();
+    capability.set_name(feature.name);
+    capability.set_available(feature.available);
+    capability.set_reason(feature.reason);
+  }
+  ASSERT_FALSE(expected.empty());
+  EXPECT_EQ(Command("probe") + "\n", agent::CapabilitiesText(expected));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr uint16_t kPort = 7001;
 constexpr size_t kHeaderBytes = 14 + 20 + 8;  // Ethernet, IPv4, UDP
+constexpr size_t kMoreInIpv6 = 20;
 
 class BandwidthTest : public DriverTest {};
 
@@ -20,20 +21,33 @@ double SecondsSince(uint64_t began_ns) {
   return static_cast<double>(BoottimeNowNs() - began_ns) / 1e9;
 }
 
-TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
-  constexpr int kPackets = 300, kAttempts = 5;
+struct Way {
+  bool ipv6;
+  const char* direction;
+};
+
+class RateTest : public BandwidthTest, public testing::WithParamInterface<Way> {};
+
+// The faulty side is the server's on ingress, the client's on egress.
+TEST_P(RateTest, PacketsComeNoFasterThanTheRate) {
+  constexpr int kPackets = 150, kAttempts = 5;
   constexpr double kRateBps = 1e6;
+  const auto [ipv6, direction] = GetParam();
+  const bool in = direction == std::string("ingress");
+  const std::string payload(1000 - kHeaderBytes - (ipv6 ? kMoreInIpv6 : 0), 'x');
   Sink sink(*network_, kPort);
-  SetTarget(ServerTarget({kPort}));
-  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  SetTarget(in ? ServerTarget() : ClientTarget());
+  Client client(*network_, Protocol::kUdp, ipv6 ? Network::kServer6 : Network::kServer4, kPort);
   bool as_asked = false;
   for (int attempt = 0; attempt < kAttempts && !as_asked; ++attempt) {
-    ArmKind("NETWORK_BANDWIDTH",
-            {{"rate_bps", "1mbps"}, {"queue_bytes", "1MB"}, {"direction", "ingress"}});
+    ArmKind("NETWORK_BANDWIDTH", {{"rate_bps", "1mbps"},
+                                  {"queue_bytes", "1MB"},
+                                  {"direction", direction},
+                                  {in ? "local_port" : "peer_port", std::to_string(kPort)}});
     const uint64_t began_ns = BoottimeNowNs();
-    for (int i = 0; i < kPackets; ++i) client.Send(std::string(1000 - kHeaderBytes, 'x'));
+    for (int i = 0; i < kPackets; ++i) client.Send(payload);
     EXPECT_EQ(sink.Take(kPackets, kPatience).size(), size_t{kPackets});
-    // Of 300 packets of 1000 bytes each takes 8 ms.
+    // Of 150 packets of 1000 bytes each takes 8 ms.
     EXPECT_GE(SecondsSince(began_ns), kPackets * 8000 / kRateBps);
     const auto counters = SettledCounters();
     EXPECT_EQ(counters.queued(), static_cast<uint64_t>(kPackets));
@@ -51,6 +65,10 @@ TEST_F(BandwidthTest, PacketsComeNoFasterThanTheRate) {
   }
   EXPECT_TRUE(as_asked);
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, RateTest,
+                         testing::Values(Way{false, "ingress"}, Way{false, "egress"},
+                                         Way{true, "ingress"}, Way{true, "egress"}));
 
 TEST_F(BandwidthTest, AFullQueueDropsWhatFindsNoRoomAndCountsIt) {
   constexpr int kPackets = 200;

@@ -11,7 +11,7 @@
 
 namespace faultline::netns_test {
 
-OwnCgroup::OwnCgroup() {
+OwnCgroup::OwnCgroup(const std::string& suffix) {
   for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
     if (std::filesystem::exists(std::string(root) + "/cgroup.procs")) root_ = root;
     if (!root_.empty()) break;
@@ -24,7 +24,7 @@ OwnCgroup::OwnCgroup() {
   for (std::string line; std::getline(own, line);) {
     if (line.starts_with("0::")) home_ = line.substr(3);
   }
-  name_ = "fl-test-" + std::to_string(getpid());
+  name_ = "fl-test-" + std::to_string(getpid()) + suffix;
   std::filesystem::create_directory(root_ + "/" + name_);
   std::filesystem::create_directory(root_ + "/" + name_ + "/inner");
 }

@@ -7,8 +7,8 @@ namespace faultline::netns_test {
 
 class OwnCgroup {
  public:
-  // Makes one with another, "inner", in it; why() tells why not.
-  OwnCgroup();
+  // Makes one with another, "inner", in it; why() tells why not. Each has a suffix of its own.
+  explicit OwnCgroup(const std::string& suffix = "");
   // Takes both away. Whoever is in them has left.
   ~OwnCgroup();
   OwnCgroup(const OwnCgroup&) = delete;

@@ -95,6 +95,51 @@ TEST_F(CgroupTest, ADelayOnTheWayInIsOfTheReceiverAndNotOfTheSender) {
   EXPECT_GE(delayed->count(), 300);
 }
 
+constexpr char kGivePorts[] = "a cgroup target is measured by its ports: give it ports";
+
+// Its answers come in, which belongs to no cgroup: request on request goes out without any.
+TEST_F(CgroupTest, WithoutPortsAClientsTargetSaysThatItNeedsThem) {
+  chaos::v1::Target target = ClientTarget();
+  target.set_cgroup(cgroup_.name());
+  SetTarget(target);
+  cgroup_.EnterInner();
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kOutsidePort);
+  cgroup_.Leave();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.RoundTrip().has_value());
+  const auto sample = Sample();
+  EXPECT_GE(sample.packets(), 3u);
+  EXPECT_TRUE(sample.latency().index().empty());
+  EXPECT_GE(sample.not_measurable(), 1u);
+  EXPECT_EQ(sample.not_measurable_reason(), kGivePorts);
+}
+
+// Its connections begin with what comes in.
+TEST_F(CgroupTest, WithoutPortsAServersTargetSaysSoTooAndNoConnectionCountsAsForgotten) {
+  chaos::v1::Target target = ServerTarget();
+  target.set_cgroup(cgroup_.name());
+  SetTarget(target);
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kInsidePort);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.RoundTrip().has_value());
+  const auto sample = Sample();
+  EXPECT_GE(sample.packets(), 3u);
+  EXPECT_GE(sample.not_measurable(), 1u);
+  EXPECT_EQ(sample.not_measurable_reason(), kGivePorts);
+  EXPECT_EQ(sample.traffic().unpaired_handshakes(), 0u);
+  EXPECT_FALSE(driver_->Load().met_midway.has_value());
+}
+
+TEST_F(CgroupTest, WithPortsATargetIsMeasured) {
+  chaos::v1::Target target = ServerTarget({kInsidePort});
+  target.set_cgroup(cgroup_.name());
+  SetTarget(target);
+  Client client(*network_, Protocol::kTcp, Network::kServer4, kInsidePort);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.RoundTrip().has_value());
+  const auto sample = Sample();
+  EXPECT_FALSE(sample.latency().index().empty());
+  EXPECT_EQ(sample.not_measurable(), 0u);
+  EXPECT_EQ(driver_->Load().met_midway, 0u);
+}
+
 TEST_F(CgroupTest, WhatBelongsToNoSocketOnItsWayInIsRefusedWithASentence) {
   chaos::v1::Target target = ServerTarget();
   target.set_cgroup(cgroup_.name());

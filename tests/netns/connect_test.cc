@@ -152,6 +152,23 @@ TEST_F(ConnectTest, OfACgroupOnlyItsOwnConnectsAndThoseToItFail) {
   }
 }
 
+// The ports of a target are those on which it serves: what it opens leaves by others.
+TEST_F(ConnectTest, ThePortsOfATargetNarrowWhatComesToItAndNotWhatItOpens) {
+  constexpr uint16_t kServed = 6379;
+  SetTarget(ClientTarget({kServed}));
+  ArmKind("CONNECT_FAIL", {{"peer_port", std::to_string(kPort)}});
+  EXPECT_EQ(Connect(), ECONNREFUSED);
+  EXPECT_EQ(Connect(Network::kServer4, kOtherPort), 0);
+  ArmKind("CONNECT_FAIL", {});
+  EXPECT_EQ(Connect(Network::kServer4, kOtherPort), ECONNREFUSED);
+  EXPECT_GE(SettledCounters().connects_failed(), 1u);
+  Disarm();
+  SetTarget(ServerTarget({kPort}));
+  ArmKind("CONNECT_FAIL", {{"direction", "ingress"}});
+  EXPECT_EQ(Connect(), ECONNREFUSED);
+  EXPECT_EQ(Connect(Network::kServer4, kOtherPort), 0);
+}
+
 TEST_F(ConnectTest, ItsRefusalsCountAmongTheRefusalsOfTheTarget) {
   constexpr uint64_t kAttempts = 3;
   for (const bool server_is_target : {true, false}) {

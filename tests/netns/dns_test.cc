@@ -162,6 +162,16 @@ TEST_F(DnsTest, AResolverOnLoopbackIsAnsweredFor) {
   EXPECT_EQ(DigAt(network_->server_netns(), "127.0.0.1", kName, {"+short"}).text, kAddress4);
 }
 
+TEST_F(DnsTest, QueriesOfATargetThatServesOnOtherPortsAreItsOwn) {
+  SetTarget(ClientTarget({6379}));
+  ArmKind("DNS_FAULT", {{"names", "*.example.com"}});
+  for (const char* protocol : {"+notcp", "+tcp"}) {
+    EXPECT_THAT(Dig(kName, {protocol}).text, HasSubstr("NXDOMAIN")) << protocol;
+    EXPECT_EQ(Dig(kOther, {"+short", protocol}).text, "192.0.2.20\n");
+  }
+  EXPECT_GE(SettledCounters().queries_failed(), 2u);
+}
+
 TEST_F(DnsTest, OnlyTheProtocolAndPortAsked) {
   SetTarget(ClientTarget());
   ArmKind("DNS_FAULT", {{"names", "*"}, {"protocol", "tcp"}});

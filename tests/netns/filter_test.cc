@@ -21,6 +21,26 @@ TEST_F(FilterTest, APortRangeHoldsItsPortsAndNoOthers) {
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort + 2));
 }
 
+TEST_F(FilterTest, APeersPortAloneMeansWhatTheTargetAsksWhateverItServes) {
+  constexpr uint16_t kServed = 6379;
+  EchoServer other(*network_, kPort + 1);
+  SetTarget(ClientTarget({kServed}));
+  for (const auto direction : {pb::DIRECTION_EGRESS, pb::DIRECTION_INGRESS}) {
+    auto loss = Loss(100, direction);
+    loss.mutable_filter()->add_peer_port(std::to_string(kPort));
+    Arm(loss);
+    EXPECT_TRUE(IsLost(Protocol::kUdp));
+    EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer6));
+    EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer4, kPort + 1));
+    EXPECT_GE(SettledCounters().dropped(), 2u);
+    // With a port of its own it is about what it serves there.
+    loss.mutable_filter()->add_local_port(std::to_string(kServed));
+    Arm(loss);
+    EXPECT_TRUE(Answers(Protocol::kUdp));
+    Disarm();
+  }
+}
+
 TEST_F(FilterTest, APayloadPrefixMeansWhatBeginsSoInBothFamilies) {
   SetTarget(ServerTarget());
   auto loss = LoseIn();

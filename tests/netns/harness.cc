@@ -68,7 +68,8 @@ void DriverTest::MakeDriver(const network::DriverOptions& options) {
   driver_.reset();
   faults::DriverContext context;
   context.undo = journal_;
-  context.own_ports = {kOwnPort};
+  context.own_ports = own_ports_;
+  context.go_on = [this](uint64_t begun_ns) { return go_on_(begun_ns); };
   context.on_lease_page = [this](int, faults::LeasePage* page) { lease_ = page; };
   auto made = network::MakeNetworkDriver(context, options);
   ASSERT_TRUE(made.ok()) << made.status();

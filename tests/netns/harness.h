@@ -62,7 +62,7 @@ std::optional<std::string> WhyNot();
 // A driver on the two namespaces, with leases that hold.
 class DriverTest : public testing::Test {
  protected:
-  // What the driver is told is Faultline's own TCP port.
+  // What the driver is told is Faultline's own TCP port, unless a test says others.
   static constexpr uint16_t kOwnPort = 7400;
 
   void SetUp() override;
@@ -127,8 +127,10 @@ class DriverTest : public testing::Test {
 
   Status TryArmAny(const google::protobuf::Any& config, unsigned index, uint64_t seed);
 
-  bool apart_ = false;      // each fault is an experiment of its own
-  FaultDelaysList delays_;  // of all samples taken so far
+  std::vector<uint16_t> own_ports_ = {kOwnPort};  // what MakeDriver says is protected
+  faults::GoOn go_on_ = faults::kGoOnToTheEnd;    // whether there is time for more targets
+  bool apart_ = false;                            // each fault is an experiment of its own
+  FaultDelaysList delays_;                        // of all samples taken so far
   std::unique_ptr<Network> network_;
   MemoryUndoLog undo_;
   faults::UndoLog* journal_ = &undo_;  // the driver's

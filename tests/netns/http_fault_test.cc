@@ -1,5 +1,6 @@
 // HTTP_FAULT between a real client and a real server.
 #include <cerrno>
+#include <tuple>
 
 #include "netns/http_server.h"
 #include "netns/traffic.h"
@@ -77,6 +78,13 @@ class HttpTest : public HttpServerTest {
 
 constexpr int kCurlReset = 56;
 
+TEST_F(HttpTest, RequestsOfATargetThatServesOnOtherPortsAreItsOwn) {
+  SetTarget(ClientTarget({6379}));
+  ArmHttp({{"direction", "egress"}, {"path_prefix", "/api/"}, {"status", "429"}});
+  EXPECT_EQ(Curl({"/api/items"}), "429 ");
+  EXPECT_EQ(Curl({"/other"}), "200 GET /other 0");
+}
+
 TEST_F(HttpTest, WhatIsMeantGetsTheStatusAndTheRestItsAnswer) {
   const std::string before = network_->KernelState(network_->server_netns());
   SetTarget(ServerTarget());
@@ -113,18 +121,27 @@ TEST_F(HttpTest, TheTargetThatAsksIsAnsweredOnItsWayOut) {
   EXPECT_EQ(Curl({"/"}, true), "504 ");
 }
 
-TEST_F(HttpTest, AResetEndsTheConnectionAndADelayHoldsTheRequest) {
-  SetTarget(ServerTarget());
-  ArmHttp({{"failure", "reset"}, {"path_prefix", "/reset"}}, 0);
-  ArmHttp({{"failure", "delay"}, {"delay_ms", "300"}, {"path_prefix", "/late"}}, 1);
-  ArmHttp({{"status", "500"}, {"delay_ms", "300"}, {"path_prefix", "/error"}}, 2);
-  EXPECT_EQ(Curl({"/reset"}), fmt::format("-{}", kCurlReset));
+// The target: the server, or else the client; and whether they speak IPv6.
+using Way = std::tuple<bool, bool>;
+class HttpWayTest : public HttpTest, public testing::WithParamInterface<Way> {};
+
+TEST_P(HttpWayTest, AResetEndsTheConnectionAndADelayHoldsTheRequest) {
+  const auto [server_is_target, ipv6] = GetParam();
+  SetTarget(server_is_target ? ServerTarget() : ClientTarget());
+  const auto arm = [this, at_server = server_is_target](Parameters parameters, unsigned index) {
+    parameters.insert({"direction", at_server ? "ingress" : "egress"});
+    ArmHttp(parameters, index);
+  };
+  arm({{"failure", "reset"}, {"path_prefix", "/reset"}}, 0);
+  arm({{"failure", "delay"}, {"delay_ms", "300"}, {"path_prefix", "/late"}}, 1);
+  arm({{"status", "500"}, {"delay_ms", "300"}, {"path_prefix", "/error"}}, 2);
+  EXPECT_EQ(Curl({"/reset"}, ipv6), fmt::format("-{}", kCurlReset));
   for (const auto& [path, answer] : Parameters{{"/late", "200 GET /late 0"}, {"/error", "500 "}}) {
     const auto began = std::chrono::steady_clock::now();
-    EXPECT_EQ(Curl({path}), answer);
+    EXPECT_EQ(Curl({path}, ipv6), answer);
     EXPECT_GE(Milliseconds(std::chrono::steady_clock::now() - began).count(), 300) << path;
   }
-  EXPECT_EQ(Curl({"/"}), "200 GET / 0");
+  EXPECT_EQ(Curl({"/"}, ipv6), "200 GET / 0");
   // Of the request that was meant, each time that its client sent it (again after 200 ms, while it
   // is held), and of none that passed beside it.
   auto counters = SettledCounters(1);
@@ -135,6 +152,8 @@ TEST_F(HttpTest, AResetEndsTheConnectionAndADelayHoldsTheRequest) {
   EXPECT_EQ(counters.delays_measured(), counters.requests_failed());
   EXPECT_GE(counters.delay_given_ns(), 300'000'000u * counters.delays_measured());
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, HttpWayTest, testing::Combine(testing::Bool(), testing::Bool()));
 
 // curl asks again on a connection of its own after the one that ended with the false answer.
 TEST_F(HttpTest, AFalseAnswerEndsAConnectionThatWasKept) {

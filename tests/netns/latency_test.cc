@@ -1,4 +1,6 @@
 // NETWORK_LATENCY with real packets.
+#include <poll.h>
+
 #include <tuple>
 
 #include "base/clock.h"
@@ -23,6 +25,38 @@ class LatencyTest : public DriverTest {
     return time ? time->count() : -1;
   }
 };
+
+// Of each family two sockets that are connected to each other, and so a flow in each direction.
+TEST_F(LatencyTest, FifteenSecondsAreWaitedOutInEachDirectionOfBothFamilies) {
+  constexpr double kLongMs = 15'000;
+  constexpr uint64_t kLongNs = 15 * kNanosPerSecond;
+  constexpr auto kLongPatience = 60s;
+  const std::tuple<const char*, const char*, uint16_t> families[] = {
+      {Network::kServer4, Network::kClient4, kPort},
+      {Network::kServer6, Network::kClient6, kPort + 1}};
+  std::vector<Client> ends;
+  for (const auto& [server, client, port] : families) {
+    ends.emplace_back(*network_, Protocol::kUdp, server, port, port);
+    ends.emplace_back(*network_, Protocol::kUdp, client, port, port, network_->server_netns());
+  }
+  SetTarget(ServerTarget());
+  auto latency = Latency(kLongMs, pb::DIRECTION_BOTH);
+  latency.mutable_filter()->set_protocol(pb::PROTOCOL_UDP);
+  Arm(latency);
+  const uint64_t sent_ns = BoottimeNowNs();
+  std::vector<pollfd> waits;
+  for (Client& end : ends) {
+    end.Send("x");
+    waits.push_back({end.fd(), POLLIN, 0});
+  }
+  EXPECT_GT(poll(waits.data(), waits.size(), static_cast<int>(kLongPatience / 1ms)), 0);
+  EXPECT_GE(BoottimeNowNs() - sent_ns, kLongNs) << "the first";
+  for (Client& end : ends) EXPECT_EQ(end.Receive(1, kLongPatience), "x");
+  const auto counters = SettledCounters();
+  EXPECT_EQ(counters.delays_measured(), ends.size());
+  EXPECT_GE(counters.delay_given_ns(), ends.size() * kLongNs);
+  EXPECT_EQ(counters.lane_dropped(), 0u);
+}
 
 using Way = std::tuple<const char*, Protocol, bool, pb::Direction>;
 

@@ -55,13 +55,25 @@ TEST_F(LossTest, AHundredPercentLosesEverythingAndNothingIsLeftAfterwards) {
   EXPECT_TRUE(Answers(Protocol::kUdp));
 }
 
-TEST_F(LossTest, TheShareAskedIsLostAndTheSameSeedLosesTheSamePackets) {
+// Address, and the direction: of what the client sends, on its way in at the server, or on its way
+// out at the client.
+using Way = std::tuple<const char*, pb::Direction>;
+class LossShareTest : public LossTest, public testing::WithParamInterface<Way> {};
+
+TEST_P(LossShareTest, TheShareAskedIsLostAndTheSameSeedLosesTheSamePackets) {
   constexpr int kPackets = 4000;
-  SetTarget(ServerTarget({kPort}));
+  const auto [address, direction] = GetParam();
+  auto loss = Loss(20, direction);
+  if (direction == pb::DIRECTION_INGRESS) {
+    SetTarget(ServerTarget({kPort}));
+  } else {
+    SetTarget(ClientTarget());
+    loss.mutable_filter()->add_peer_port(std::to_string(kPort));
+  }
   std::vector<uint64_t> dropped;
   for (int run = 0; run < 2; ++run) {
-    Arm(Loss(20, pb::DIRECTION_INGRESS), 0, /*seed=*/42);
-    Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+    Arm(loss, 0, /*seed=*/42);
+    Client client(*network_, Protocol::kUdp, address, kPort);
     client.SendInOrder(kPackets, [](int) { return "x"; });
     const auto counters = SettledCounters();
     EXPECT_EQ(counters.matched(), static_cast<uint64_t>(kPackets));
@@ -73,6 +85,11 @@ TEST_F(LossTest, TheShareAskedIsLostAndTheSameSeedLosesTheSamePackets) {
   EXPECT_NEAR(static_cast<double>(dropped[0]), 800, 152);
   EXPECT_EQ(dropped[0], dropped[1]);
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, LossShareTest,
+                         testing::Combine(testing::Values(Network::kServer4, Network::kServer6),
+                                          testing::Values(pb::DIRECTION_INGRESS,
+                                                          pb::DIRECTION_EGRESS)));
 
 TEST_F(LossTest, SeveralFaultsOnOnePacketMultiplyTheirLosses) {
   constexpr int kPackets = 4000;

@@ -37,7 +37,7 @@ class MeasureTest : public DriverTest {
     return histogram;
   }
 
-  uint64_t MetMidway() { return driver_->Load().met_midway; }
+  uint64_t MetMidway() { return driver_->Load().met_midway.value(); }
   // Asks the server for a connection from each of that many ports of the client's, from 1 on, and
   // takes no answer: the checksum is none.
   void AskForConnections(uint16_t ports) {

@@ -4,11 +4,15 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 
 #include "bpf/netlink.h"
 #include "bpf/probe.h"
@@ -17,9 +21,16 @@
 namespace faultline::netns_test {
 namespace {
 
+using testing::ContainsRegex;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
 constexpr uint16_t kPort = 7001;
 constexpr int kRequests = 20;
 constexpr double kDelayMs = 60;
+// How long an answer that should not come is waited for. One that should come has kPatience.
+constexpr std::chrono::milliseconds kLost{150};
 
 bpf_insn Instruction(int code, int to, int from, size_t offset, int value) {
   bpf_insn made{};
@@ -31,16 +42,17 @@ bpf_insn Instruction(int code, int to, int from, size_t offset, int value) {
   return made;
 }
 
-// Counts the IPv4 packets that it sees, and gives that verdict on all.
+// Counts the packets that it sees of which the kernel says that, IPv4 unless named, and gives that
+// verdict on all.
 class Counting {
  public:
-  explicit Counting(int verdict)
+  explicit Counting(int verdict, size_t field = offsetof(__sk_buff, protocol),
+                    int value = __builtin_bswap16(ETH_P_IP))
       : map_(bpf_map_create(BPF_MAP_TYPE_ARRAY, "others", sizeof(__u32), sizeof(uint64_t), 1,
                             nullptr)) {
     const std::array code = {
-        Instruction(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(__sk_buff, protocol),
-                    0),
-        Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 4, __builtin_bswap16(ETH_P_IP)),
+        Instruction(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, field, 0),
+        Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 4, value),
         Instruction(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_VALUE, 0, map_.get()),
         Instruction(0, 0, 0, 0, 0),
         Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 1),
@@ -99,6 +111,7 @@ TEST_F(OthersTest, WhatEndsTheChainBehindUsHidesNothingAndSeesEachPacketOnce) {
   ExpectDelays();
   EXPECT_EQ(in.Seen(), uint64_t{kRequests});
   EXPECT_EQ(out.Seen(), uint64_t{kRequests});
+  EXPECT_THAT(driver_->Warnings(), IsEmpty());
 }
 
 TEST_F(OthersTest, AFilterThatPassesOnGoesOnToSeePacketsAsTheFaultDoes) {
@@ -119,9 +132,85 @@ TEST_F(OthersTest, AFilterThatPassesOnGoesOnToSeePacketsAsTheFaultDoes) {
   });
   SetTarget(ServerTarget());
   ExpectDelays();
+  EXPECT_THAT(
+      driver_->Warnings(),
+      ElementsAre(ContainsRegex(
+          "^t: on interface 'eth0' in netns '.*\\(bpf filter others:\\[[0-9]+\\] of priority "
+          "1 on ingress, bpf filter others:\\[[0-9]+\\] of priority 1 on egress\\): ")));
   // Before ours: once on its way to the lane, and once when it comes back.
   EXPECT_EQ(in.Seen(), 2u * kRequests);
   EXPECT_EQ(out.Seen(), 2u * kRequests);
+}
+
+class LanesOthersTest : public OthersTest, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override { SetUpWithLane(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Lanes, LanesOthersTest, testing::Values("tap", "fq"),
+                         [](const auto& lane) { return std::string(lane.param); });
+
+// What a queueing discipline goes by.
+TEST_P(LanesOthersTest, AHeldPacketHasNoPriorityAndItsMarkOnlyFromFq) {
+  if (const Status has = bpf::RequireFeature("tcx"); !has.ok()) GTEST_SKIP() << has.message();
+  constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+  constexpr int kNext = -1, kMark = 7, kPriority = 5;
+  const Counting marked(kNext, offsetof(__sk_buff, mark), kMark);
+  const Counting prior(kNext, offsetof(__sk_buff, priority), kPriority);
+  bpf::UniqueFd marked_link, prior_link;
+  network_->InClient([&] {
+    const int ifindex = bpf::FindInterface(Network::kInterface)->index;
+    marked_link = bpf::UniqueFd(bpf_link_create(marked.program(), ifindex, kTcxEgress, nullptr));
+    prior_link = bpf::UniqueFd(bpf_link_create(prior.program(), ifindex, kTcxEgress, nullptr));
+  });
+  ASSERT_TRUE(marked_link.valid() && prior_link.valid()) << std::strerror(errno);
+  EchoServer server(*network_, kPort);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  ASSERT_EQ(setsockopt(client.fd(), SOL_SOCKET, SO_MARK, &kMark, sizeof(kMark)), 0);
+  ASSERT_EQ(setsockopt(client.fd(), SOL_SOCKET, SO_PRIORITY, &kPriority, sizeof(kPriority)), 0);
+  SetTarget(ClientTarget());
+  ASSERT_TRUE(client.RoundTrip().has_value());
+  EXPECT_EQ(marked.Seen(), 1u);
+  EXPECT_EQ(prior.Seen(), 1u);
+  auto latency = Latency(kDelayMs);
+  latency.mutable_filter()->set_protocol(::network::v1::PROTOCOL_UDP);
+  Arm(latency);
+  ASSERT_TRUE(client.RoundTrip().has_value());
+  EXPECT_EQ(SettledCounters().delays_measured(), 1u);
+  EXPECT_EQ(marked.Seen(), GetParam() == std::string("fq") ? 2u : 1u);
+  EXPECT_EQ(prior.Seen(), 1u);
+}
+
+// Filters come and go: each look finds out anew.
+TEST_F(OthersTest, AFilterThatIsPutBeforeOursHidesPacketsAndIsToldWhileItIsThere) {
+  MakeDriver({.attach_mode = bpf::AttachMode::kClsact});
+  const auto filter = [this](const char* what, std::vector<std::string> where) {
+    std::vector<std::string> command = {"tc", "-n",  network_->server_netns(), "filter",
+                                        what, "dev", Network::kInterface};
+    std::ranges::move(where, std::back_inserter(command));
+    if (what == std::string("add")) {
+      for (const char* word : {"bytecode", kPassAll, "flowid", "1:1"}) command.emplace_back(word);
+    }
+    RunProgram(command);
+  };
+  EchoServer server(*network_, kPort);
+  Client client(*network_, Protocol::kUdp, Network::kServer4, kPort);
+  SetTarget(ServerTarget());
+  EXPECT_THAT(driver_->Warnings(), IsEmpty());
+  filter("add", {"ingress", "prio", "77", "bpf"});
+  filter("add", {"ingress", "chain", "5", "prio", "1", "bpf"});
+  EXPECT_THAT(driver_->Warnings(), IsEmpty()) << "neither is asked before ours";
+  Arm(Loss(100));
+  EXPECT_FALSE(client.RoundTrip(kLost).has_value());
+  // Of one priority the newest is asked first.
+  const std::vector<std::string> before = {"egress", "prio", "1", "handle", "2", "bpf"};
+  filter("add", before);
+  EXPECT_THAT(driver_->Warnings(), ElementsAre(HasSubstr("(bpf filter of priority 1 on egress)")));
+  EXPECT_TRUE(client.RoundTrip().has_value());
+  EXPECT_THAT(driver_->Armed(), ElementsAre(Key())) << "a warning only";
+  EXPECT_TRUE(driver_->SetTargets({ServerTarget()})[0].ok());
+  filter("del", before);
+  EXPECT_THAT(driver_->Warnings(), IsEmpty());
+  EXPECT_FALSE(client.RoundTrip(kLost).has_value());
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // What no fault touches unless it says so, with real packets.
+#include "agent/config.h"
 #include "faults/network/rule.h"
 #include "faults/registry.h"
 #include "netns/filter_fixture.h"
@@ -39,6 +40,33 @@ TEST_F(ProtectionTest, SshAndFaultlinesOwnConnectionsAreProtected) {
   EXPECT_EQ(SettledCounters().left_alone(), 0u);
 }
 
+TEST_F(ProtectionTest, ThePortsThatTheAgentsFileNamesAreProtected) {
+  constexpr uint16_t kMovedSshPort = 2222;
+  const auto config = agent::ParseConfig("agent_id: a\nprotected_ports: [2222]\n", "agent.yaml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  own_ports_ = agent::ProtectedPorts(*config);
+  MakeDriver();
+  EchoServer moved(*network_, kMovedSshPort), own(*network_, kOwnPort);
+  SetTarget(ServerTarget());
+  auto loss = LoseIn();
+  Arm(loss);
+  EXPECT_TRUE(IsCutOff(kPort));
+  EXPECT_TRUE(Connects(kMovedSshPort));
+  EXPECT_TRUE(Connects(kOwnPort));
+  EXPECT_TRUE(IsLost(Protocol::kUdp, Network::kServer4, kMovedSshPort));
+  // One that names it leaves it alone all the same.
+  loss.mutable_filter()->set_protocol(pb::PROTOCOL_TCP);
+  loss.mutable_filter()->add_local_port(std::to_string(kMovedSshPort));
+  Arm(loss);
+  EXPECT_TRUE(Connects(kMovedSshPort));
+  const auto counters = SettledCounters();
+  EXPECT_GE(counters.left_alone(), 2u);
+  EXPECT_EQ(counters.matched(), 0u);
+  loss.mutable_filter()->set_include_protected(true);
+  Arm(loss);
+  EXPECT_TRUE(IsCutOff(kMovedSshPort));
+}
+
 TEST_F(ProtectionTest, NeighbourDiscoveryIsProtected) {
   SetTarget(ServerTarget());
   auto loss = Loss(100, pb::DIRECTION_BOTH);
@@ -48,6 +76,40 @@ TEST_F(ProtectionTest, NeighbourDiscoveryIsProtected) {
   Ip(network_->server_netns(), {"neigh", "flush", "dev", Network::kInterface});
   EXPECT_TRUE(Answers(Protocol::kUdp, Network::kServer6));
   EXPECT_TRUE(LosesPing({Network::kServer6}));
+}
+
+// Without ARP no answer of DHCP's could come after the neighbours are forgotten.
+TEST_F(ProtectionTest, ArpAndDhcpPassWhereAllElseIsLost) {
+  const struct {
+    const char* address;
+    uint16_t server, client;
+  } families[] = {{Network::kServer4, 67, 68}, {Network::kServer6, 547, 546}};
+  const auto knows_server = [this] {
+    return RunProgram({"ip", "-n", network_->client_netns(), "neigh", "show", "to",
+                       Network::kServer4, "dev", Network::kInterface})
+               .find("lladdr") != std::string::npos;
+  };
+  SetTarget(ServerTarget());
+  auto loss = Loss(100, pb::DIRECTION_BOTH);
+  loss.mutable_filter()->set_whole_host(true);
+  for (const bool include_protected : {false, true}) {
+    loss.mutable_filter()->set_include_protected(include_protected);
+    Arm(loss);
+    for (const auto& netns : {network_->server_netns(), network_->client_netns()}) {
+      Ip(netns, {"neigh", "flush", "dev", Network::kInterface});
+    }
+    for (const auto& [address, server_port, client_port] : families) {
+      const EchoServer dhcp(*network_, server_port);
+      Client client(*network_, Protocol::kUdp, address, server_port, client_port);
+      if (include_protected) {
+        EXPECT_FALSE(client.RoundTrip(kLost));
+      } else {
+        EXPECT_TRUE(client.RoundTrip());
+        EXPECT_TRUE(IsLost(Protocol::kUdp, address, server_port)) << "both have to be DHCP's ports";
+      }
+    }
+    EXPECT_TRUE(Eventually([&] { return IsLost(Protocol::kUdp) && knows_server(); }));
+  }
 }
 
 TEST_F(ProtectionTest, TheDefaultGatewayIsProtectedInBothFamilies) {

@@ -17,6 +17,8 @@ class ScaleTest : public DriverTest {
   // Loses what comes to the rule's target from one port of its peer's.
   Status ArmOne(unsigned rule, uint32_t peer_port) {
     auto loss = Loss(100, ::network::v1::DIRECTION_INGRESS);
+    loss.mutable_filter()->add_local_port(
+        std::to_string(kFirstPort + rule / FL_MAX_RULES_PER_TARGET));
     loss.mutable_filter()->add_peer_port(std::to_string(peer_port));
     loss.mutable_filter()->add_peer_cidr("10.209.0.0/16");
     faults::ArmRequest request;
@@ -87,6 +89,7 @@ TEST_F(ScaleTest, ARuleThatChangesLeavesNoMomentWithoutOne) {
   });
   for (int i = 0; i < kChanges; ++i) {
     auto loss = Loss(100, ::network::v1::DIRECTION_INGRESS);
+    loss.mutable_filter()->add_local_port(std::to_string(kFirstPort));
     loss.mutable_filter()->add_peer_port("40000-" + std::to_string(40'001 + i));
     Arm(loss);
   }

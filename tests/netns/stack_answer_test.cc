@@ -165,6 +165,7 @@ INSTANTIATE_TEST_SUITE_P(Every, StackTest, testing::Range(0, static_cast<int>(st
 using AnswerPairTest = DriverTest;
 
 TEST_F(AnswerPairTest, WhatOpensAConnectionIsRefusedAndWhatBelongsToOneResetsIt) {
+  apart_ = true;
   SetTarget(ServerTarget());
   Acceptor acceptor(*network_, kPort);
   Client client(*network_, Protocol::kTcp, Network::kServer4, kPort);
@@ -182,6 +183,7 @@ TEST_F(AnswerPairTest, WhatOpensAConnectionIsRefusedAndWhatBelongsToOneResetsIt)
 }
 
 TEST_F(AnswerPairTest, QueriesOverTcpMeetTheFaultsOfTcpFirst) {
+  apart_ = true;
   SetTarget(ServerTarget());
   EchoServer server(*network_, kPort);
   const std::string length{'\0', static_cast<char>(DnsQuery().size())};
@@ -219,25 +221,6 @@ TEST_F(AnswerPairTest, ARequestMeetsTheFaultsOfItsConnectionFirst) {
   Client udp(*network_, Protocol::kUdp, Network::kServer4, kPort);
   udp.Send(DnsQuery());
   EXPECT_TRUE(IsNoSuchName(udp.Receive(1)));
-}
-
-TEST_F(AnswerPairTest, OfTwoThatOverlapTheOneArmedFirstAnswers) {
-  apart_ = true;
-  SetTarget(ServerTarget());
-  EchoServer server(*network_, kPort);
-  const auto status_of = [&](const std::string& path) {
-    Client tcp(*network_, Protocol::kTcp, Network::kServer4, kPort);
-    tcp.Send("GET " + path + " HTTP/1.1\r\n\r\n");
-    return tcp.Receive(12).substr(0, 12);
-  };
-  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a/"}, {"status", "404"}}, 0);
-  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a"}, {"status", "500"}}, 1);
-  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 404");
-  EXPECT_EQ(status_of("/ab"), "HTTP/1.1 500");
-  Disarm(0);
-  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 500");
-  ArmKind("HTTP_FAULT", {{"direction", "ingress"}, {"path_prefix", "/a/"}, {"status", "404"}}, 0);
-  EXPECT_EQ(status_of("/a/b"), "HTTP/1.1 500");
 }
 
 }  // namespace

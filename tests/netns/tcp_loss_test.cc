@@ -114,13 +114,49 @@ TEST_P(TcpLossTest, TheShareAskedIsLostAndSentAgainAndOtherConnectionsLoseNothin
   EXPECT_EQ(hit.Lost(), lost);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, TcpLossTest,
-                         testing::Values(Way{false, "ingress"}, Way{false, "egress"},
-                                         Way{true, "ingress"}, Way{true, "egress"}),
-                         [](const auto& way) {
-                           return fmt::format("{}{}", way.param.direction,
-                                              way.param.ipv6 ? "Ipv6" : "Ipv4");
-                         });
+class TcpTrainTest : public DriverTest, public testing::WithParamInterface<Way> {};
+
+// A fault of the lane, on other packets, has lane devices cut trains for the whole agent.
+TEST_P(TcpTrainTest, EveryNthTrainIsLostAlsoWhileSomebodyElsesCorruptionHasTrainsCut) {
+  constexpr uint64_t kEvery = 20;
+  constexpr uint64_t kMostSegments = 46;  // 64 KiB by the 1,428 bytes of one, at least
+  apart_ = true;
+  Acceptor acceptor(*network_, kPort);
+  SetTarget(ServerTarget({kPort, kPort + 1}));
+  for (const bool beside : {false, true}) {
+    SCOPED_TRACE(beside ? "beside a corruption" : "alone");
+    if (beside) {
+      ArmKind("NETWORK_CORRUPT",
+              {{"corrupt_percent", "1"}, {"local_port", std::to_string(kPort + 1)}}, 1);
+    }
+    ArmKind("NETWORK_LOSS", {{"loss_percent", "5"},
+                             {"model", "every_nth"},
+                             {"direction", GetParam().direction},
+                             {"local_port", std::to_string(kPort)},
+                             {"min_packet_bytes", kLeastBytes}});
+    Connection hit(*network_, &acceptor, GetParam(), kPort);
+    EXPECT_TRUE(hit.Transfer(kBytes));
+    hit.Settle([] { return true; });
+    const auto counters = SettledCounters();
+    EXPECT_GT(hit.Sent().tcpi_data_segs_out, counters.matched()) << "there were no trains";
+    EXPECT_GT(counters.dropped(), 0u);
+    EXPECT_EQ(counters.dropped(), counters.matched() / kEvery);
+    EXPECT_GE(hit.Lost(), counters.dropped());
+    EXPECT_LE(hit.Lost(), counters.dropped() * kMostSegments);
+    Disarm();
+    (void)Sample();
+  }
+}
+
+const auto kWays = testing::Values(Way{false, "ingress"}, Way{false, "egress"},
+                                   Way{true, "ingress"}, Way{true, "egress"});
+
+std::string NameOf(const testing::TestParamInfo<Way>& way) {
+  return fmt::format("{}{}", way.param.direction, way.param.ipv6 ? "Ipv6" : "Ipv4");
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, TcpLossTest, kWays, NameOf);
+INSTANTIATE_TEST_SUITE_P(Ways, TcpTrainTest, kWays, NameOf);
 
 }  // namespace
 }  // namespace faultline::netns_test
