@@ -278,6 +278,7 @@ View Driver::view() const {
     if (view.role != Role::kUnavailable) view.role = Role::kFollower;
     if (view.leader_id == options_.id) view.leader_id = 0;
   }
+  view.snapshot_problem = snapshot_problem_;
   const Member* leader = FindMember(view.leader_id);
   if (leader != nullptr) view.leader_address = leader->address;
   view.commit_index = status_.commit_index;

@@ -69,6 +69,9 @@ class Driver {
     SnapshotPtr snapshot;
     std::shared_ptr<LoadedState> state;
   };
+  // FAILED_PRECONDITION: it has commands of a later version, and the member stops. Else the same is
+  // fetched again from there after a second or, DATA_LOSS, since what came is damaged, after a
+  // pause that grows; another one at once.
   void FetchDone(const StatusOr<Fetched>& fetched);
   // To be called at next_tick_ns(), or later.
   void Tick();
@@ -204,6 +207,8 @@ class Driver {
   // A fetched snapshot that has not been installed goes once all it stands for is applied.
   void DropFetched();
   bool FinishTake(const SnapshotPtr& snapshot, uint32_t trailing);
+  void ForgetFailedTakes();
+  void PostponeFetch(const Status& error);
   // To whom leadership is being handed over, asked for or since the disk refuses; 0: to nobody.
   uint64_t Transferee() const { return transfer_ ? transfer_->to : status_.transferee; }
   // From when on the write under way counts as one that the disk refuses; there must be one.
@@ -251,12 +256,17 @@ class Driver {
   uint64_t snapshot_index_ = 0;  // newest taken, installed or loaded
   size_t bytes_since_snapshot_ = 0;
   SnapshotPtr snapshot_;
-  bool taking_ = false;              // Host::StartSnapshot is under way
-  uint64_t take_not_before_ns_ = 0;  // after one that failed
-  bool fetching_ = false;            // Host::StartFetch is under way
-  Member fetch_from_;                // who offered it,
-  pb::PeerMessage fetch_offer_;      // and how
-  Fetched fetched_;                  // waits for an offer of it
+  bool taking_ = false;               // Host::StartSnapshot is under way
+  uint64_t take_not_before_ns_ = 0;   // after one that failed
+  size_t bytes_in_take_ = 0;          // of bytes_since_snapshot_, if it fails
+  uint32_t failed_takes_ = 0;         // in a row
+  std::string snapshot_problem_;      // why, once they go on
+  bool fetching_ = false;             // Host::StartFetch is under way
+  Member fetch_from_;                 // who offered the newest that was fetched,
+  pb::PeerMessage fetch_offer_;       // and how
+  Fetched fetched_;                   // waits for an offer of it
+  uint64_t damaged_pause_ns_ = 0;     // after that one came damaged; 0: it has not
+  uint64_t fetch_not_before_ns_ = 0;  // that one again
   std::shared_ptr<LoadedState> installing_state_;
   SnapshotPtr received_;  // handed to the core, which may ask to install it
   std::map<uint64_t, uint64_t>

@@ -178,10 +178,11 @@ void Driver::EndChange(const Status& status) {
 
 void Driver::Transfer(uint64_t to, std::function<void(Status)> done) {
   if (!failure_.ok() || status_.role != Role::kLeader) return done(NotLeaderError(view()));
+  if (to == options_.id) return done(NoTransferee(to));
   if (change_ || Transferee() != 0 || configurations_.pending()) return done(ChangePending());
   const uint64_t target = to == 0 ? BestTransferee() : to;
   const Member* member = FindMember(target);
-  if (member == nullptr || member->learner || target == options_.id || !Reachable(target)) {
+  if (member == nullptr || member->learner || !Reachable(target)) {
     return done(NoTransferee(to));
   }
   transfer_ = PendingTransfer{target, host_->NowNs() + timeouts_.election_ms * kNanosPerMilli,

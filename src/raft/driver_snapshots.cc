@@ -25,11 +25,24 @@ constexpr uint64_t kMostSnapshotPeriods = 16;
 // For a member that is behind, and would else need a snapshot.
 constexpr size_t kMostTrailingBytes = 32 << 20;
 constexpr uint64_t kRetryTakeNs = 5 * kNanosPerSecond;
+// So many in a row that fail are told of: the log and its memory grow meanwhile.
+constexpr uint32_t kFailedTakesToTell = 3;
+// A snapshot is offered with every heartbeat, and fetched again so long after that failed: one that
+// came damaged, which it will mostly do again, after the first pause of two, and twice as long each
+// time up to the second.
+constexpr uint64_t kRetryFetchNs = kNanosPerSecond;
+constexpr uint64_t kDamagedPauseNs = 4 * kNanosPerSecond;
+constexpr uint64_t kMostDamagedPauseNs = 60 * kNanosPerSecond;
 
 // Applied since the last snapshot, of that size, that make another worth writing.
 uint64_t WorthAfterBytes(uint64_t last_size_bytes) {
   if (last_size_bytes < kLargeSnapshotBytes) return (last_size_bytes + 1) / 2;
   return std::min(kWorthTimesLarge * last_size_bytes, kAlwaysWorthBytes);
+}
+
+bool OffersSame(const pb::InstallSnapshot& a, const pb::InstallSnapshot& b) {
+  return a.metadata().last_index() == b.metadata().last_index() &&
+         a.size_bytes() == b.size_bytes() && a.crc32c() == b.crc32c();
 }
 
 }  // namespace
@@ -46,7 +59,7 @@ void Driver::TakeSnapshot() {
   if (host_->NowNs() < take_not_before_ns_) return;
   taking_ = true;
   snapshot_index_ = applied_index_;
-  bytes_since_snapshot_ = 0;
+  bytes_in_take_ = std::exchange(bytes_since_snapshot_, 0);
   host_->StartSnapshot(applied_metadata(), machine_->Capture());
 }
 
@@ -66,12 +79,22 @@ void Driver::SnapshotDone(const StatusOr<SnapshotPtr>& written) {
     FL_LOG(warn, "raft member {} could not write a snapshot: {}", options_.id,
            ToString(written.status().message()));
     snapshot_index_ = snapshot_ ? snapshot_->metadata.last_index() : 0;
+    bytes_since_snapshot_ += bytes_in_take_;
     take_not_before_ns_ = host_->NowNs() + kRetryTakeNs;
+    if (++failed_takes_ >= kFailedTakesToTell) {
+      snapshot_problem_ = ToString(written.status().message());
+    }
     return;
   }
+  ForgetFailedTakes();
   const uint64_t index = (*written)->metadata.last_index();
   if (status_.installing || index <= status_.snapshot_index || index <= status_.offset) return;
   writes_.TakeSnapshot(*written, TrailingFor(index));
+}
+
+void Driver::ForgetFailedTakes() {
+  failed_takes_ = 0;
+  snapshot_problem_.clear();
 }
 
 uint32_t Driver::TrailingFor(uint64_t snapshot_index) const {
@@ -121,7 +144,7 @@ bool Driver::NeedsSnapshot(const pb::SnapshotMetadata& metadata) const {
   const uint64_t index = metadata.last_index();
   if (index <= status_.snapshot_index) return false;
   if (index < log_.first_index() || index > log_.last_index()) return true;
-  return log_.At(index)->term() < metadata.last_term();
+  return log_.At(index)->term() != metadata.last_term();
 }
 
 void Driver::ReceiveSnapshot(const Member& from, const pb::PeerMessage& message) {
@@ -142,6 +165,11 @@ void Driver::ReceiveSnapshot(const Member& from, const pb::PeerMessage& message)
     return;
   }
   if (fetching_) return;
+  // Another member's file of the same may be whole.
+  const bool again =
+      from.id == fetch_from_.id && OffersSame(install, fetch_offer_.install_snapshot());
+  if (again && host_->NowNs() < fetch_not_before_ns_) return;
+  if (!again) damaged_pause_ns_ = 0;
   fetched_ = {};
   auto wanted = std::make_shared<Snapshot>();
   wanted->metadata = install.metadata();
@@ -155,12 +183,27 @@ void Driver::ReceiveSnapshot(const Member& from, const pb::PeerMessage& message)
 void Driver::FetchDone(const StatusOr<Fetched>& fetched) {
   fetching_ = false;
   if (!failure_.ok()) return;
-  if (!fetched.ok()) return;  // the leader offers again
+  // No fetch makes it one that this program can load.
+  if (fetched.status().code() == StatusCode::kFailedPrecondition) return Fail(fetched.status());
+  if (!fetched.ok()) return PostponeFetch(fetched.status());
+  damaged_pause_ns_ = fetch_not_before_ns_ = 0;
   fetched_ = *fetched;
   // The offer stands as long as its leader does; after that, the next leader's may be of the same.
   if (fetch_offer_.term() != status_.term) return;
   if (!ReasonToDrop(status_, core_->MatchIndex(fetch_from_.id), fetch_offer_).empty()) return;
   ReceiveSnapshot(fetch_from_, fetch_offer_);
+}
+
+void Driver::PostponeFetch(const Status& error) {
+  fetch_not_before_ns_ = host_->NowNs() + kRetryFetchNs;
+  if (error.code() != StatusCode::kDataLoss) return;
+  damaged_pause_ns_ = std::clamp(2 * damaged_pause_ns_, kDamagedPauseNs, kMostDamagedPauseNs);
+  fetch_not_before_ns_ = host_->NowNs() + damaged_pause_ns_;
+  FL_LOG(error,
+         "raft member {}: the snapshot at {} that member {} at {} offers came damaged, and is not "
+         "fetched again for {} s: {}",
+         options_.id, fetch_offer_.install_snapshot().metadata().last_index(), fetch_from_.id,
+         fetch_from_.address, damaged_pause_ns_ / kNanosPerSecond, ToString(error.message()));
 }
 
 void Driver::DropFetched() {
@@ -176,7 +219,8 @@ bool Driver::FinishInstall(const SnapshotPtr& snapshot) {
   snapshot_ = snapshot;
   applied_index_ = snapshot_index_ = metadata.last_index();
   applied_term_ = metadata.last_term();
-  bytes_since_snapshot_ = 0;
+  bytes_since_snapshot_ = bytes_in_take_ = 0;
+  ForgetFailedTakes();  // a whole one has been written
   configurations_.Reset(metadata.configuration_index(), metadata.configuration());
   MembersChanged();
   return Handle(core_->PersistedSnapshot(NowMs(), metadata), {});

@@ -202,6 +202,47 @@ TEST(DriverStorageTest, AFollowerWhoseWriteDoesNotEndDisturbsNobodyAndGivesNoVot
   EXPECT_EQ(group.overlapping_writes(), 0);
 }
 
+// The most that a leader sends without an acknowledgement: core.cc.
+constexpr uint64_t kUnacknowledged = 512;
+
+TEST(DriverStorageTest, AFollowerWhoseDiskHangsAppliesSoManyEntriesAndTheRestOnceItWorks) {
+  TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  ASSERT_TRUE(group.Propose(leader, "a").ok());
+  group.RunFor(1'000);
+  group.SetDisk(follower, Disk::kHangs);
+  for (uint64_t i = 0; i < kUnacknowledged + 100; ++i) {
+    ASSERT_TRUE(group.Propose(leader, "b").ok());
+  }
+  group.RunFor(3'000);
+  ASSERT_EQ(group.Leader(), leader);
+  const uint64_t acknowledged = group.driver(follower).core_status().last_stored;
+  EXPECT_EQ(group.driver(follower).view().applied_index, acknowledged + kUnacknowledged);
+  group.SetDisk(follower, Disk::kWorks);
+  EXPECT_TRUE(group.RunFor(
+      5'000, [&] { return group.machine(follower).size() == group.machine(leader).size(); }));
+}
+
+TEST(DriverStorageTest, AFollowerWhoseDiskHangsGetsNothingFromTheNextLeaderOfALongLog) {
+  TestGroup group(3);
+  const uint64_t leader = group.WaitForLeader();
+  const uint64_t follower = leader % 3 + 1;
+  for (uint64_t i = 0; i < kUnacknowledged; ++i) ASSERT_TRUE(group.Propose(leader, "a").ok());
+  group.RunFor(1'000);
+  group.SetDisk(follower, Disk::kHangs);
+  ASSERT_TRUE(group.Transfer(leader, 6 - leader - follower).ok());
+  const uint64_t next = WaitForAnother(group, leader);
+  ASSERT_EQ(next, 6 - leader - follower);
+  ASSERT_TRUE(group.Propose(next, "b").ok());
+  group.RunFor(3'000);
+  ASSERT_EQ(group.driver(follower).view().leader_id, next);
+  EXPECT_EQ(group.machine(follower).size(), kUnacknowledged) << "it cannot acknowledge the term";
+  group.SetDisk(follower, Disk::kWorks);
+  EXPECT_TRUE(
+      group.RunFor(5'000, [&] { return group.machine(follower).size() == kUnacknowledged + 1; }));
+}
+
 TEST(DriverStorageTest, TheTimeOfApplyingIsNotTheDisks) {
   TestGroup group(1);
   ASSERT_EQ(group.WaitForLeader(), 1u);

@@ -12,26 +12,35 @@ namespace {
 constexpr int kMaxStalled = 5;
 constexpr std::chrono::milliseconds kRetryFetch{200};
 
+// These codes would be said of the snapshot (Driver::FetchDone); a connection's end is of none.
+Status WithoutVerdict(const Status& ended) {
+  const bool verdict =
+      ended.code() == StatusCode::kFailedPrecondition || ended.code() == StatusCode::kDataLoss;
+  if (!verdict) return ended;
+  return MakeError(StatusCode::kUnavailable, "{}", ToString(ended.message()));
+}
+
 // Goes on where it was interrupted, as long as something comes.
 Status FetchBytes(const Member& from, const Snapshot& wanted, Transport* transport,
                   DurableFile* file, uint64_t have_bytes, const std::atomic<bool>& stopping) {
-  Status disk;
+  Status taken;  // the sink's
   for (int stalled = 0; have_bytes < wanted.sum.size_bytes;) {
     const uint64_t before = have_bytes;
     const Status status =
         transport->FetchSnapshot(from, wanted, have_bytes, [&](std::string_view bytes) -> Status {
           if (bytes.size() > wanted.sum.size_bytes - have_bytes) {
-            return MakeError(StatusCode::kDataLoss, "the snapshot is longer than was offered");
+            taken = MakeError(StatusCode::kDataLoss, "the snapshot is longer than was offered");
+          } else {
+            taken = file->Append(bytes);
           }
-          disk = file->Append(bytes);
-          if (disk.ok()) have_bytes += bytes.size();
-          return disk;
+          if (taken.ok()) have_bytes += bytes.size();
+          return taken;
         });
-    if (!disk.ok()) return disk;
+    if (!taken.ok()) return taken;
     if (have_bytes == wanted.sum.size_bytes) break;
     if (have_bytes > before) stalled = 0;
     const bool worth = status.code() == StatusCode::kUnavailable || status.ok();
-    if (!worth || ++stalled > kMaxStalled || stopping) return status;
+    if (!worth || ++stalled > kMaxStalled || stopping) return WithoutVerdict(status);
     std::this_thread::sleep_for(kRetryFetch);
   }
   return absl::OkStatus();

@@ -1,7 +1,6 @@
 #include "raft/grpc_peer.h"
 
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_callback.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -59,8 +58,8 @@ bool IsRefusal(grpc::StatusCode code) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakePeerChannel(
-    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+rpc::PeerChannel MakePeerChannel(const std::string& address,
+                                 const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -69,7 +68,7 @@ std::shared_ptr<grpc::Channel> MakePeerChannel(
   rpc::SetReconnect(kMinReconnectMs, kMaxReconnectMs, &arguments);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxSendMessageSize(kMaxWireBytes);
-  return grpc::CreateCustomChannel(address, credentials, arguments);
+  return rpc::PeerChannel(address, credentials, arguments);
 }
 
 // One connection's. Lives until OnEnded; from Open to Close it may be written to.
@@ -209,11 +208,11 @@ ExchangeRequest GrpcPeer::FirstRequest() const {
 }
 
 void GrpcPeer::Run() {
-  const auto channel = MakePeerChannel(member_.address, credentials_);
-  const auto stub = RaftService::NewStub(channel);
-  while (Connected(*channel)) {
+  rpc::PeerChannel channel = MakePeerChannel(member_.address, credentials_);
+  while (Connected(channel)) {
+    const auto stub = RaftService::NewStub(channel.channel());
     Stream stream(this, FirstRequest());
-    rpc::KeepCallbackQueue(channel);
+    rpc::KeepCallbackQueue(channel.channel());
     stream.Open(*stub);
     bool stopped = false;
     {
@@ -232,7 +231,7 @@ void GrpcPeer::Run() {
   }
 }
 
-bool GrpcPeer::Connected(grpc::Channel& channel) {
+bool GrpcPeer::Connected(rpc::PeerChannel& channel) {
   auto tell_at = std::chrono::steady_clock::now() + kUnreachableAfter;
   for (;;) {
     {
@@ -241,6 +240,7 @@ bool GrpcPeer::Connected(grpc::Channel& channel) {
     }
     const auto deadline = std::chrono::system_clock::now() + kRetryPause;
     if (channel.WaitForConnected(deadline)) return true;
+    channel.Renew();
     if (std::chrono::steady_clock::now() < tell_at) continue;
     tell_at += kUnreachableAgain;
     bool resolves = true;

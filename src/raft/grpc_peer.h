@@ -2,7 +2,6 @@
 // sends writes it, and a thread that sees to it that there is a stream.
 #pragma once
 
-#include <grpcpp/channel.h>
 #include <grpcpp/support/status.h>
 
 #include <condition_variable>
@@ -16,6 +15,7 @@
 
 #include "raft/grpc_transport.h"
 #include "raft/v1/raft.pb.h"
+#include "rpc/peer_channel.h"
 
 namespace faultline::raft {
 
@@ -24,8 +24,8 @@ inline constexpr int kKeepaliveMs = 1'000;
 // Room for the envelope around the largest message.
 inline constexpr int kMaxWireBytes = static_cast<int>(GrpcTransport::kMaxMessageBytes) + (8 << 20);
 
-std::shared_ptr<grpc::Channel> MakePeerChannel(
-    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+rpc::PeerChannel MakePeerChannel(const std::string& address,
+                                 const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
 // Its methods may be called from any thread.
 class GrpcPeer {
@@ -46,7 +46,7 @@ class GrpcPeer {
 
   void Run();
   // Waits until there is a connection. False when stopping.
-  bool Connected(grpc::Channel& channel);
+  bool Connected(rpc::PeerChannel& channel);
   // What introduces this node on a new connection.
   ::raft::v1::ExchangeRequest FirstRequest() const;
   // Has the stream write what waits, unless it is at it.

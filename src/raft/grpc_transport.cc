@@ -187,6 +187,7 @@ struct GrpcTransport::Impl {
   Fetcher fetcher;
   mutable std::mutex mutex;
   std::map<uint64_t, std::unique_ptr<GrpcPeer>> peers;
+  uint64_t ended_unresolved = 0;           // of those that were peers, see PeerHealth
   std::set<uint64_t> members;              // empty: not told yet
   std::map<uint64_t, uint64_t> strangers;  // peers that are no members: when each was sent to last
   Strand ending{"raft-peer-end"};
@@ -196,6 +197,7 @@ struct GrpcTransport::Impl {
   void End(uint64_t id) {
     auto peer = peers.extract(id);
     if (peer.empty()) return;
+    ended_unresolved += peer.mapped()->health().unresolved;
     ending.Post([ended = std::shared_ptr<GrpcPeer>(std::move(peer.mapped()))] {});
   }
 
@@ -237,8 +239,8 @@ void GrpcTransport::SetReceiver(Receiver receiver, SnapshotReader reader) {
 
 Status GrpcTransport::FetchSnapshot(const Member& from, const Snapshot& wanted, uint64_t offset,
                                     const ByteSink& sink) {
-  return impl_->fetcher.Fetch(MakePeerChannel(from.address, impl_->credentials), wanted, offset,
-                              sink);
+  return impl_->fetcher.Fetch(MakePeerChannel(from.address, impl_->credentials).channel(), wanted,
+                              offset, sink);
 }
 
 void GrpcTransport::StopFetching() { impl_->fetcher.Stop(); }
@@ -276,9 +278,10 @@ void GrpcTransport::EndStrangers(uint64_t now_ns) {
 
 std::map<std::string, uint64_t> GrpcTransport::refused() const {
   auto refused = impl_->service.refused();
-  for (const PeerHealth& peer : Health()) {
-    if (peer.unresolved > 0) refused["ADDRESS_NOT_RESOLVED"] += peer.unresolved;
-  }
+  const std::lock_guard lock(impl_->mutex);
+  uint64_t unresolved = impl_->ended_unresolved;
+  for (const auto& [id, peer] : impl_->peers) unresolved += peer->health().unresolved;
+  if (unresolved > 0) refused["ADDRESS_NOT_RESOLVED"] = unresolved;
   return refused;
 }
 

@@ -41,7 +41,8 @@ class StateMachine {
   // The present state, to be written out on another thread. Takes little time however much it is.
   virtual std::shared_ptr<const StateImage> Capture() = 0;
   // Reads what an image has written, to the end; does not touch the present state. On any thread.
-  // DATA_LOSS when it is not a state; the source's errors.
+  // DATA_LOSS when it is not a state; FAILED_PRECONDITION when it is one with commands of a later
+  // version: a node that is offered it stops; the source's errors, none of which is that one.
   virtual StatusOr<std::shared_ptr<LoadedState>> Load(ByteSource& source) const = 0;
   // Puts a state of Load in the place of the present one.
   virtual void Restore(uint64_t index, uint64_t term, std::shared_ptr<LoadedState> state) = 0;
@@ -115,6 +116,9 @@ struct View {
   // Not empty: why this node's disk takes nothing at present. Until it does again, the node does
   // not lead, grants nothing and answers from what it has applied.
   std::string storage_problem;
+  // Not empty: why this node has not been able to write a snapshot, several times in a row. It does
+  // everything else, and its log grows.
+  std::string snapshot_problem;
 };
 
 // Sends one opaque message to a member; lossy and unordered are allowed. Implemented over gRPC in
@@ -131,7 +135,8 @@ class Transport {
   // Gives the bytes of the snapshot `wanted` (whose own bytes are null), which `from` has offered,
   // to `sink` from `offset` on. Blocks; one at a time. OK at the end; NOT_FOUND when `from` has it
   // no longer; the sink's error; UNAVAILABLE when the connection is lost or too slow to have given
-  // anything for some time: call it again with the offset that was reached.
+  // anything for some time: call it again with the offset that was reached. FAILED_PRECONDITION and
+  // DATA_LOSS, unless of the sink, say nothing of the snapshot: they count as UNAVAILABLE.
   virtual Status FetchSnapshot(const Member& from, const Snapshot& wanted, uint64_t offset,
                                const ByteSink& sink) = 0;
   // Ends a FetchSnapshot that is under way, and each one after it, with CANCELLED.

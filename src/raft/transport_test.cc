@@ -17,7 +17,9 @@
 #include "raft/open_streams.h"
 #include "raft/types.h"
 #include "raft/v1/raft.grpc.pb.h"
+#include "rpc/name_server_testing.h"
 #include "rpc/status.h"
+#include "tests/eventually.h"
 
 namespace faultline::raft {
 namespace {
@@ -251,6 +253,24 @@ TEST_F(TransportTest, CountsMembersWhoseNameDoesNotResolve) {
   }
   EXPECT_EQ(other.refused()["ADDRESS_NOT_RESOLVED"], 1u);
   EXPECT_THAT(other.Health()[0].error, HasSubstr("its name does not resolve"));
+  other.SetMembers({{2, "self:1"}});
+  EXPECT_TRUE(other.Health().empty());
+  EXPECT_GE(other.refused()["ADDRESS_NOT_RESOLVED"], 1u) << "a counter does not go back";
+}
+
+TEST_F(TransportTest, FindsAMemberOnceItsNameIsThere) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto comes = [&](const auto& condition) {
+    return HoldsWithin(until - std::chrono::steady_clock::now(), std::chrono::milliseconds(20),
+                       condition);
+  };
+  rpc::NameServer names("member.test");
+  GrpcTransport other(2, grpc::InsecureChannelCredentials());
+  other.Send({1, names.Address(port_)}, Query(1).SerializeAsString());
+  EXPECT_TRUE(comes([&] { return names.asked() > 0; }));
+  EXPECT_EQ(received_, 0);
+  names.Say(rpc::NameServer::Says::kLoopback);
+  EXPECT_TRUE(comes([&] { return received_ == 1; })) << other.Health()[0].error;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <grpcpp/server_context.h>
 
 #include "rpc/certificate.h"
+#include "rpc/keepalive.h"
 
 namespace faultline::rpc {
 
@@ -38,6 +39,7 @@ void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* argument
   arguments->SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, first_ms);
   arguments->SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   arguments->SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, longest_ms);
+  arguments->SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLeastLookUpIntervalMs);
 }
 
 void KeepCallbackQueue(const std::shared_ptr<grpc::Channel>& channel) {

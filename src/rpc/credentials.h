@@ -29,7 +29,7 @@ StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ChannelCredentials(
     const TlsFiles& tls, const std::string& address, std::string_view field = "address");
 
 // How a channel between controllers connects again: after `first_ms`, twice as long each time up to
-// `longest_ms`, and two seconds for each attempt.
+// `longest_ms`, and two seconds for each attempt. Its address' name is looked up again meanwhile.
 void SetReconnect(int first_ms, int longest_ms, grpc::ChannelArguments* arguments);
 
 // To be called before a callback call (stub->async()) on the channel. gRPC 1.51 frees the queue of

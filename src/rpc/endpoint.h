@@ -14,6 +14,10 @@ inline constexpr int kPeerPort = 7401;       // controller to controller
 inline constexpr int kHttpPort = 7402;       // a controller's /metrics, /healthz, /readyz
 inline constexpr int kAgentHttpPort = 7403;  // an agent's
 
+// Bytes of the largest answer that clients and nodes take. Answers that grow with the number of
+// experiments are made of far less: a page of a list, a stop's.
+inline constexpr int kMaxAnswerBytes = 64 << 20;
+
 // PEM files; all empty is no TLS. With TLS both sides show a certificate signed by `ca_file`.
 struct TlsFiles {
   std::string ca_file;

@@ -1,5 +1,5 @@
 // How soon agents and clients notice that their node is gone without a word: its power, its cable
-// or its process (SIGSTOP). Includes gRPC.
+// or its process (SIGSTOP); and that its address has changed. Includes gRPC.
 #pragma once
 
 #include <grpcpp/support/channel_arguments.h>
@@ -18,12 +18,17 @@ inline constexpr int kKeepaliveTimeoutMs = 600;
 // together as well.
 inline constexpr int kLeastPingIntervalMs = 100;
 
+// An address' name is looked up again, when a connection was lost or could not be made, no sooner
+// than so long after the last time. gRPC's own is 30 s.
+inline constexpr int kLeastLookUpIntervalMs = 1'000;
+
 // What a channel to a node begins with.
 inline grpc::ChannelArguments KeptAlive() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLeastLookUpIntervalMs);
   return arguments;
 }
 

@@ -145,7 +145,7 @@ void Cluster::StartNode(uint64_t node) {
       damaged_ = node;
     } else if (ReasonOf(status) == "NOT_A_MEMBER" && !referee_.IsMember(node)) {
       stopped_.insert(node);
-    } else if (faulty_) {
+    } else if (faulty_ && status.code() != StatusCode::kInternal) {
       PowerLoss(node, 0, 100 * kMs);
     } else {
       referee_.Violate("node {} does not start: {}", node, ToString(status.message()));

@@ -62,7 +62,6 @@ class Controller::Machine final : public raft::StateMachine {
 Controller::Controller(ControllerOptions options, World* world, Network* network,
                        Directory* directory, Referee* referee)
     : options_(std::move(options)),
-      world_(world),
       referee_(referee),
       host_(world->here()),
       timers_("timers", 1 << 20),
@@ -124,7 +123,7 @@ Status Controller::Start() {
   FL_ASSIGN_OR_RETURN(node_, raft::Node::Start(options, machine_.get(), transport_.get()));
   node_->ObserveView([this](const raft::View& view) {
     if (view.role == raft::Role::kLeader) referee_->OnLeader(options_.node_id, view.term);
-    if (view.role == raft::Role::kUnavailable) world_->Note("takes no part any more");
+    if (view.role == raft::Role::kUnavailable) referee_->OnStopped(options_.node_id);
   });
   node_->ObserveMembers([this](const std::vector<raft::Member>& members) {
     referee_->OnMembers(options_.node_id, members);

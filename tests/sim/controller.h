@@ -97,7 +97,6 @@ class Controller {
   void OnMembers(const std::vector<raft::Member>& members);
 
   const ControllerOptions options_;
-  World* const world_;
   Referee* const referee_;
   const HostId host_;
   Strand timers_;

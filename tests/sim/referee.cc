@@ -107,6 +107,10 @@ void Referee::OnCapture(uint64_t node, uint64_t index) {
   }
 }
 
+void Referee::OnStopped(uint64_t node) {
+  Violate("node {} has stopped for good; its log (scripts/sim.sh --log) says why", node);
+}
+
 void Referee::OnFinished(const chaos::v1::Experiment& experiment) {
   if (!finished_.insert(experiment.experiment_id()).second) return;
   world_->Note("{} is over: {}", experiment.experiment_id(), experiment.phase());

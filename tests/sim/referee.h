@@ -46,6 +46,9 @@ class Referee {
   void OnRestore(uint64_t node, uint64_t index);
   // A snapshot is taken of what was applied last.
   void OnCapture(uint64_t node, uint64_t index);
+  // Nothing that goes wrong here makes a node stop for good: disks that refuse are tried again, and
+  // a damaged one is found at a start. So its driver or core has given up, which must not be.
+  void OnStopped(uint64_t node);
   void OnNodeStart(uint64_t node) {
     applied_by_[node] = 0;
     own_members_.erase(node);
