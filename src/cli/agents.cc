@@ -40,6 +40,7 @@ Status RunAgents(Session& session, bool stale) {
   chaos::v1::ListAgentsRequest request;
   request.set_stale(stale);
   FL_ASSIGN_OR_RETURN(const auto response, client->ListAgents(request, session.call()));
+  NoteStale(session.out, response.freshness());
   if (session.out.json()) {
     session.out.Json(response);
   } else if (response.agents().empty()) {

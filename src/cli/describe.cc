@@ -71,6 +71,14 @@ std::string FaultText(const chaos::v1::Fault& fault) {
   return text;
 }
 
+std::string ActsOnText(const chaos::v1::EffectiveRule& rule) {
+  std::string text = fmt::format("{}", fmt::join(rule.acts_on(), ", "));
+  if (!rule.local_ports().empty()) {
+    text += fmt::format(", local port {}", fmt::join(rule.local_ports(), " "));
+  }
+  return text;
+}
+
 std::vector<std::string> CombinedTexts(const chaos::v1::EffectiveTarget& target) {
   std::map<std::string, std::vector<std::string>> effects;  // by what they act on
   for (const auto& combined : target.combined()) {
@@ -138,6 +146,21 @@ std::string EndText(const Experiment& experiment) {
 std::string BrokenText(const Status& why, std::string_view next_address) {
   return fmt::format("the stream broke ({}); going on at {}", ToString(why.message()),
                      next_address);
+}
+
+std::string FreshnessText(const chaos::v1::Freshness& freshness) {
+  if (!freshness.stale()) {
+    return fmt::format("given by node {}, with everything acknowledged before",
+                       freshness.node_id());
+  }
+  return fmt::format("node {}'s own state, {}", freshness.node_id(),
+                     freshness.has_age() ? "with everything acknowledged " +
+                                               FormatDuration(freshness.age()) + " before"
+                                         : "of which it is not known how far it is behind");
+}
+
+void NoteStale(Output& out, const chaos::v1::Freshness& freshness) {
+  if (freshness.stale()) out.Note(FreshnessText(freshness));
 }
 
 Status FailedError(const Experiment& experiment) {

@@ -22,6 +22,10 @@ std::string FaultsText(const chaos::v1::Experiment& experiment, bool brief);
 // One of them, with its parameters.
 std::string FaultText(const chaos::v1::Fault& fault);
 
+// "network/egress, local port 6379": what a rule acts on, and to which of the target's ports it
+// keeps.
+std::string ActsOnText(const chaos::v1::EffectiveRule& rule);
+
 // What the faults on a target come to together, one line for each direction: "network/egress:
 // delay_ms 25 ms, loss_percent 55 %".
 std::vector<std::string> CombinedTexts(const chaos::v1::EffectiveTarget& target);
@@ -49,6 +53,12 @@ std::string EndText(const chaos::v1::Experiment& experiment);
 
 // "the stream broke (why); going on at host:7400".
 std::string BrokenText(const Status& why, std::string_view next_address);
+
+// Whose state an answer is made from, and how old that may be: "node 2's own state, with everything
+// acknowledged 1s before".
+std::string FreshnessText(const chaos::v1::Freshness& freshness);
+// The same as a note, where the answer was asked for stale.
+void NoteStale(Output& out, const chaos::v1::Freshness& freshness);
 
 // The experiment failed: the error that ends a command which waited for it. Exit code 1.
 Status FailedError(const chaos::v1::Experiment& experiment);

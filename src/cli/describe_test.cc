@@ -36,6 +36,14 @@ TEST(StackedTexts, TellTheOthersOnATargetAndWhatAllComeTo) {
                    "  network/ingress: loss_percent 1.99 %"}));
 }
 
+TEST(ActsOnText, NamesThePortsToWhichARuleKeeps) {
+  chaos::v1::EffectiveRule rule;
+  for (const char* name : {"network/egress", "network/ingress"}) rule.add_acts_on(name);
+  EXPECT_EQ(ActsOnText(rule), "network/egress, network/ingress");
+  for (const char* ports : {"80", "8000-8100"}) rule.add_local_ports(ports);
+  EXPECT_EQ(ActsOnText(rule), "network/egress, network/ingress, local port 80 8000-8100");
+}
+
 TEST(EndText, SaysHowAnExperimentEndedAndWhyWhereThatIsKnown) {
   chaos::v1::MetricUpdate update;
   update.set_experiment_id("exp-1");
@@ -44,6 +52,18 @@ TEST(EndText, SaysHowAnExperimentEndedAndWhyWhereThatIsKnown) {
   EXPECT_EQ(EndText(update), "exp-1 has ended: completed, expired");
   update.mutable_end()->set_reason("enough");
   EXPECT_EQ(EndText(update), "exp-1 has ended: completed, expired: enough");
+}
+
+TEST(FreshnessText, SaysWhoseStateAnAnswerIsAndHowOld) {
+  chaos::v1::Freshness freshness;
+  freshness.set_node_id(2);
+  EXPECT_EQ(FreshnessText(freshness), "given by node 2, with everything acknowledged before");
+  freshness.set_stale(true);
+  EXPECT_EQ(FreshnessText(freshness),
+            "node 2's own state, of which it is not known how far it is behind");
+  freshness.mutable_age()->set_nanos(350'000'000);
+  EXPECT_EQ(FreshnessText(freshness),
+            "node 2's own state, with everything acknowledged 350ms before");
 }
 
 TEST(FaultText, NamesKindAndParameters) {

@@ -99,6 +99,10 @@ class ChartDisplay final : public MetricsDisplay {
     chart_.set_terminal(terminal);
     return chart_.Redraw(now_ns);
   }
+  std::string Finish(const Terminal& terminal, uint64_t now_ns) override {
+    if (only_past_ || draws_) return Draw(terminal, now_ns);
+    return chart_.LinesToTheEnd(now_ns);
+  }
   std::string Erase() override { return chart_.Erase(); }
 
  private:
@@ -171,7 +175,7 @@ Status FollowMetrics(Session& session, client::Client& client,
     }
     left -= batch->messages.size();
   }
-  draw();
+  out.Text(display.Finish(DetectTerminal(), MonotonicNowNs()));
   if (end.code() == StatusCode::kOutOfRange) TellEnds(session, client, untold);
   return absl::OkStatus();
 }

@@ -22,6 +22,10 @@ class MetricsDisplay {
   virtual void End(const std::string& experiment_id) = 0;
   // What draws the present picture over the one before.
   virtual std::string Draw(const Terminal& terminal, uint64_t now_ns) = 0;
+  // The last picture, when nothing more comes.
+  virtual std::string Finish(const Terminal& terminal, uint64_t now_ns) {
+    return Draw(terminal, now_ns);
+  }
   // What takes the picture away, so that something can be printed where it was.
   virtual std::string Erase() = 0;
 };

@@ -50,8 +50,7 @@ void PrintEffective(Output& out, const chaos::v1::GetExperimentResponse& respons
     Table table({"EXPERIMENT", "FAULT", "PHASE", "ON"});
     for (const auto& rule : target.rules()) {
       table.Row({rule.experiment_id(), FaultText(rule.fault()),
-                 Cell(PhaseWord(rule.phase()), StyleOf(rule.phase())),
-                 fmt::format("{}", fmt::join(rule.acts_on(), ", "))});
+                 Cell(PhaseWord(rule.phase()), StyleOf(rule.phase())), ActsOnText(rule)});
     }
     table.Print(out);
     for (const std::string& line : CombinedTexts(target)) out.Line("together " + line);
@@ -64,6 +63,7 @@ Status RunGet(Session& session, const std::string& id, bool stale) {
   request.set_experiment_id(id);
   request.set_stale(stale);
   FL_ASSIGN_OR_RETURN(const auto response, client->GetExperiment(request, session.call()));
+  NoteStale(session.out, response.freshness());
   if (session.out.json()) {
     session.out.Json(response);
     return absl::OkStatus();

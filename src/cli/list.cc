@@ -43,6 +43,10 @@ StatusOr<chaos::v1::ListExperimentsResponse> FetchAll(Session& session, client::
       *all.add_experiments() = std::move(experiment);
     }
     all.set_revision(page.revision());
+    // Of the page that is furthest behind.
+    if (!all.has_freshness() || page.freshness().revision() < all.freshness().revision()) {
+      *all.mutable_freshness() = page.freshness();
+    }
     all.set_next_page_token(page.next_page_token());
     if (page.next_page_token().empty() || static_cast<uint32_t>(all.experiments_size()) >= limit) {
       return all;
@@ -77,6 +81,7 @@ Status RunList(Session& session, const ListArguments& arguments) {
   }
   FL_ASSIGN_OR_RETURN(client::Client * client, session.Connect());
   FL_ASSIGN_OR_RETURN(const auto response, FetchAll(session, *client, request, arguments.limit));
+  NoteStale(session.out, response.freshness());
   if (session.out.json()) {
     session.out.Json(response);
   } else if (arguments.quiet) {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "base/traffic.h"
+#include "cli/log_axis.h"
 #include "cli/traffic_text.h"
 
 namespace faultline::cli {
@@ -19,29 +19,14 @@ constexpr size_t kOtherLines = 4;
 // Of a terminal for a chart of one row: with the legend, and the line that the cursor is on.
 constexpr int kLeastTerminalRows = 6;
 
-// A logarithmic axis of whole powers of ten.
-struct Axis {
-  double low_ms = 0.1, high_ms = 10;
-
-  double At(double value_ms) const {
-    return std::log10(std::clamp(value_ms, low_ms, high_ms) / low_ms) /
-           std::log10(high_ms / low_ms);
-  }
-  double Value(double share) const { return low_ms * std::pow(high_ms / low_ms, share); }
-};
-
-Axis AxisOf(const std::vector<double>& lows, const std::vector<double>& highs) {
-  Axis axis;
+LogAxis AxisOf(const std::vector<double>& lows, const std::vector<double>& highs) {
   double low = 0, high = 0;
   for (size_t i = 0; i < lows.size(); ++i) {
     if (lows[i] <= 0) continue;
     low = low == 0 ? lows[i] : std::min(low, lows[i]);
     high = std::max(high, highs[i]);
   }
-  if (low == 0) return axis;
-  axis.low_ms = std::pow(10, std::floor(std::log10(low)));
-  axis.high_ms = std::max(axis.low_ms * 10, std::pow(10, std::ceil(std::log10(high))));
-  return axis;
+  return LogAxis::Around(low, high);
 }
 
 std::string Label(const std::string& text) { return fmt::format("{:>8}  ", text); }
@@ -167,6 +152,9 @@ LiveChart::Numbers LiveChart::NumbersOf(const Column& column) {
         PerSecond(requests.count, static_cast<double>(requests.measured_ns));
   }
   for (const auto& [key, drops] : detail.drops) {
+    // A target that is observed by itself has updates of its own, which count all of its drops.
+    const auto& [experiment, target] = key;
+    if (!experiment.empty() && detail.drops.contains({"", target})) continue;
     numbers.drops_per_second += PerSecond(drops.count, drops.counted_ns);
   }
   return numbers;
@@ -216,7 +204,7 @@ std::string LiveChart::Chart(const std::string& name, const Series& series, size
   }
   const bool utf8 = screen_.terminal().utf8;
   std::string text = LastSummary(name, series) + "\n";
-  const Axis axis = AxisOf(p50, p99);
+  const LogAxis axis = AxisOf(p50, p99);
   for (size_t row = rows; row-- > 0;) {
     const double middle = (static_cast<double>(row) + 0.5) / static_cast<double>(rows);
     const bool labelled = row == rows - 1 || row == rows / 2 || row == 0;
@@ -282,6 +270,11 @@ std::string LiveChart::Picture(uint64_t now_ns) {
   const bool low = screen_.terminal().rows < kLeastTerminalRows;
   return ClippedLines(low ? Summaries(now_ns) : Charts(now_ns),
                       static_cast<size_t>(screen_.terminal().columns));
+}
+
+std::string LiveChart::LinesToTheEnd(uint64_t now_ns) {
+  const bool heard = heard_ns_ / kColumnNs == now_ns / kColumnNs;
+  return LinesUntil(now_ns + (heard ? kColumnNs : 0));
 }
 
 std::string LiveChart::LinesUntil(uint64_t now_ns) {

@@ -44,6 +44,8 @@ class LiveChart {
 
   // For a pipe: a line for each second that is over since the last call, and each target or all.
   std::string LinesUntil(uint64_t now_ns);
+  // Nothing more comes: also that of the present second, if something came in it.
+  std::string LinesToTheEnd(uint64_t now_ns);
 
   // Seconds, of all series, of which more is held than what a column shows.
   size_t detailed_seconds() const;

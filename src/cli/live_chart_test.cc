@@ -74,6 +74,28 @@ TEST(LiveChart, CountsATargetOfTwoExperimentsOnceAndTheDropsOfBoth) {
   EXPECT_THAT(chart.LinesUntil(2 * kSecond), HasSubstr("requests 100/s  dropped 10/s"));
 }
 
+TEST(LiveChart, CountsTheDropsOfATargetOnceThatIsObservedByItselfToo) {
+  LiveChart chart(kTerminal, false);
+  for (int64_t second = 1; second <= 2; ++second) {
+    for (const char* experiment : {"e1", "e2", ""}) {
+      auto update = Update("a/x", 1, 50, (*experiment == '\0' ? 10 : 5) * second);
+      update.set_experiment_id(experiment);
+      chart.Add(update, static_cast<uint64_t>(second) * kSecond);
+    }
+  }
+  EXPECT_THAT(chart.LinesUntil(3 * kSecond), testing::EndsWith("dropped 10/s\n"));
+}
+
+TEST(LiveChart, TheEndTellsThePresentSecondIfSomethingCameInIt) {
+  LiveChart chart(kTerminal, false);
+  chart.Add(Update("a/x", 1, 50), kSecond);
+  EXPECT_EQ(chart.LinesUntil(kSecond + 1), "");
+  EXPECT_THAT(chart.LinesToTheEnd(kSecond + 2), HasSubstr("requests 50/s"));
+  chart.Add(Update("a/x", 1, 50), 2 * kSecond);
+  chart.LinesUntil(3 * kSecond);
+  EXPECT_EQ(chart.LinesToTheEnd(3 * kSecond + 1), "");
+}
+
 TEST(LiveChart, GoesOnWithAnotherExperimentOfATargetWhenOneHasEnded) {
   LiveChart chart(kTerminal, false);
   for (const uint64_t second : {1, 2, 3, 4}) {

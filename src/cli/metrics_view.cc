@@ -43,6 +43,13 @@ std::string WaitedText(const chaos::v1::MetricUpdate& update) {
                      FormatLatencyMs(longest->p99_ms()));
 }
 
+// Delays of the update's interval for which there was no room: they are in no percentile.
+uint64_t DelaysWithoutRoom(const chaos::v1::MetricUpdate& update) {
+  uint64_t count = 0;
+  for (const auto& delays : update.fault_delays()) count += delays.no_room();
+  return count;
+}
+
 bool IsMeasurable(const chaos::v1::MetricUpdate& update) {
   return update.measurable() || update.not_measurable_reason().empty();
 }
@@ -69,6 +76,7 @@ void MetricsView::Add(const chaos::v1::MetricUpdate& update, uint64_t now_ns) {
   MergeCounts(update.traffic(), &row.traffic);
   row.merged += update.merged_batches();
   row.missed += update.missed_batches();
+  row.delays_without_room += DelaysWithoutRoom(update);
   row.p99_ms.push_back(update.request_count() > 0 ? update.p99_latency_ms() : -1);
   if (row.p99_ms.size() > kHistory) row.p99_ms.pop_front();
   if (now_ns < cleared_ns_ + kClearEveryNs) return;
@@ -157,6 +165,16 @@ std::vector<Cell> MetricsView::Notes(const std::vector<const Line*>& lines, uint
         fmt::format("{} is not measurable: {}", key.second, row.last.not_measurable_reason()),
         Style::kWarning);
     break;  // one tells enough
+  }
+  for (const Line* line : lines) {
+    const auto& [key, row] = *line;
+    if (row.delays_without_room == 0) continue;
+    notes.emplace_back(
+        fmt::format("{}: {} delayed packets are in no percentile: its agent had no room for so "
+                    "many different delays",
+                    key.second, row.delays_without_room),
+        Style::kWarning);
+    break;
   }
   // A target in several experiments is told of once.
   std::map<std::string, std::string, NaturalLess> seen;

@@ -50,6 +50,7 @@ class MetricsView {
     // Since the line is there.
     chaos::v1::TrafficDetail traffic;  // counts
     uint64_t merged = 0, missed = 0;   // batches of measurements
+    uint64_t delays_without_room = 0;
     uint64_t heard_ns = 0;
     bool ended = false;
   };

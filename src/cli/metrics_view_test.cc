@@ -72,6 +72,20 @@ TEST(MetricsView, ShowsWhatPacketsOfTheSlowestFaultWaited) {
   EXPECT_THAT(view.Picture(4), HasSubstr("  300 ms / 600 ms "));
 }
 
+TEST(MetricsView, TellsOfDelaysThatAreInNoPercentile) {
+  MetricsView view({.out = true, .color = false, .columns = 120});
+  auto update = Update("h/a", 10);
+  update.add_fault_delays()->set_packets(10);
+  view.Add(update, 1);
+  EXPECT_THAT(view.Picture(2), Not(HasSubstr("no percentile")));
+  for (const uint64_t no_room : {2u, 3u}) {
+    update.mutable_fault_delays(0)->set_no_room(no_room);
+    view.Add(update, 3);
+  }
+  EXPECT_THAT(view.Picture(4), HasSubstr("\nh/a: 5 delayed packets are in no percentile: its "
+                                         "agent had no room for so many different delays\n"));
+}
+
 TEST(MetricsView, TellsBelowTheTableWhatWasSeenSinceItBegan) {
   MetricsView view(kTerminal);
   auto update = Update("h/a", 10);

@@ -3,10 +3,12 @@
 
 #include "base/clock.h"
 #include "cli/command.h"
+#include "cli/describe.h"
 #include "cli/flag_values.h"
 #include "cli/format.h"
 #include "cli/report_html.h"
 #include "cli/report_sections.h"
+#include "cli/report_wait.h"
 #include "cli/table.h"
 #include "client/cancellation.h"
 
@@ -22,24 +24,13 @@ struct ReportFlags {
 constexpr std::chrono::milliseconds kAskAgain{500};
 constexpr TimeRange kWait{std::chrono::milliseconds(0), std::chrono::hours(24)};
 
-// The report is written in parts some seconds after the end.
-bool IsOnItsWay(const StatusOr<chaos::v1::GetReportResponse>& response) {
-  if (response.ok()) {
-    return response->report().unmeasured_targets_size() > 0 || response->report().events().empty();
-  }
-  const auto detail = DetailOf(response.status());
-  return detail && detail->reason() == "NO_REPORT";
-}
-
-// What was not there so long after the end will not come.
-bool EndedLongAgo(client::Client* client, const ReportFlags& flags, const Session& session) {
-  constexpr int64_t kLongNs = 30'000'000'000;
+// Whether nothing more of the report will come.
+bool IsLate(client::Client* client, const ReportFlags& flags, const Session& session) {
   chaos::v1::GetExperimentRequest request;
   request.set_experiment_id(flags.id);
   request.set_stale(flags.stale);
   const auto response = client->GetExperiment(request, session.call());
-  return response.ok() && response->experiment().has_ended_at() &&
-         UnixNowNs() - ToUnixNanos(response->experiment().ended_at()) > kLongNs;
+  return response.ok() && EndedLongAgo(*response, UnixNowNs());
 }
 
 StatusOr<chaos::v1::Report> Fetch(Session& session, const ReportFlags& flags) {
@@ -53,9 +44,10 @@ StatusOr<chaos::v1::Report> Fetch(Session& session, const ReportFlags& flags) {
   bool told = false;
   while (true) {
     auto response = client->GetReport(request, session.call());
-    const bool late = MonotonicNowNs() >= give_up_ns;
-    if (!IsOnItsWay(response) || late || EndedLongAgo(client, flags, session)) {
+    const bool waited = MonotonicNowNs() >= give_up_ns;
+    if (!IsOnItsWay(response) || waited || IsLate(client, flags, session)) {
       if (!response.ok()) return response.status();
+      NoteStale(session.out, response->freshness());
       return std::move(*response->mutable_report());
     }
     if (!std::exchange(told, true)) session.out.Note("the report is being written ...");

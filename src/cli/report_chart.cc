@@ -8,6 +8,7 @@
 
 #include "base/measurements.h"
 #include "cli/format.h"
+#include "cli/log_axis.h"
 #include "cli/report_warnings.h"
 
 namespace faultline::cli {
@@ -26,15 +27,11 @@ constexpr double kHeight = kDropBottom + kBottom;
 // Where times and latencies stand.
 struct Axes {
   double end_ms = 1;
-  double low_ms = 0.1, high_ms = 1;  // powers of ten
+  LogAxis latency;
   uint64_t most_dropped = 0;
 
   double X(double time_ms) const { return kLeft + (kWidth - kLeft - kRight) * time_ms / end_ms; }
-  double Y(double latency_ms) const {
-    const double at =
-        std::log10(std::clamp(latency_ms, low_ms, high_ms) / low_ms) / std::log10(high_ms / low_ms);
-    return kPlotBottom - kPlotHeight * at;
-  }
+  double Y(double latency_ms) const { return kPlotBottom - kPlotHeight * latency.At(latency_ms); }
 };
 
 Axes AxesOf(const TargetReport& target) {
@@ -47,10 +44,7 @@ Axes AxesOf(const TargetReport& target) {
     low = low == 0 ? point.p50_ms() : std::min(low, point.p50_ms());
     high = std::max(high, point.p99_ms());
   }
-  if (low > 0) axes.low_ms = std::pow(10, std::floor(std::log10(low)));
-  axes.high_ms =
-      std::max(axes.low_ms * 10, std::pow(10, std::ceil(std::log10(std::max(high, low)))));
-  if (!(axes.high_ms > axes.low_ms)) axes.high_ms = axes.low_ms * 10;
+  axes.latency = LogAxis::Around(low, high);
   return axes;
 }
 
@@ -73,7 +67,7 @@ std::string Shading(const TargetReport& target, const Axes& axes) {
 
 std::string Grid(const Axes& axes) {
   std::string svg;
-  for (double tick = axes.low_ms; tick <= axes.high_ms * 1.001; tick *= 10) {
+  for (double tick = axes.latency.low_ms; tick <= axes.latency.high_ms * 1.001; tick *= 10) {
     svg += fmt::format(
         "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
         "<text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\">{5:g} ms</text>",

@@ -1,6 +1,7 @@
 // faultline cluster snapshot save|inspect|restore
 #include "base/clock.h"
 #include "cli/command.h"
+#include "cli/describe.h"
 #include "cli/flag_values.h"
 #include "cli/format.h"
 #include "server/config.h"
@@ -25,17 +26,6 @@ std::string Count(uint64_t count, std::string_view of) {
 std::string StateText(const server::v1::StateSummary& state) {
   return fmt::format("{} ({} not ended), {}", Count(state.experiments(), "experiment"),
                      state.unfinished(), Count(state.agents(), "agent"));
-}
-
-std::string FreshnessText(const chaos::v1::Freshness& freshness) {
-  if (!freshness.stale()) {
-    return fmt::format("given by node {}, with everything acknowledged before",
-                       freshness.node_id());
-  }
-  return fmt::format("node {}'s own state, {}", freshness.node_id(),
-                     freshness.has_age() ? "with everything acknowledged " +
-                                               FormatDuration(freshness.age()) + " before"
-                                         : "of which it is not known how far it is behind");
 }
 
 Status Save(Session& session, const SnapshotArguments& arguments) {

@@ -23,6 +23,7 @@ Status RunTargets(Session& session, const std::string& selector, bool stale) {
   request.set_target(selector);
   request.set_stale(stale);
   FL_ASSIGN_OR_RETURN(const auto response, client->ListTargets(request, session.call()));
+  NoteStale(session.out, response.freshness());
   if (session.out.json()) {
     session.out.Json(response);
   } else if (response.targets().empty()) {

@@ -24,6 +24,7 @@ grpc::ChannelArguments FastFailOver() {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(rpc::kMaxAnswerBytes);
   return arguments;
 }
 

@@ -13,6 +13,11 @@ void CountFrom(uint64_t delivered, chaos::v1::MetricUpdate* update) {
   update->set_missed_batches(before - update->merged_batches());
 }
 
+template <typename T, typename Unwanted>
+void EraseIf(google::protobuf::RepeatedPtrField<T>* list, Unwanted is_unwanted) {
+  list->erase(std::remove_if(list->begin(), list->end(), is_unwanted), list->end());
+}
+
 }  // namespace
 
 bool MetricResume::Accept(chaos::v1::MetricUpdate* update) {
@@ -64,7 +69,7 @@ void MetricResume::LeaveOutEnded(chaos::v1::SubscribeToMetricsRequest* request) 
   const bool one_left = !request->experiment_id().empty() && !is_ended(request->experiment_id());
   const bool rest = request->all() || !request->target().empty() || one_left;
   if (!rest && std::all_of(ids->begin(), ids->end(), is_ended)) return;
-  ids->erase(std::remove_if(ids->begin(), ids->end(), is_ended), ids->end());
+  EraseIf(ids, is_ended);
   if (!one_left) request->clear_experiment_id();
 }
 
@@ -72,12 +77,12 @@ void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) {
   ++streams_;
   LeaveOutEnded(request);
   auto* positions = request->mutable_resume();
-  for (int i = positions->size() - 1; i >= 0; --i) {
-    const auto& position = positions->Get(i);
-    if (sources_.contains({position.agent_id(), position.incarnation()})) {
-      positions->DeleteSubrange(i, 1);
-    }
-  }
+  auto* further = request->mutable_resume_series();
+  const auto is_known = [this](const chaos::v1::SourcePosition& position) {
+    return sources_.contains({position.agent_id(), position.incarnation()});
+  };
+  EraseIf(positions, is_known);
+  EraseIf(further, [&](const auto& series) { return is_known(series.position()); });
   for (const auto& [source, state] : sources_) {
     uint64_t reached = state.newest;
     for (const auto& [name, series] : state.series) {
@@ -87,6 +92,15 @@ void MetricResume::FillIn(chaos::v1::SubscribeToMetricsRequest* request) {
     position->set_agent_id(source.first);
     position->set_incarnation(source.second);
     position->set_sequence(reached);
+    for (const auto& [name, series] : state.series) {
+      if (series.delivered <= reached || ended_.contains(name.first)) continue;
+      if (further->size() >= kMostSeriesTold) break;
+      auto* one = further->Add();
+      one->set_experiment_id(name.first);
+      one->set_target_id(name.second);
+      *one->mutable_position() = *position;
+      one->mutable_position()->set_sequence(series.delivered);
+    }
   }
 }
 

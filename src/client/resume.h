@@ -28,6 +28,10 @@ class MetricResume {
   // forgotten.
   static constexpr size_t kLeastSeries = 1'024;
 
+  // Most series that a request tells of; of others some measurements may come twice. Servers take
+  // no more.
+  static constexpr int kMostSeriesTold = 65'536;
+
   // True when the update is new to the consumer; it then counts as delivered. Updates without a
   // position always are. After an experiment's end nothing of it is, least of all the end, which
   // another node tells again. The first update of a series after FillIn stands for every batch
@@ -36,8 +40,9 @@ class MetricResume {
   // Never: a stream of metrics that the server ends is over.
   static bool Recover(const Status&) { return false; }
   // Sets `request`'s resume positions: per source the position that every series has reached, so
-  // that nothing is missed; what comes twice then is refused by Accept. Positions of sources that
-  // have not been heard of yet stay as they are. Takes out the experiments whose end was delivered:
+  // that nothing is missed, and of series that are further their own, so that nothing comes twice:
+  // what does so anyway is refused by Accept. Positions of sources that have not been heard of yet
+  // stay as they are. Takes out the experiments whose end was delivered:
   // a cluster forgets them some day, and would refuse the stream.
   void FillIn(chaos::v1::SubscribeToMetricsRequest* request);
   size_t series() const;  // remembered

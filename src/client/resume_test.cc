@@ -45,6 +45,21 @@ TEST(MetricResume, ResumesAfterTheLastBatchThatEverySeriesHasReached) {
   EXPECT_EQ(ResumeSequence(resume), 4u) << "t2's part of batch 5 was not delivered";
 }
 
+TEST(MetricResume, SaysOfSeriesThatAreFurtherHowFar) {
+  MetricResume resume;
+  Accept(resume, Update("a", 1, 4, "x", "t1"));
+  Accept(resume, Update("a", 1, 6, "x", "t2"));
+  Accept(resume, Update("b", 1, 9, "x", "t1"));
+  chaos::v1::SubscribeToMetricsRequest request;
+  resume.FillIn(&request);
+  resume.FillIn(&request);
+  ASSERT_EQ(request.resume_series_size(), 1) << request.DebugString();
+  const auto& series = request.resume_series(0);
+  EXPECT_EQ(series.experiment_id() + " " + series.target_id(), "x t2");
+  EXPECT_EQ(series.position().agent_id(), "a");
+  EXPECT_EQ(series.position().sequence(), 6u);
+}
+
 TEST(MetricResume, WhatAnotherNodeSendsAgainIsNotDeliveredAgain) {
   MetricResume resume;
   Accept(resume, Update("a", 1, 4, "x", "t2"));
@@ -95,13 +110,16 @@ TEST(MetricResume, KeepsTheCallersOwnPositionUntilTheSourceIsHeardOf) {
   request.add_resume()->set_agent_id("a");
   request.mutable_resume(0)->set_incarnation(1);
   request.mutable_resume(0)->set_sequence(40);
+  *request.add_resume_series()->mutable_position() = request.resume(0);
   resume.FillIn(&request);
   ASSERT_EQ(request.resume_size(), 1);
   EXPECT_EQ(request.resume(0).sequence(), 40u);
+  EXPECT_EQ(request.resume_series_size(), 1);
   Accept(resume, Update("a", 1, 41, "x", "t"));
   resume.FillIn(&request);
   ASSERT_EQ(request.resume_size(), 1);
   EXPECT_EQ(request.resume(0).sequence(), 41u);
+  EXPECT_EQ(request.resume_series_size(), 0);
 }
 
 // What the consumer is told of the batches before one: merged, missed.

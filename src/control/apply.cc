@@ -8,6 +8,7 @@
 #include "control/lifecycle.h"
 #include "control/report_parts.h"
 #include "control/reports.h"
+#include "control/stop_answer.h"
 #include "control/webhook_events.h"
 
 namespace faultline::control {
@@ -96,8 +97,7 @@ Status Create(Step step, v1::CreateExperiment& command) {
 }
 
 Status Stop(Step step, const v1::StopExperiments& command) {
-  std::set<uint64_t> indices;
-  if (command.all()) indices = step.state.unfinished;
+  auto indices = command.all() ? step.state.unfinished : std::set<uint64_t>();
   for (const std::string& id : command.experiment_ids()) {
     const auto* record = step.state.Find(id);
     if (record == nullptr) {
@@ -109,13 +109,14 @@ Status Stop(Step step, const v1::StopExperiments& command) {
   const std::string reason = command.reason().empty()
                                  ? fmt::format("stopped by {}", command.stopped_by())
                                  : command.reason();
+  StopAnswer answer(step.outcome.result.mutable_experiments());
   for (const uint64_t index : indices) {
     auto& record = step.state.experiments.Mutable(index);
     if (step.state.unfinished.contains(index) && record.end_cause() == v1::END_CAUSE_UNSPECIFIED) {
       BeginEnd(&record, v1::END_CAUSE_STOPPED, reason, step.moment);
       step.Finish(&record);
     }
-    step.Answer(record);
+    if (step.wanted) answer.Add(record.experiment());
   }
   return absl::OkStatus();
 }

@@ -48,6 +48,7 @@ void NoteExpired(v1::ExperimentRecord* record, const Counts& counts, const Momen
   record->set_end_cause(v1::END_CAUSE_EXPIRED);
   record->set_end_index(moment.index);
   record->mutable_experiment()->set_reason(kTimeIsUp);
+  if (moment.version >= 11) AddNotice(record, WEBHOOK_EVENT_TYPE_STOP, moment);
 }
 
 const char* PresentPhase(const v1::ExperimentRecord& record, const Counts& counts) {

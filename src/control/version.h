@@ -14,6 +14,7 @@
 //  10  an agent's registration tells the lease that its node grants; a report's parts tell a
 //      fault's armings apart, and name other experiments on its targets; an experiment that its
 //      agents revert when its time is up has expired
+//  11  and webhooks are told of its stop
 //
 // A new version adds a line here, raises kNewestVersion, names in VersionOf the commands that need
 // it, and asks State::version wherever the same command now does something else. It goes on
@@ -28,7 +29,7 @@
 namespace faultline::control {
 
 inline constexpr uint32_t kFirstVersion = 1;
-inline constexpr uint32_t kNewestVersion = 10;
+inline constexpr uint32_t kNewestVersion = 11;
 
 // Lowest version that knows the command.
 uint32_t VersionOf(const ::control::v1::Command& command);

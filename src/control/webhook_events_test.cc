@@ -80,6 +80,22 @@ TEST_F(WebhookEvents, TellOfStartStopAndVerdictEachOnce) {
   EXPECT_EQ(ToUnixMs(verdict.time()), d.now_ms);
 }
 
+TEST_F(WebhookEvents, TellOfTheStopOfOneThatItsAgentsRevertWhenItsTimeIsUp) {
+  const auto revert_at_its_end = [this] {
+    const std::string id = d.Create("service:x");
+    d.Report("a", 1, id, "a/x", chaos::v1::TARGET_PHASE_ACTIVE);
+    const uint64_t before = d.index;
+    d.now_ms = ToUnixMs(d.Get(id).ends_at());
+    d.Report("a", 1, id, "a/x", chaos::v1::TARGET_PHASE_REVERTED);
+    EXPECT_EQ(Newest().reason(), "its time is up");
+    return Told(AfterIndex(before));
+  };
+  RaiseTo(10);
+  EXPECT_EQ(revert_at_its_end(), "verdict");
+  RaiseTo(11);
+  EXPECT_EQ(revert_at_its_end(), "stop, verdict");
+}
+
 TEST_F(WebhookEvents, OfAnExperimentThatNeverBeganAreItsVerdictOnly) {
   const std::string id = d.Create("service:x");
   d.Report("a", 1, id, "a/x", chaos::v1::TARGET_PHASE_REFUSED, "no tun");

@@ -7,6 +7,13 @@
 
 namespace faultline::server {
 
+std::string WhyNotReady(const raft::View& view) {
+  if (view.role == raft::Role::kUnavailable) return "the node has stopped, or not begun";
+  if (!view.storage_problem.empty()) return "the disk refuses: " + view.storage_problem;
+  if (view.leader_id == 0) return "no leader is known";
+  return {};
+}
+
 std::string WhyBehind(const Status& status, uint64_t asked, const raft::View& view) {
   const auto detail = DetailOf(status);
   const bool behind = detail && detail->reason() == "NODE_BEHIND";

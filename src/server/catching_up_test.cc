@@ -31,6 +31,19 @@ TEST(CatchingUp, SaysHowFarANodeIsThatIsBehindOrHasNoProof) {
   EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), 2, Follower(2)), expected);
 }
 
+TEST(CatchingUp, SaysWhatTheNodesOwnViewSays) {
+  raft::View view = Follower(2);
+  EXPECT_EQ(WhyNotReady(view), "the node has stopped, or not begun");
+  view.role = raft::Role::kFollower;
+  EXPECT_EQ(WhyNotReady(view), "");
+  view.snapshot_problem = "cannot create 9.snapshot: no room";
+  EXPECT_EQ(WhyNotReady(view), "") << "it answers all the same";
+  view.leader_id = 0;
+  EXPECT_EQ(WhyNotReady(view), "no leader is known");
+  view.storage_problem = "input/output error";
+  EXPECT_EQ(WhyNotReady(view), "the disk refuses: input/output error");
+}
+
 TEST(CatchingUp, SaysThatThereIsNoLeaderAndWhateverElseIsWrong) {
   EXPECT_EQ(WhyBehind(MakeError(StatusCode::kDeadlineExceeded, "late"), 2, Follower(0)),
             "no leader is known");

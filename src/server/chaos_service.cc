@@ -1,7 +1,7 @@
 // ChaosController on the wire: calls and streams to their handlers.
 #include "base/clock.h"
 #include "chaos/v1/chaos.grpc.pb.h"
-#include "rpc/credentials.h"
+#include "server/incoming.h"
 #include "server/metric_stream.h"
 #include "server/pull_stream.h"
 #include "server/services.h"
@@ -18,20 +18,6 @@ using grpc::ServerWriteReactor;
 constexpr uint64_t kLongestCallNs = 10 * kNanosPerSecond;
 // A StopExperiment may wait for longer.
 constexpr uint64_t kLongestWaitNs = 660 * kNanosPerSecond;
-
-CallContext ContextOf(const CallbackServerContext& context, uint64_t longest_ns = kLongestCallNs) {
-  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                        context.deadline() - std::chrono::system_clock::now())
-                        .count();
-  const uint64_t left_ns = left > 0 ? static_cast<uint64_t>(left) : 0;
-  return {rpc::CallerOf(context), MonotonicNowNs() + std::min(left_ns, longest_ns)};
-}
-
-// Whose share of the gates a call takes.
-std::string ClientOf(const CallbackServerContext& context) {
-  const rpc::Caller caller = rpc::CallerOf(context);
-  return caller.authenticated ? caller.name : context.peer();
-}
 
 class ChaosService final : public chaos::v1::ChaosController::CallbackService {
  public:
@@ -100,11 +86,12 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
       Watch(stream, *request, *ticket);
       return stream.get();
     }
-    parts_.leader->CatchUp(ContextOf(*context), [this, stream, request = *request,
-                                                 ticket = *ticket](const Status& fresh) {
-      if (!fresh.ok()) return stream->End(fresh);
-      Watch(stream, request, ticket);
-    });
+    parts_.leader->CatchUp(
+        ContextOf(*context, kLongestCallNs),
+        [this, stream, request = *request, ticket = *ticket](const Status& fresh) {
+          if (!fresh.ok()) return stream->End(fresh);
+          Watch(stream, request, ticket);
+        });
     return stream.get();
   }
 
@@ -125,11 +112,12 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
       StreamMetrics(parts_, stream, *request, *ticket);
       return stream.get();
     }
-    parts_.leader->CatchUp(ContextOf(*context), [this, stream, request = *request,
-                                                 ticket = *ticket](const Status& fresh) {
-      if (!fresh.ok()) return stream->End(fresh);
-      StreamMetrics(parts_, stream, request, ticket);
-    });
+    parts_.leader->CatchUp(
+        ContextOf(*context, kLongestCallNs),
+        [this, stream, request = *request, ticket = *ticket](const Status& fresh) {
+          if (!fresh.ok()) return stream->End(fresh);
+          StreamMetrics(parts_, stream, request, ticket);
+        });
     return stream.get();
   }
 
@@ -144,13 +132,10 @@ class ChaosService final : public chaos::v1::ChaosController::CallbackService {
                                                     Done<Response>),
                             uint64_t longest_ns = kLongestCallNs) {
     auto* reactor = context->DefaultReactor();
-    const auto ticket = parts_.gates->calls.Enter(ClientOf(*context), request.ByteSizeLong());
-    if (!ticket.ok()) {
-      reactor->Finish(rpc::ToGrpc(ticket.status()));
-      return reactor;
-    }
+    const auto ticket = Admit(parts_.gates, *context, request, reactor);
+    if (ticket == nullptr) return reactor;
     (handler->*method)(ContextOf(*context, longest_ns), request,
-                       [reactor, response, ticket = *ticket](StatusOr<Response> answer) {
+                       [reactor, response, ticket](StatusOr<Response> answer) {
                          if (answer.ok()) *response = *std::move(answer);
                          reactor->Finish(rpc::ToGrpc(answer.status()));
                        });

@@ -46,7 +46,10 @@ class Cluster {
   // looked up with the next one, and is OK if that one has it: of an addition the member with the
   // same address. Errors of raft::Node::Change and Transfer; a promotion waits until the deadline
   // for a member that has not caught up, and for another change. A leader that is to be removed
-  // hands over first.
+  // hands over first. A transfer is OK once this node sees the one that was named lead (or any
+  // other, when none was), also when it did before. A third one that leads instead is
+  // FAILED_PRECONDITION / NOT_TRANSFERRED, and nobody new within five seconds DEADLINE_EXCEEDED /
+  // OUTCOME_UNKNOWN.
   void Change(const CallContext& context, const v1::ChangeRequest& request,
               std::function<void(Status)> done, std::function<bool()> cancelled = nullptr);
 

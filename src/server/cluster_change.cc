@@ -14,6 +14,8 @@ constexpr std::chrono::milliseconds kPause{50};
 // Before the next try of a promotion that has to wait. Meanwhile others may change members, or hand
 // over.
 constexpr std::chrono::milliseconds kPromotionPause{2'000};
+// For a leader to be known after one was to hand over. A client's call may be made again meanwhile.
+constexpr uint64_t kSuccessorNs = 5 * kNanosPerSecond;
 
 // Of the member that is there, in MEMBER_EXISTS; nothing when it is not told.
 std::optional<std::string> AddressIn(const Status& refusal) {
@@ -42,6 +44,7 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
     }
     const raft::View view = owner_->plane_->view();
     if (view.role == raft::Role::kUnavailable) return Finish(NodeEnding(owner_->node_id_));
+    if (former_ != 0) return LookWhoLeads(view);
     if (MonotonicNowNs() >= deadline_ns_) return Finish(TimeIsUp());
     const bool leads = view.role == raft::Role::kLeader;
     if (!leads && (view.leader_id == 0 || view.leader_address.empty())) {
@@ -74,7 +77,9 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
       if (!status.ok() && status.code() != StatusCode::kUnavailable) return done_(status);
       return Retry(kPause);
     }
-    if (status.ok()) return done_(status);
+    const bool transfers = request_.kind() == v1::ChangeRequest::KIND_TRANSFER;
+    if (status.ok() && !transfers) return done_(status);
+    if (status.ok()) return AwaitSuccessor(asked);
     if (status.code() == StatusCode::kDeadlineExceeded && reason.empty()) {
       unknown_ = true;  // the leader may make it yet
       return Finish(TimeIsUp());
@@ -90,6 +95,8 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
       hand_over_ = true;
       return Attempt();
     }
+    // Only who leads says so.
+    if (reason == "NO_TRANSFEREE" && asked == request_.node_id()) return done_(absl::OkStatus());
     if (unknown_ && ShowsDone(status)) return done_(absl::OkStatus());
     // Which may be the attempt before.
     if (unknown_ && reason == "CHANGE_PENDING") return Retry(kPause);
@@ -99,12 +106,40 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
     } else if (status.code() != StatusCode::kUnavailable) {
       return done_(status);
     }
-    if (request_.kind() == v1::ChangeRequest::KIND_TRANSFER &&
-        (unknown_ || reason == "NODE_ENDING")) {
-      return done_(absl::OkStatus());
-    }
+    if (transfers && (unknown_ || reason == "NODE_ENDING")) return AwaitSuccessor(asked);
     tries_.Failed(asked, status);
     Retry(kPause);
+  }
+
+  // `asked` leads no longer, or its answer was lost. A transfer that was made ends so, and so does
+  // any other loss of leadership.
+  void AwaitSuccessor(uint64_t asked) {
+    unknown_ = true;
+    former_ = asked;
+    successor_until_ns_ = std::min(deadline_ns_, MonotonicNowNs() + kSuccessorNs);
+    Attempt();
+  }
+
+  void LookWhoLeads(const raft::View& view) {
+    const uint64_t leader = view.leader_id, to = request_.node_id();
+    // This node may not have heard yet that the former leader leads no longer.
+    const bool is_other = leader != 0 && leader != former_;
+    if (to != 0 && leader == to) return done_(absl::OkStatus());
+    if (!is_other && MonotonicNowNs() < successor_until_ns_) return Retry(kPause);
+    if (to == 0 && is_other) return done_(absl::OkStatus());
+    if (is_other) {
+      return done_(MakeDetailedError(
+          StatusCode::kFailedPrecondition, "NOT_TRANSFERRED",
+          fmt::format("node {} leads, and not node {}: node {} was lost as the leader before that "
+                      "took over",
+                      leader, to, former_)));
+    }
+    done_(MakeDetailedError(
+        StatusCode::kDeadlineExceeded, "OUTCOME_UNKNOWN",
+        fmt::format("node {} was to hand over, and node {} sees {} since; the cluster's status "
+                    "shows who leads",
+                    former_, owner_->node_id_,
+                    leader == 0 ? "no leader" : "no other leader than that")));
   }
 
   // The refusal says that an attempt before this one was committed, although its leader was lost.
@@ -160,7 +195,9 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
   const std::function<void(Status)> done_;
   bool hand_over_ = false;  // the next attempt is a transfer away from the leader to be removed
   bool unknown_ = false;    // some attempt's outcome is not known
-  Status waits_for_;        // not OK: why the promotion was not made at the last try
+  uint64_t former_ = 0;     // of a transfer that has ended: the leader that was asked
+  uint64_t successor_until_ns_ = 0;  // so long it is waited for another one
+  Status waits_for_;                 // not OK: why the promotion was not made at the last try
   LeaderTries tries_;
 };
 

@@ -1,8 +1,6 @@
 #include "server/cluster_peers.h"
 
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
 
 #include <condition_variable>
 #include <map>
@@ -11,6 +9,7 @@
 
 #include "base/clock.h"
 #include "rpc/credentials.h"
+#include "rpc/peer_channel.h"
 #include "rpc/status.h"
 #include "server/v1/cluster.grpc.pb.h"
 
@@ -52,20 +51,26 @@ class GrpcClusterPeers final : public ClusterPeers {
  private:
   using Stub = v1::ClusterPeerService::Stub;
   using AsyncStub = v1::ClusterPeerService::StubInterface::async_interface;
+  struct Peer {
+    rpc::PeerChannel channel;
+    std::shared_ptr<Stub> stub;
+  };
 
   // With the mutex held.
   StatusOr<std::shared_ptr<Stub>> StubFor(const std::string& address) {
-    const auto found = stubs_.find(address);
-    if (found != stubs_.end()) return found->second;
+    if (const auto found = peers_.find(address); found != peers_.end()) {
+      Peer& peer = found->second;
+      if (peer.channel.Renew()) peer.stub = v1::ClusterPeerService::NewStub(peer.channel.channel());
+      return peer.stub;
+    }
     FL_ASSIGN_OR_RETURN(const auto credentials, rpc::ChannelCredentials(tls_, address));
     grpc::ChannelArguments arguments;
     rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    if (stubs_.size() >= kMaxChannels) stubs_.clear();
-    const auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
-    rpc::KeepCallbackQueue(channel);
-    std::shared_ptr<Stub> stub = v1::ClusterPeerService::NewStub(channel);
-    stubs_[address] = stub;
+    if (peers_.size() >= kMaxChannels) peers_.clear();
+    rpc::PeerChannel channel(address, credentials, arguments);
+    rpc::KeepCallbackQueue(channel.channel());
+    std::shared_ptr<Stub> stub = v1::ClusterPeerService::NewStub(channel.channel());
+    peers_.emplace(address, Peer{std::move(channel), stub});
     return stub;
   }
 
@@ -116,7 +121,7 @@ class GrpcClusterPeers final : public ClusterPeers {
   std::mutex mutex_;
   std::condition_variable ended_;
   bool closed_ = false;
-  std::map<std::string, std::shared_ptr<Stub>> stubs_;  // by address
+  std::map<std::string, Peer> peers_;  // by address
   std::set<grpc::ClientContext*> contexts_;
 };
 

@@ -6,6 +6,7 @@
 #include "chaos/v1/cluster.grpc.pb.h"
 #include "rpc/credentials.h"
 #include "rpc/status.h"
+#include "server/incoming.h"
 #include "server/pull_stream.h"
 #include "server/v1/cluster.grpc.pb.h"
 
@@ -21,17 +22,17 @@ constexpr uint64_t kLongestCallNs = 120 * kNanosPerSecond;
 // For a node to come to what the others have committed.
 constexpr uint64_t kLongestCatchUpNs = 10 * kNanosPerSecond;
 
-CallContext ContextOf(const CallbackServerContext& context) {
-  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                        context.deadline() - std::chrono::system_clock::now())
-                        .count();
-  const uint64_t left_ns = left > 0 ? static_cast<uint64_t>(left) : 0;
-  // Less what the answer needs for its way back.
-  return {rpc::CallerOf(context), MonotonicNowNs() + std::min(left_ns, kLongestCallNs) / 10 * 9};
+// Less what the answer needs for its way back.
+CallContext ShorterContextOf(const CallbackServerContext& context) {
+  return {rpc::CallerOf(context), MonotonicNowNs() + LeftNs(context, kLongestCallNs) / 10 * 9};
 }
 
-std::function<void(Status)> FinishWith(ServerUnaryReactor* reactor) {
-  return [reactor](const Status& status) { reactor->Finish(rpc::ToGrpc(status)); };
+// `held`: until then.
+std::function<void(Status)> FinishWith(ServerUnaryReactor* reactor,
+                                       std::shared_ptr<Gate::Ticket> held = nullptr) {
+  return [reactor, held = std::move(held)](const Status& status) {
+    reactor->Finish(rpc::ToGrpc(status));
+  };
 }
 
 // Whether the caller is gone; until the call is finished.
@@ -41,15 +42,17 @@ std::function<bool()> CancelledOf(const CallbackServerContext* context) {
 
 class ClusterService final : public chaos::v1::ClusterService::CallbackService {
  public:
-  ClusterService(Cluster* cluster, ControlPlane* plane, SnapshotSaver* saver)
-      : cluster_(cluster), plane_(plane), saver_(saver) {}
+  ClusterService(Cluster* cluster, ControlPlane* plane, SnapshotSaver* saver, Gates* gates)
+      : cluster_(cluster), plane_(plane), saver_(saver), gates_(gates) {}
 
   ServerUnaryReactor* GetCluster(CallbackServerContext* context,
-                                 const chaos::v1::GetClusterRequest*,
+                                 const chaos::v1::GetClusterRequest* request,
                                  chaos::v1::GetClusterResponse* response) override {
     auto* reactor = context->DefaultReactor();
-    cluster_->Get(ContextOf(*context),
-                  [reactor, response](StatusOr<chaos::v1::GetClusterResponse> answer) {
+    const auto ticket = Admit(gates_, *context, *request, reactor);
+    if (ticket == nullptr) return reactor;
+    cluster_->Get(ShorterContextOf(*context),
+                  [reactor, response, ticket](StatusOr<chaos::v1::GetClusterResponse> answer) {
                     if (answer.ok()) *response = *std::move(answer);
                     reactor->Finish(rpc::ToGrpc(answer.status()));
                   });
@@ -59,36 +62,37 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
   ServerUnaryReactor* AddMember(CallbackServerContext* context,
                                 const chaos::v1::AddMemberRequest* request,
                                 chaos::v1::AddMemberResponse*) override {
-    return Change(context, v1::ChangeRequest::KIND_ADD, request->node_id(), request->address());
+    return Change(context, *request, v1::ChangeRequest::KIND_ADD, request->address());
   }
   ServerUnaryReactor* PromoteMember(CallbackServerContext* context,
                                     const chaos::v1::PromoteMemberRequest* request,
                                     chaos::v1::PromoteMemberResponse*) override {
-    return Change(context, v1::ChangeRequest::KIND_PROMOTE, request->node_id());
+    return Change(context, *request, v1::ChangeRequest::KIND_PROMOTE);
   }
   ServerUnaryReactor* RemoveMember(CallbackServerContext* context,
                                    const chaos::v1::RemoveMemberRequest* request,
                                    chaos::v1::RemoveMemberResponse*) override {
-    return Change(context, v1::ChangeRequest::KIND_REMOVE, request->node_id());
+    return Change(context, *request, v1::ChangeRequest::KIND_REMOVE);
   }
   ServerUnaryReactor* SetMemberAddress(CallbackServerContext* context,
                                        const chaos::v1::SetMemberAddressRequest* request,
                                        chaos::v1::SetMemberAddressResponse*) override {
-    return Change(context, v1::ChangeRequest::KIND_SET_ADDRESS, request->node_id(),
-                  request->address());
+    return Change(context, *request, v1::ChangeRequest::KIND_SET_ADDRESS, request->address());
   }
 
   ServerUnaryReactor* TransferLeadership(CallbackServerContext* context,
                                          const chaos::v1::TransferLeadershipRequest* request,
                                          chaos::v1::TransferLeadershipResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    const auto ticket = Admit(gates_, *context, *request, reactor);
+    if (ticket == nullptr) return reactor;
     v1::ChangeRequest change;
     change.set_kind(v1::ChangeRequest::KIND_TRANSFER);
     change.set_node_id(request->node_id());
     change.set_caller(rpc::CallerOf(*context).name);
     cluster_->Change(
-        ContextOf(*context), change,
-        [this, reactor, response, to = request->node_id()](const Status& status) {
+        ShorterContextOf(*context), change,
+        [this, reactor, response, ticket, to = request->node_id()](const Status& status) {
           if (status.ok()) {
             response->set_leader_id(to != 0 ? to : plane_->view().leader_id);
           }
@@ -102,7 +106,7 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
       CallbackServerContext* context, const chaos::v1::SaveSnapshotRequest* request) override {
     const auto stream = SaveStream::Make();
     const std::weak_ptr<SaveStream> weak = stream;
-    CallContext call = ContextOf(*context);
+    CallContext call = ShorterContextOf(*context);
     call.deadline_ns = std::min(call.deadline_ns, MonotonicNowNs() + kLongestCatchUpNs);
     saver_->Begin(
         call, request->stale(),
@@ -131,21 +135,26 @@ class ClusterService final : public chaos::v1::ClusterService::CallbackService {
     });
   }
 
-  ServerUnaryReactor* Change(CallbackServerContext* context, v1::ChangeRequest::Kind kind,
-                             uint64_t node_id, const std::string& address = "") {
+  template <typename Request>
+  ServerUnaryReactor* Change(CallbackServerContext* context, const Request& request,
+                             v1::ChangeRequest::Kind kind, const std::string& address = "") {
     auto* reactor = context->DefaultReactor();
+    auto ticket = Admit(gates_, *context, request, reactor);
+    if (ticket == nullptr) return reactor;
     v1::ChangeRequest change;
     change.set_kind(kind);
-    change.set_node_id(node_id);
+    change.set_node_id(request.node_id());
     change.set_address(address);
     change.set_caller(rpc::CallerOf(*context).name);
-    cluster_->Change(ContextOf(*context), change, FinishWith(reactor), CancelledOf(context));
+    cluster_->Change(ShorterContextOf(*context), change, FinishWith(reactor, std::move(ticket)),
+                     CancelledOf(context));
     return reactor;
   }
 
   Cluster* const cluster_;
   ControlPlane* const plane_;
   SnapshotSaver* const saver_;
+  Gates* const gates_;
 };
 
 class ClusterPeerService final : public v1::ClusterPeerService::CallbackService {
@@ -176,8 +185,8 @@ class ClusterPeerService final : public v1::ClusterPeerService::CallbackService 
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeClusterService(Cluster* cluster, ControlPlane* plane,
-                                                  SnapshotSaver* saver) {
-  return std::make_unique<ClusterService>(cluster, plane, saver);
+                                                  SnapshotSaver* saver, Gates* gates) {
+  return std::make_unique<ClusterService>(cluster, plane, saver, gates);
 }
 
 std::unique_ptr<grpc::Service> MakeClusterPeerService(Cluster* cluster) {

@@ -6,13 +6,14 @@
 #include <memory>
 
 #include "server/cluster.h"
+#include "server/overload.h"
 #include "server/snapshot_saver.h"
 
 namespace faultline::server {
 
 // For the API listener. All outlive the service.
 std::unique_ptr<grpc::Service> MakeClusterService(Cluster* cluster, ControlPlane* plane,
-                                                  SnapshotSaver* saver);
+                                                  SnapshotSaver* saver, Gates* gates);
 // For the peer listener, and for no other.
 std::unique_ptr<grpc::Service> MakeClusterPeerService(Cluster* cluster);
 

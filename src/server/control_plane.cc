@@ -64,9 +64,7 @@ void ControlPlane::Detach() {
   {
     const std::lock_guard lock(mutex_);
     detached_ = true;
-    waiters.swap(waiters_);
-    for (auto& [revision, waiter] : waiting_for_) waiters.push_back(std::move(waiter));
-    waiting_for_.clear();
+    waiters = TakeAll();
   }
   for (const auto& waiter : waiters) waiter->done(NodeEnding());
 }
@@ -193,11 +191,6 @@ void ControlPlane::Stamp(uint64_t index, uint64_t term) {
   version_.set_revision(index);
 }
 
-void ControlPlane::Tell(const Change& change, const Waiters& ready) {
-  for (const auto& observer : observers_) observer(change);
-  for (const auto& waiter : ready) waiter->done(absl::OkStatus());
-}
-
 Status ControlPlane::health() const {
   const std::lock_guard lock(mutex_);
   return health_;
@@ -240,7 +233,7 @@ std::string ControlPlane::Apply(uint64_t index, uint64_t term, std::string_view 
       const auto record = state_.experiments.Shared(created);
       change.experiments.emplace_back(record, &record->experiment());
     }
-    ready = TakeReady();
+    ready = TakeReady(outcome.experiments);
   }
   Tell(change, ready);
   return result;
@@ -253,7 +246,7 @@ void ControlPlane::Advance(uint64_t index, uint64_t term) {
   {
     const std::lock_guard lock(mutex_);
     Stamp(index, term);
-    ready = TakeReady();
+    ready = TakeReady({});
   }
   Tell(change, ready);
 }
@@ -290,7 +283,7 @@ void ControlPlane::Restore(uint64_t index, uint64_t term,
     Stamp(index, term);
     const uint64_t now_ns = BoottimeNowNs();
     for (const uint64_t told : state_.unfinished) clock_.Tell(told, now_ns, state_.unfinished);
-    ready = TakeReady();
+    ready = TakeReady(Awaited());
   }
   // What was there before takes time to destroy.
   timers_->Post([old = std::move(loaded)]() mutable { old.reset(); });

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <functional>
 #include <future>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -58,8 +57,8 @@ class ControlPlane final : public raft::StateMachine {
   static constexpr size_t kMaxPending = 8'192;
   static constexpr size_t kMaxPendingBytes = 32 << 20;
 
-  // `timers` runs the time-outs of WaitUntil. Commands up to `version` (control/version.h) can be
-  // applied: what needs a later one stops the node.
+  // `timers` runs what the methods that wait say of it. Commands up to `version`
+  // (control/version.h) can be applied: what needs a later one stops the node.
   explicit ControlPlane(Strand* timers, uint32_t version = control::kNewestVersion);
 
   // The node whose state machine this is; before any method below but Observe.
@@ -84,15 +83,15 @@ class ControlPlane final : public raft::StateMachine {
   // Leader: the revision that a linearizable read must have seen. NOT_LEADER elsewhere.
   void ReadIndex(Done<uint64_t> done);
 
-  // Calls `done` with OK as soon as `condition` holds: now, or after some change; with
-  // DEADLINE_EXCEEDED at `deadline_ns` (CLOCK_MONOTONIC), with UNAVAILABLE after Detach. The
-  // condition is called with the state locked.
-  void WaitUntil(std::function<bool(const control::State&, uint64_t revision)> condition,
-                 uint64_t deadline_ns, std::function<void(Status)> done);
-
-  // The same for "revision `wanted` is applied here", at a cost that does not grow with those who
-  // wait.
+  // Calls `done` with OK as soon as revision `wanted` is applied here (by whoever applies it), with
+  // DEADLINE_EXCEEDED at `deadline_ns` (CLOCK_MONOTONIC), with UNAVAILABLE after Detach. What is
+  // applied costs no more for those who go on waiting.
   void WaitForRevision(uint64_t wanted, uint64_t deadline_ns, std::function<void(Status)> done);
+
+  // The same once each of these experiments has ended here, or is not known: told at once, or on
+  // the timers.
+  void WaitForEnds(const std::vector<std::string>& experiment_ids, uint64_t deadline_ns,
+                   std::function<void(Status)> done);
 
   // Calls read(state, version) with the state locked; `read` must not call back.
   template <typename Read>
@@ -133,12 +132,16 @@ class ControlPlane final : public raft::StateMachine {
   void Restore(uint64_t index, uint64_t term, std::shared_ptr<raft::LoadedState> state) override;
 
  private:
+  // What somebody waits for first (a revision, or an experiment's created_index), and which one of
+  // those who do.
+  using Place = std::pair<uint64_t, uint64_t>;
   struct Waiter {
-    std::function<bool(const control::State&, uint64_t)> condition;  // empty: of waiting_for_
+    std::vector<uint64_t> experiments;  // whose ends it waits for, ascending
     std::function<void(Status)> done;
+    Place place;
   };
-  using Waiters = std::list<std::shared_ptr<Waiter>>;
-  struct Pending;
+  using Waiters = std::vector<std::shared_ptr<Waiter>>;
+  using Waiting = std::map<Place, std::shared_ptr<Waiter>>;
 
   Status Refusal(const control::v1::Command& command) const;
   Status CheckVersion(const control::v1::Command& command) const;
@@ -147,11 +150,20 @@ class ControlPlane final : public raft::StateMachine {
   bool Knows(const control::v1::Command& command, uint64_t index);
   // Sets the version; with the mutex held.
   void Stamp(uint64_t index, uint64_t term);
-  // Takes out the waiters whose condition holds; with the mutex held.
-  Waiters TakeReady();
+  // Has the waiter wait for what `first` says, with the mutex held: 0 for nothing.
+  void Wait(Waiting* waiting, const std::shared_ptr<Waiter>& waiter, uint64_t deadline_ns,
+            const std::function<uint64_t()>& first);
   // Has the waiter fail at the deadline if it still waits then.
-  void TimeOut(const std::shared_ptr<Waiter>& waiter, uint64_t deadline_ns);
+  void TimeOut(Waiting* waiting, const std::shared_ptr<Waiter>& waiter, uint64_t deadline_ns);
+  // Observers, and who waits no longer; without the mutex.
   void Tell(const Change& change, const Waiters& ready);
+  // With the mutex held, as those below: takes out who waits for a revision that is reached, and
+  // lets those go on who wait for one of the experiments, if it has ended.
+  Waiters TakeReady(const std::set<uint64_t>& experiments);
+  void GoOn(uint64_t ended, Waiters* ready);
+  // Experiments that somebody waits for first.
+  std::set<uint64_t> Awaited() const;
+  Waiters TakeAll();
 
   Strand* const timers_;
   const uint32_t supported_version_;
@@ -166,8 +178,8 @@ class ControlPlane final : public raft::StateMachine {
   control::State state_;
   chaos::v1::StateVersion version_;
   ExperimentClock clock_;
-  Waiters waiters_;
-  std::multimap<uint64_t, std::shared_ptr<Waiter>> waiting_for_;  // by revision
+  Waiting waiting_for_revision_, waiting_for_end_;
+  uint64_t waits_ = 0;  // that have begun
   Status health_;
   bool detached_ = false;
 };

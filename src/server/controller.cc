@@ -212,7 +212,7 @@ class Node final : public Controller {
     grpc::EnableDefaultHealthCheckService(true);
     chaos_service_ = MakeChaosService(parts());
     agent_service_ = MakeAgentService(parts());
-    cluster_service_ = MakeClusterService(&*cluster_, &plane_, &*saver_);
+    cluster_service_ = MakeClusterService(&*cluster_, &plane_, &*saver_, &gates_);
     grpc::ServerBuilder builder;
     int port = 0;
     FL_RETURN_IF_ERROR(PreparePort(builder, config_.tls, nullptr, config_.api_listen, &port));

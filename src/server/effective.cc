@@ -21,16 +21,28 @@ struct Found {
   faults::StackedFault stacked;
 };
 
+// As this node knows it now; without anything when it does not.
+chaos::v1::Target TargetOf(const control::State& state, const std::string& target_id) {
+  const auto agent = state.agents.find(target_id.substr(0, target_id.rfind('/')));
+  if (agent == state.agents.end()) return {};
+  for (const auto& target : agent->second.targets()) {
+    if (target.target_id() == target_id) return target;
+  }
+  return {};
+}
+
 // Of all experiments, in the order in which they began.
 std::vector<Found> FaultsOn(const control::State& state, const std::string& target_id) {
   std::vector<Found> found;
+  const chaos::v1::Target target = TargetOf(state, target_id);
   for (const uint64_t index : control::UnfinishedOfTarget(state, target_id)) {
     const auto& record = state.experiments.at(index);
     for (const auto& pair : record.experiment().targets()) {
       if (pair.target_id() != target_id || control::HasEnded(pair.phase())) continue;
       const int fault = static_cast<int>(pair.fault_index());
+      const auto& config = record.faults(fault).config();
       // None for a kind of a newer program.
-      auto stacked = faults::StackingOf(record.faults(fault).config());
+      auto stacked = faults::StackingOf(config);
       if (!stacked) stacked.emplace();
       chaos::v1::EffectiveRule rule;
       rule.set_experiment_id(record.experiment().experiment_id());
@@ -38,6 +50,9 @@ std::vector<Found> FaultsOn(const control::State& state, const std::string& targ
       *rule.mutable_fault() = record.experiment().faults(fault);
       rule.set_phase(pair.phase());
       for (const std::string& name : stacked->acts_on) rule.add_acts_on(name);
+      for (std::string& ports : faults::LocalPortsOf(config, target)) {
+        rule.add_local_ports(std::move(ports));
+      }
       found.push_back({std::move(rule), *std::move(stacked)});
     }
   }

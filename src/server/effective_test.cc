@@ -65,6 +65,21 @@ TEST_F(Effective, RulesOfAllExperimentsComeInTheOrderInWhichTheyAct) {
   EXPECT_EQ(targets[0].rules(1).acts_on(0), "network/egress");
 }
 
+TEST_F(Effective, RulesSayToWhichPortsOfTheTargetTheyKeep) {
+  control::v1::Command command;
+  auto* agent = command.mutable_register_agent()->mutable_agent();
+  *agent = d_.state.agents.at("a");
+  agent->mutable_targets(0)->add_ports(6379);
+  d_.Apply(command);
+  Begin("NETWORK_LOSS", {{"loss_percent", "1"}});
+  const auto id = Begin("NETWORK_LOSS", {{"loss_percent", "1"}, {"peer_port", "5432"}});
+  const auto rules = Of(id).at(0).rules();
+  ASSERT_EQ(rules.size(), 2);
+  ASSERT_EQ(rules[0].local_ports_size(), 1);
+  EXPECT_EQ(rules[0].local_ports(0), "6379");
+  EXPECT_EQ(rules[1].local_ports_size(), 0);
+}
+
 TEST_F(Effective, DelaysAddLossesMultiplyAndTheTightestRateHolds) {
   const auto id = Begin("NETWORK_LATENCY", {{"delay_ms", "20"}});
   Begin("NETWORK_LATENCY", {{"delay_ms", "5"}, {"direction", "both"}});

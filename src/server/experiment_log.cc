@@ -26,7 +26,8 @@ void LogTargets(const chaos::v1::Experiment& experiment, chaos::v1::TargetPhase 
 ExperimentLog::Told ExperimentLog::Happened(const chaos::v1::Experiment& experiment,
                                             const Told& before) {
   Told now = before;
-  now.expiring |= experiment.phase() == "expiring";
+  // Agents may have reverted it before its time was said to be up.
+  now.expiring |= experiment.phase() == "expiring" || experiment.phase() == "expired";
   now.lost = now.refused = 0;
   for (const auto& pair : experiment.targets()) {
     now.active |= pair.phase() == chaos::v1::TARGET_PHASE_ACTIVE;

@@ -62,6 +62,17 @@ TEST_F(ExperimentLogTest, TellsThatTimeIsUp) {
   EXPECT_EQ(Lines(), Texts({"I experiment " + id_ + ": its time is up" + About()}));
 }
 
+TEST_F(ExperimentLogTest, TellsThatTimeIsUpAlsoWhenTheAgentsKnewIt) {
+  driver_.RaiseVersion(10);
+  for (const char* target : {"a/x", "a/y"}) Report(target, chaos::v1::TARGET_PHASE_ACTIVE);
+  Lines();
+  driver_.now_ms += 60'000;
+  for (const char* target : {"a/x", "a/y"}) Report(target, chaos::v1::TARGET_PHASE_REVERTED);
+  EXPECT_EQ(Lines(), Texts({"I experiment " + id_ + ": its time is up" + About(),
+                            "I experiment " + id_ +
+                                " has ended: completed (expired): its time is up" + About()}));
+}
+
 TEST_F(ExperimentLogTest, WarnsOfTargetsThatRefuseOrAreLostAndOfAFailure) {
   Report("a/x", chaos::v1::TARGET_PHASE_REFUSED, "there is\nno room");
   EXPECT_EQ(Lines(), Texts({"W experiment " + id_ +

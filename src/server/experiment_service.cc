@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "control/stop_answer.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -15,12 +16,18 @@ using chaos::v1::StopExperimentResponse;
 // A seed that survives JSON readers, whose numbers are exact up to 2^53; never 0.
 uint64_t RandomSeed() { return (RandomNumber() >> 12) + 1; }
 
-bool HaveEnded(const control::State& state, const StopExperimentResponse& response) {
-  for (const auto& experiment : response.experiments()) {
+// The answer with what has become of its experiments since.
+StopExperimentResponse BroughtUpToDate(const control::State& state,
+                                       const StopExperimentResponse& stopped) {
+  StopExperimentResponse response;
+  control::StopAnswer answer(response.mutable_experiments());
+  for (const auto& experiment : stopped.experiments()) {
     const auto* record = state.Find(experiment.experiment_id());
-    if (record != nullptr && !control::IsFinished(record->experiment())) return false;
+    const bool changed =
+        record != nullptr && record->experiment().revision() > experiment.revision();
+    answer.Add(changed ? record->experiment() : experiment);
   }
-  return true;
+  return response;
 }
 
 // Why a call is refused, without the values that it gave: a payload may be among them.
@@ -124,25 +131,23 @@ void ExperimentService::WaitForEnd(const CallContext& context, uint64_t wait_ns,
                                    Done<StopExperimentResponse> done) {
   if (wait_ns == 0) return done(std::move(response));
   uint64_t stopped_at = 0;  // this node may not have applied the stop yet
+  std::vector<std::string> ids;
   for (const auto& experiment : response.experiments()) {
     stopped_at = std::max(stopped_at, experiment.revision());
+    ids.push_back(experiment.experiment_id());
   }
-  auto shared = std::make_shared<StopExperimentResponse>(std::move(response));
-  const auto ended = [shared, stopped_at](const control::State& state, uint64_t revision) {
-    return revision >= stopped_at && HaveEnded(state, *shared);
-  };
   const uint64_t limit_ns = std::min(context.deadline_ns, MonotonicNowNs() + wait_ns);
-  plane_->WaitUntil(ended, limit_ns, [this, shared, done = std::move(done)](const Status&) {
-    plane_->With([&](const control::State& state, const auto&) {
-      for (auto& experiment : *shared->mutable_experiments()) {
-        const auto* record = state.Find(experiment.experiment_id());
-        if (record != nullptr && record->experiment().revision() > experiment.revision()) {
-          experiment = record->experiment();
-        }
-      }
-    });
-    done(std::move(*shared));
-  });
+  const auto stopped = std::make_shared<const StopExperimentResponse>(std::move(response));
+  auto answer = [this, stopped, done = std::move(done)](const Status&) {
+    done(plane_->With([&](const control::State& state, const auto&) {
+      return BroughtUpToDate(state, *stopped);
+    }));
+  };
+  plane_->WaitForRevision(stopped_at, limit_ns,
+                          [this, ids, limit_ns, answer](const Status& applied) {
+                            if (!applied.ok()) return answer(applied);
+                            plane_->WaitForEnds(ids, limit_ns, answer);
+                          });
 }
 
 }  // namespace faultline::server

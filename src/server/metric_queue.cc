@@ -27,11 +27,12 @@ bool MetricQueue::Offer(const Batch& batch, uint64_t now_ns, Counter* merged) {
   const auto resumed = filter_.resume.find(batch.source);
   const uint64_t has = resumed == filter_.resume.end() ? 0 : resumed->second;
   if (batch.sequence <= has) return false;
-  const uint64_t reached = std::max(batch.before, has);
-  const uint64_t missed = reached == 0 ? 0 : batch.sequence - reached - 1;
   bool any = false;
   for (const auto& update : batch.updates) {
     if (!Wants(*update.full)) continue;
+    const uint64_t reached = std::max({batch.before, has, Has(batch, *update.full)});
+    if (batch.sequence <= reached) continue;
+    const uint64_t missed = reached == 0 ? 0 : batch.sequence - reached - 1;
     any |= OfferOne(batch.source, WithMissed(update, missed), now_ns, merged);
   }
   return any;
@@ -65,6 +66,17 @@ bool MetricQueue::Wants(const MetricUpdate& update) const {
     return filter_.observes && filter_.observes(update.target_id());
   }
   return filter_.all || filter_.experiment_ids.contains(update.experiment_id());
+}
+
+uint64_t MetricQueue::Has(const Batch& batch, const MetricUpdate& update) {
+  auto& ahead = filter_.resume_series;
+  if (ahead.empty()) return 0;
+  const auto found = ahead.find(std::tie(update.experiment_id(), update.target_id(),
+                                         batch.source.first, batch.source.second));
+  if (found == ahead.end()) return 0;
+  const uint64_t has = found->second;
+  if (batch.sequence > has) ahead.erase(found);
+  return has;
 }
 
 bool MetricQueue::OfferOne(const SourceKey& source, const SharedUpdate& offered, uint64_t now_ns,

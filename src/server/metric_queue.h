@@ -34,6 +34,9 @@ struct MetricFilter {
   bool include_histogram = false;
   // By agent id and incarnation: the last sequence that the subscriber has.
   std::map<std::pair<std::string, uint64_t>, uint64_t> resume;
+  // By experiment, target, agent id and incarnation, of series that are further.
+  std::map<std::tuple<std::string, std::string, std::string, uint64_t>, uint64_t, std::less<>>
+      resume_series;
 };
 
 // Not thread-safe.
@@ -78,6 +81,9 @@ class MetricQueue {
   };
 
   bool Wants(const chaos::v1::MetricUpdate& update) const;
+  // Sequence of the newest update of the series that the subscriber has, while what is offered may
+  // be older; else 0.
+  uint64_t Has(const Batch& batch, const chaos::v1::MetricUpdate& update);
   bool OfferOne(const SourceKey& source, const SharedUpdate& offered, uint64_t now_ns,
                 Counter* merged);
   bool IsDue(const Slot& slot, const chaos::v1::MetricUpdate& update) const;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "server/metrics_testing.h"
 
 namespace faultline::server {
@@ -56,6 +58,34 @@ TEST(MetricQueue, WhoResumesAtANodeThatDoesNotKnowTheSourceYetIsToldTheGap) {
   const auto resumed = hub.Subscribe(ResumeAfter(20), [] {});
   Ingest(hub, 26, 27);
   EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{27, 1, 5}}));
+}
+
+// A stream broke between two series of one batch: of the one that is further nothing comes twice.
+TEST(MetricQueue, WhoResumesWithASeriesThatIsFurtherGetsWhatThatLacksAndNoMore) {
+  MetricsHub hub;
+  const auto ingest = [&hub](uint64_t sequence) {
+    auto batch = Batch(sequence);
+    *batch.add_samples() = batch.samples(0);
+    batch.mutable_samples(1)->set_target_id("a/y");
+    hub.Ingest(batch, false);
+  };
+  for (uint64_t sequence = 1; sequence <= 8; ++sequence) ingest(sequence);
+  auto filter = ResumeAfter(4);
+  filter.include_histogram = true;
+  filter.resume_series[{"exp-1", "a/y", "a", 1}] = 6;
+  const auto resumed = hub.Subscribe(filter, [] {});
+  std::map<std::string, std::pair<uint64_t, uint64_t>> packets_and_requests;
+  for (const auto& update : Drain(*resumed)) {
+    EXPECT_EQ(update.missed_batches(), 0u);
+    auto& [packets, requests] = packets_and_requests[update.target_id()];
+    packets += update.packets();
+    requests += update.latency().count(0);
+  }
+  using Sums = std::pair<uint64_t, uint64_t>;
+  EXPECT_EQ(packets_and_requests["a/x"], Sums(400, 40));
+  EXPECT_EQ(packets_and_requests["a/y"], Sums(200, 20));
+  ingest(9);
+  EXPECT_EQ(TellAll(*resumed), std::vector<Told>({{9, 0, 0}, {9, 0, 0}}));
 }
 
 TEST(MetricQueue, WhatTheNodeMissedBeforeASubscriberStoodIsNotHisGap) {

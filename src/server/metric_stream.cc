@@ -26,7 +26,9 @@ using History = std::deque<MetricUpdate>;
 constexpr uint64_t kAfterEndNs = 3 * kNanosPerSecond;
 constexpr uint64_t kLookAgainNs = 100 * kNanosPerMilli;
 constexpr uint64_t kReportWithinNs = 20 * kNanosPerSecond;
-constexpr uint64_t kWaitAnewNs = 300 * kNanosPerSecond;
+// Waiting for an end is not called off with the stream, but lasts no longer than this at a time.
+constexpr uint64_t kWaitAnewNs = 60 * kNanosPerSecond;
+constexpr uint64_t kNoRevision = UINT64_MAX;  // is never applied
 
 Status Unknown(const std::string& id) {
   return FieldError("experiment_id", id, "the id of an experiment", "EXPERIMENT_NOT_FOUND",
@@ -77,6 +79,16 @@ bool IsDecided(const control::v1::ExperimentRecord& record, int64_t now_ms) {
   return whole || now_ms > control::ToUnixMs(record.experiment().ended_at()) + kReportWithinMs;
 }
 
+bool AreDecided(const Parts& parts, const Ids& ids) {
+  const int64_t now_ms = parts.plane->unix_ms();
+  return parts.plane->With([&](const control::State& state, const auto&) {
+    return std::ranges::all_of(ids, [&](const std::string& id) {
+      const auto* record = state.Find(id);
+      return record == nullptr || IsDecided(*record, now_ms);
+    });
+  });
+}
+
 // NOT_FOUND when one has been forgotten meanwhile.
 StatusOr<History> HistoryOfAll(const Parts& parts, const Ids& ids) {
   // Computed without the state locked. Of an experiment without a report it is empty.
@@ -120,13 +132,13 @@ using EndPtr = std::shared_ptr<End>;
 
 // On the timers, unless the node ends before: then the stream does, too.
 void Later(const EndsPtr& ends, uint64_t at_ns, std::function<void()> then) {
-  const auto never = [](const control::State&, uint64_t) { return false; };
-  ends->plane->WaitUntil(never, at_ns, [ends, then = std::move(then)](const Status& waited) {
+  const auto at = [ends, then = std::move(then)](const Status& waited) {
     const auto stream = ends->stream.lock();
     if (!stream) return;
     if (waited.code() != StatusCode::kDeadlineExceeded) return stream->End(waited);
     then();
-  });
+  };
+  ends->plane->WaitForRevision(kNoRevision, at_ns, at);
 }
 
 // Tells the end when what is measured in the experiment's last moment has come, of each agent, or
@@ -145,37 +157,34 @@ void TellEndSoon(const EndsPtr& ends, const EndPtr& end) {
   Later(ends, now_ns + kLookAgainNs, [ends, end] { TellEndSoon(ends, end); });
 }
 
-// The end has just been applied, and this thread has more to apply: the rest is the timers'.
-void BeginToTellEnd(const EndsPtr& ends, const EndPtr& end) {
-  Later(ends, MonotonicNowNs(), [ends, end] {
-    end->ingested = ends->hub->ingested();
-    end->latest_ns = MonotonicNowNs() + kAfterEndNs;
-    TellEndSoon(ends, end);
+// Once the experiment has ended. NOT_FOUND for the stream when it is forgotten already.
+void BeginToTellEnd(const EndsPtr& ends, const std::string& id) {
+  const auto end = std::make_shared<End>();
+  ends->plane->With([&](const control::State& state, const auto&) {
+    const auto* record = state.Find(id);
+    if (record == nullptr) return;
+    end->last = EndOf(record->experiment());
+    for (const auto& pair : record->experiment().targets()) end->agents.insert(pair.agent_id());
   });
+  if (!end->last.has_end()) {
+    if (const auto stream = ends->stream.lock()) stream->End(Unknown(id));
+    return;
+  }
+  end->ingested = ends->hub->ingested();
+  end->latest_ns = MonotonicNowNs() + kAfterEndNs;
+  TellEndSoon(ends, end);
 }
 
 // Waits for the experiment's end and tells it. A node that is ending leaves that to another.
 void AwaitEnd(const EndsPtr& ends, const std::string& id) {
-  const auto end = std::make_shared<End>();
-  const auto over = [weak = ends->stream, id, end](const control::State& state, uint64_t) {
-    const auto* record = state.Find(id);
-    if (record != nullptr && control::IsFinished(record->experiment())) {
-      end->last = EndOf(record->experiment());
-      for (const auto& pair : record->experiment().targets()) end->agents.insert(pair.agent_id());
-    }
-    return record == nullptr || end->last.has_end() || weak.expired();
+  const auto over = [ends, id](const Status& waited) {
+    const auto stream = ends->stream.lock();
+    if (!stream) return;
+    if (waited.code() == StatusCode::kDeadlineExceeded) return AwaitEnd(ends, id);
+    if (!waited.ok()) return stream->End(waited);
+    BeginToTellEnd(ends, id);
   };
-  // Waiting is not called off with the stream: it ends soon by itself.
-  ends->plane->WaitUntil(over, MonotonicNowNs() + kWaitAnewNs,
-                         [ends, id, end](const Status& waited) {
-                           const auto stream = ends->stream.lock();
-                           if (!stream) return;
-                           if (waited.code() == StatusCode::kDeadlineExceeded)
-                             return AwaitEnd(ends, id);
-                           if (!waited.ok()) return stream->End(waited);
-                           if (!end->last.has_end()) return stream->End(Unknown(id));
-                           BeginToTellEnd(ends, end);
-                         });
+  ends->plane->WaitForEnds({id}, MonotonicNowNs() + kWaitAnewNs, over);
 }
 
 // `ended`: what is told of these is their history, and their end.
@@ -196,6 +205,11 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
   for (const auto& position : request.resume()) {
     filter.resume[{position.agent_id(), position.incarnation()}] = position.sequence();
   }
+  for (const auto& series : request.resume_series()) {
+    const auto& position = series.position();
+    filter.resume_series[{series.experiment_id(), series.target_id(), position.agent_id(),
+                          position.incarnation()}] = position.sequence();
+  }
   const std::weak_ptr<MetricStream> weak = stream;
   std::shared_ptr<MetricsHub::Subscription> subscription =
       parts.metrics->Subscribe(std::move(filter), [weak] {
@@ -212,6 +226,21 @@ void Feed(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
   const EndsPtr ends(
       new Ends{parts.plane, parts.metrics, weak, subscription, live.size() + (goes_on ? 1 : 0)});
   for (const auto& id : live) AwaitEnd(ends, id);
+}
+
+// Feeds the stream once the reports of `ended` are decided, at `latest_ns` in any case.
+void FeedWhenDecided(const Parts& parts, const std::shared_ptr<MetricStream>& stream,
+                     const SubscribeToMetricsRequest& request, const Ticket& ticket,
+                     const Ids& ended, uint64_t latest_ns) {
+  const uint64_t now_ns = MonotonicNowNs();
+  if (now_ns >= latest_ns || AreDecided(parts, ended)) {
+    return Feed(parts, stream, request, ticket, ended);
+  }
+  const auto again = [=](const Status& waited) {
+    if (waited.code() == StatusCode::kUnavailable) return stream->End(waited);
+    FeedWhenDecided(parts, stream, request, ticket, ended, latest_ns);
+  };
+  parts.plane->WaitForRevision(kNoRevision, now_ns + kLookAgainNs, again);
 }
 
 }  // namespace
@@ -232,21 +261,7 @@ void StreamMetrics(const Parts& parts, const std::shared_ptr<MetricStream>& stre
   }
   const Ids ended = WithHistory(parts, request);
   if (ended.empty()) return Feed(parts, stream, request, ticket, {});
-  const uint64_t asked_ns = MonotonicNowNs();
-  const int64_t asked_ms = parts.plane->unix_ms();
-  const auto decided = [ended, asked_ns, asked_ms](const control::State& state, uint64_t) {
-    const auto waited_ms = static_cast<int64_t>((MonotonicNowNs() - asked_ns) / kNanosPerMilli);
-    return std::ranges::all_of(ended, [&](const std::string& id) {
-      const auto* record = state.Find(id);
-      return record == nullptr || IsDecided(*record, asked_ms + waited_ms);
-    });
-  };
-  parts.plane->WaitUntil(decided, asked_ns + kReportWithinNs,
-                         [parts, stream, request, ticket, ended](const Status& waited) {
-                           if (waited.code() == StatusCode::kUnavailable)
-                             return stream->End(waited);
-                           Feed(parts, stream, request, ticket, ended);
-                         });
+  FeedWhenDecided(parts, stream, request, ticket, ended, MonotonicNowNs() + kReportWithinNs);
 }
 
 }  // namespace faultline::server

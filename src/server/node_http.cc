@@ -29,9 +29,7 @@ void Health(const Parts& parts, raft::Node* node, const std::function<void(http:
 // has applied what that one had committed.
 void Readiness(const Parts& parts, const std::function<void(http::Reasons)>& done) {
   const raft::View view = parts.plane->view();
-  if (view.role == raft::Role::kUnavailable) return done({"the node has stopped, or not begun"});
-  if (!view.storage_problem.empty()) return done({"the disk refuses: " + view.storage_problem});
-  if (view.leader_id == 0) return done({"no leader is known"});
+  if (const std::string why = WhyNotReady(view); !why.empty()) return done({why});
   parts.leader->CatchUp({{}, MonotonicNowNs() + kProofNs},
                         [plane = parts.plane, asked = view.leader_id, done](const Status& status) {
                           if (status.ok()) return done({});

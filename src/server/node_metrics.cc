@@ -103,6 +103,11 @@ AgentCounts CountAgents(const control::StateData& state, int64_t now_unix_ms) {
   return counts;
 }
 
+std::map<std::string, uint64_t> WithAllRefusals(std::map<std::string, uint64_t> refused) {
+  for (const char* reason : kRefusals) refused.try_emplace(reason, 0);
+  return refused;
+}
+
 void NodeMetrics::Collect(std::function<void(http::Families)> done) const {
   Families families;
   AddState(families);
@@ -159,7 +164,7 @@ void NodeMetrics::AddRaft(Families& families) const {
                  static_cast<double>(meters.snapshot_index.value()));
   families.Gauge("faultline_raft_snapshot_size_bytes", "Size of the newest snapshot.",
                  static_cast<double>(meters.snapshot_bytes.value()));
-  for (const auto& [reason, count] : refused_peers_()) {
+  for (const auto& [reason, count] : WithAllRefusals(refused_peers_())) {
     families.Counter("faultline_raft_refused_peers_total",
                      "Connections of other nodes that were not taken.", static_cast<double>(count),
                      {{"reason", reason}});
@@ -191,6 +196,8 @@ void NodeMetrics::AddView(Families& families, const raft::View& view,
         static_cast<double>(group.members.size()));
   gauge("faultline_raft_storage_ok", "0 while the disk takes nothing.",
         view.storage_problem.empty());
+  gauge("faultline_raft_snapshots_ok", "0 while one after the other cannot be written.",
+        view.snapshot_problem.empty());
   families.Counter("faultline_raft_refused_peers_total",
                    "Connections of other nodes that were not taken.",
                    static_cast<double>(group.refused_strangers), {{"reason", "NOT_A_MEMBER"}});
@@ -277,14 +284,10 @@ void NodeMetrics::AddWebhooks(Families& families) const {
     families.Counter("faultline_webhook_failures_total",
                      "Posts to a webhook that got no good answer and are repeated.", meters.failed,
                      {{"webhook", name}});
-    const int64_t since_ms = meters.waiting_since_ms.value();
-    const int64_t now_ms = UnixNowMs();
     families.Gauge(
         "faultline_webhook_oldest_event_seconds",
-        "Age of the oldest event that a webhook has not taken; 0 without (on the "
-        "leader).",
-        since_ms == 0 ? 0 : static_cast<double>(std::max<int64_t>(now_ms - since_ms, 0)) / 1e3,
-        {{"webhook", name}});
+        "Age of the oldest event that a webhook has not taken; 0 without (on the leader).",
+        static_cast<double>(meters.oldest_ms.value()) / 1e3, {{"webhook", name}});
   }
 }
 

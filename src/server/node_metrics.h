@@ -1,6 +1,7 @@
 // What a controller counts, as Prometheus families.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
@@ -22,6 +23,16 @@ struct AgentCounts {
   size_t targets = 0;  // of the connected ones
 };
 AgentCounts CountAgents(const control::StateData& state, int64_t now_unix_ms);
+
+// For what a connection of another node, or a message on it, is refused, and NOT_A_MEMBER beside
+// them, which the raft node counts.
+inline constexpr std::array kRefusals = {
+    "ADDRESS_NOT_RESOLVED", "BAD_CHECKSUM",      "DUPLICATE_ID",  "FOR_ANOTHER_NODE",
+    "MALFORMED_MESSAGE",    "MESSAGE_TOO_LARGE", "OTHER_CLUSTER", "OWN_ADDRESS",
+    "PEER_CERTIFICATE",     "UNKNOWN_VERSION"};
+// With 0 for each reason that has not occurred: no alert sees the growth of a counter that begins
+// with 1.
+std::map<std::string, uint64_t> WithAllRefusals(std::map<std::string, uint64_t> refused);
 
 class NodeMetrics {
  public:

@@ -32,5 +32,14 @@ TEST(CountAgents, TellsWhoWasLostLatelyFromWhoIsLongGone) {
   EXPECT_EQ(counts.targets, 3u) << "of the connected ones";
 }
 
+TEST(WithAllRefusals, BeginsEachReasonAtZeroAndKeepsWhatWasCounted) {
+  const auto refused = WithAllRefusals({{"OTHER_CLUSTER", 3}, {"FROM_LATER_ON", 1}});
+  EXPECT_EQ(refused.size(), kRefusals.size() + 1);
+  EXPECT_EQ(refused.at("OTHER_CLUSTER"), 3u);
+  EXPECT_EQ(refused.at("FROM_LATER_ON"), 1u);
+  EXPECT_EQ(refused.at("DUPLICATE_ID"), 0u);
+  EXPECT_EQ(refused.at("PEER_CERTIFICATE"), 0u);
+}
+
 }  // namespace
 }  // namespace faultline::server

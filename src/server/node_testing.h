@@ -15,7 +15,7 @@
 namespace faultline::server {
 
 // Takes every command, and commits nothing. What it sees of the group is what it was told last.
-class SilentNode final : public raft::Node {
+class SilentNode : public raft::Node {
  public:
   void Propose(std::string command, ProposeDone done, uint64_t deadline_ns) override {
     commands.push_back(std::move(command));

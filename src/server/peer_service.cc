@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "rpc/credentials.h"
 #include "rpc/status.h"
+#include "server/incoming.h"
 #include "server/pull_stream.h"
 #include "server/services.h"
 #include "server/v1/peer.grpc.pb.h"
@@ -18,15 +19,6 @@ using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
 constexpr uint64_t kLongestNs = 60 * kNanosPerSecond;
-
-// By when the caller wants its answer.
-uint64_t DeadlineNs(const CallbackServerContext& context) {
-  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                        context.deadline() - std::chrono::system_clock::now())
-                        .count();
-  const uint64_t left_ns = left > 0 ? static_cast<uint64_t>(left) : 0;
-  return MonotonicNowNs() + std::min(left_ns, kLongestNs);
-}
 
 // What another node wants of this one's batches.
 class RelayStream final
@@ -82,7 +74,7 @@ class PeerService final : public v1::PeerService::CallbackService {
              request->caller().authenticated() ? "" : " (no certificate)",
              rpc::CallerOf(*context).name);
     }
-    parts_.plane->Propose(command, DeadlineNs(*context),
+    parts_.plane->Propose(command, MonotonicNowNs() + LeftNs(*context, kLongestNs),
                           [reactor, response](StatusOr<ControlPlane::Proposed> proposed) {
                             if (proposed.ok()) {
                               response->set_revision(proposed->revision);

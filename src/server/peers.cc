@@ -1,8 +1,6 @@
 #include "server/peers.h"
 
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "rpc/credentials.h"
+#include "rpc/peer_channel.h"
 #include "rpc/status.h"
 #include "server/control_plane.h"
 #include "server/v1/peer.grpc.pb.h"
@@ -27,7 +26,7 @@ namespace {
 constexpr int kFirstReconnectMs = 50;
 constexpr int kLongestReconnectMs = 500;
 // A batch as it came from its agent, in another message.
-constexpr int kMaxAnswerBytes = kMaxMessageBytes + 1'024;
+static_assert(rpc::kMaxAnswerBytes >= kMaxMessageBytes + 1'024);
 
 std::chrono::system_clock::time_point ToDeadline(uint64_t deadline_ns) {
   const uint64_t now_ns = MonotonicNowNs();
@@ -157,7 +156,7 @@ class GrpcPeers final : public Peers {
     const std::lock_guard lock(mutex_);
     std::erase_if(peers_, [&](const auto& peer) {
       return std::none_of(members.begin(), members.end(), [&](const raft::Member& member) {
-        return member.id == peer.first && member.address == peer.second.address;
+        return member.id == peer.first && member.address == peer.second.channel.address();
       });
     });
     for (const auto& member : members) {
@@ -173,10 +172,10 @@ class GrpcPeers final : public Peers {
     FL_ASSIGN_OR_RETURN(const auto credentials, rpc::ChannelCredentials(tls_, member.address));
     grpc::ChannelArguments arguments;
     rpc::SetReconnect(kFirstReconnectMs, kLongestReconnectMs, &arguments);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
-    auto channel = grpc::CreateCustomChannel(member.address, credentials, arguments);
-    peers_[member.id] = {member.address, channel, v1::PeerService::NewStub(channel)};
+    arguments.SetMaxReceiveMessageSize(rpc::kMaxAnswerBytes);
+    rpc::PeerChannel channel(member.address, credentials, arguments);
+    auto stub = v1::PeerService::NewStub(channel.channel());
+    peers_.emplace(member.id, Peer{std::move(channel), std::move(stub)});
     return absl::OkStatus();
   }
 
@@ -209,18 +208,19 @@ class GrpcPeers final : public Peers {
  private:
   using AsyncStub = v1::PeerService::StubInterface::async_interface;
   struct Peer {
-    std::string address;
-    std::shared_ptr<grpc::Channel> channel;
+    rpc::PeerChannel channel;
     std::shared_ptr<v1::PeerService::Stub> stub;
   };
 
   // For a call; nullptr when there is no such member.
   std::shared_ptr<v1::PeerService::Stub> StubOf(uint64_t node_id) {
     const std::lock_guard lock(mutex_);
-    const auto peer = peers_.find(node_id);
-    if (peer == peers_.end()) return nullptr;
-    rpc::KeepCallbackQueue(peer->second.channel);
-    return peer->second.stub;
+    const auto found = peers_.find(node_id);
+    if (found == peers_.end()) return nullptr;
+    Peer& peer = found->second;
+    if (peer.channel.Renew()) peer.stub = v1::PeerService::NewStub(peer.channel.channel());
+    rpc::KeepCallbackQueue(peer.channel.channel());
+    return peer.stub;
   }
 
   // It is opened again at once, and may end as often.

@@ -15,11 +15,14 @@ namespace faultline::server {
 namespace {
 
 constexpr size_t kDefaultPageSize = 100;
+// A page ends with the experiment that brings it to so many bytes.
+constexpr size_t kPageBytes = 2 << 20;
 
 Status List(const chaos::v1::ListExperimentsRequest& request, const control::State& state,
             chaos::v1::ListExperimentsResponse* response) {
   const size_t page = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   const auto& statuses = request.statuses();
+  size_t bytes = 0;
   auto at = request.page_token().empty()
                 ? state.experiments.end()
                 : state.experiments.lower_bound(std::stoull(request.page_token()));
@@ -29,11 +32,12 @@ Status List(const chaos::v1::ListExperimentsRequest& request, const control::Sta
     const bool wanted = statuses.empty() || std::find(statuses.begin(), statuses.end(),
                                                       experiment.status()) != statuses.end();
     if (!wanted) continue;
-    if (static_cast<size_t>(response->experiments_size()) == page) {
+    if (static_cast<size_t>(response->experiments_size()) == page || bytes >= kPageBytes) {
       response->set_next_page_token(fmt::format("{}", at->first + 1));
       break;
     }
     *response->add_experiments() = experiment;
+    bytes += experiment.ByteSizeLong();
   }
   return absl::OkStatus();
 }
@@ -99,15 +103,21 @@ void ReadService::Read(const CallContext& context, bool stale, Done<Response> do
 void ReadService::GetExperiment(const CallContext& context,
                                 const chaos::v1::GetExperimentRequest& request,
                                 Done<chaos::v1::GetExperimentResponse> done) {
-  Read(context, request.stale(), std::move(done),
-       [id = request.experiment_id()](const control::State& state, const auto&,
-                                      chaos::v1::GetExperimentResponse* response) {
-         const auto* record = state.Find(id);
-         if (record == nullptr) return UnknownExperiment(id);
-         *response->mutable_experiment() = record->experiment();
-         *response->mutable_effective() = EffectiveOn(state, *record);
-         return absl::OkStatus();
-       });
+  auto finish = [this,
+                 done = std::move(done)](StatusOr<chaos::v1::GetExperimentResponse> response) {
+    if (response.ok()) *response->mutable_now() = control::ToTimestamp(plane_->unix_ms());
+    done(std::move(response));
+  };
+  Read<chaos::v1::GetExperimentResponse>(
+      context, request.stale(), std::move(finish),
+      [id = request.experiment_id()](const control::State& state, const auto&,
+                                     chaos::v1::GetExperimentResponse* response) {
+        const auto* record = state.Find(id);
+        if (record == nullptr) return UnknownExperiment(id);
+        *response->mutable_experiment() = record->experiment();
+        *response->mutable_effective() = EffectiveOn(state, *record);
+        return absl::OkStatus();
+      });
 }
 
 void ReadService::GetReport(const CallContext& context, const chaos::v1::GetReportRequest& request,

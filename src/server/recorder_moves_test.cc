@@ -122,6 +122,37 @@ TEST(RecorderMoves, AStepOfAClockIsNoGap) {
   EXPECT_EQ(UnknownMs(PartOf(&recorder).targets(0)), 0u);
 }
 
+// The same while no fault was on.
+TEST(RecorderMoves, AStepOfAClockCostsNoBeforeAndMakesNoneOld) {
+  for (const int64_t hours : {2, -2}) {
+    for (const int since : {0, 30}) {
+      Recorder recorder(1);
+      Agent agent(&recorder);
+      agent.Measure(100 - since, kQuick);
+      agent.now_ns += hours * static_cast<int64_t>(3'600 * kSecond);
+      agent.Measure(since, kQuick);
+      agent.Measure(10, kSlow, "e1");
+      const auto target = PartOf(&recorder).targets(0);
+      EXPECT_EQ(Count(target.before()), 100u) << hours << " h, " << since;
+      EXPECT_EQ(target.before_age_ms(), 0u);
+      EXPECT_EQ(LengthMs(target, chaos::v1::REPORT_PHASE_BEFORE), 10'000u);
+    }
+  }
+}
+
+TEST(RecorderMoves, AStepOfAClockMakesNoTimeOfAnInterruptionBefore) {
+  Recorder dead(1), other(2);
+  Agent agent(&dead);
+  agent.Measure(100, kQuick);
+  agent.Measure(50, kSlow, "e1");
+  agent.now_ns -= static_cast<int64_t>(3'600 * kSecond);
+  agent.Measure(20, kQuick);  // its lease had run out
+  agent.Measure(10, kSlow, "e1");
+  agent.Join(&other, 1);
+  agent.Measure(10, kSlow, "e1");
+  EXPECT_EQ(Count(PartOf(&other).targets(0).before()), 80u);
+}
+
 // By two streams of one agent at once.
 TEST(RecorderMoves, ABatchThatWasOvertakenIsNotMissingAndStartsNothingAnew) {
   Recorder recorder(1);

@@ -1,6 +1,7 @@
 #include "server/target_course.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/histogram.h"
 #include "base/measurements.h"
@@ -21,17 +22,32 @@ TargetCourse::TargetCourse(const Baseline& baseline, const std::string& experime
 }
 
 void TargetCourse::AddBefore(const Baseline& baseline) {
-  for (const auto& slot : baseline.kept().slots()) {
-    // Those that are later are of times in which the fault was interrupted.
-    if (slot.begin_unix_ns() >= begin_.unix_ns()) continue;
-    if (SinceNs(slot.end_unix_ns(), begin_.unix_ns()) > kOldestNs) continue;
-    if (before_.duration_ns() == 0) {
-      before_age_ns_ = SinceNs(slot.begin_unix_ns(), begin_.unix_ns());
-    }
-    AddMeasurements(slot.measured(), &before_);
-    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, slot.measured(), 0);
+  const auto& slots = baseline.kept().slots();
+  const auto is_before = [this](const chaos::v1::BaselineSlot& slot) {
+    return IsBefore(slot, begin_.incarnation(), begin_.sequence())
+        .value_or(slot.begin_unix_ns() < begin_.unix_ns());
+  };
+  // Those that are later are of times in which the fault was interrupted.
+  auto end = slots.end();
+  while (end != slots.begin() && !is_before(*std::prev(end))) --end;
+  // Back from the fault to the oldest one. `next` is what follows: a batch without a gap before it
+  // follows at once, whatever the clock shows.
+  BatchTime next{begin_.incarnation(), begin_.sequence(), begin_.unix_ns()};
+  uint64_t since_ns = 0;
+  auto first = end;
+  for (; first != slots.begin(); --first) {
+    const auto& slot = *std::prev(first);
+    const bool follows = slot.incarnation() == next.incarnation && slot.last() + 1 == next.sequence;
+    const uint64_t gap_ns = follows ? 0 : SinceNs(slot.end_unix_ns(), next.begin_unix_ns);
+    if (since_ns + gap_ns > kOldestNs) break;
+    since_ns += gap_ns + slot.measured().duration_ns();
+    before_age_ns_ += gap_ns;
+    next = {slot.incarnation(), slot.first(), slot.begin_unix_ns()};
   }
-  before_age_ns_ -= std::min(before_age_ns_, before_.duration_ns());
+  for (; first != end; ++first) {
+    AddMeasurements(first->measured(), &before_);
+    AddPoint(chaos::v1::REPORT_PHASE_BEFORE, first->measured(), 0);
+  }
 }
 
 bool TargetCourse::StepTo(const BatchTime& when) {

@@ -23,6 +23,7 @@ constexpr int64_t kMaxDurationMs = 24LL * 3'600 * 1'000;
 constexpr int64_t kMaxWaitMs = 10 * 60 * 1'000;
 constexpr double kMaxRateHz = 50;
 constexpr uint32_t kMaxPageSize = 1'000;
+constexpr int kMaxResumeSeries = 65'536;  // which the client library keeps to
 
 Status CheckText(std::string_view field, const std::string& text) {
   if (text.size() > kMaxTextBytes) {
@@ -226,6 +227,8 @@ Status Validate(const chaos::v1::SubscribeToMetricsRequest& request) {
   if (!request.target().empty()) {
     FL_RETURN_IF_ERROR(control::Selector::Parse(request.target()).status());
   }
+  FL_RETURN_IF_ERROR(
+      CheckCount("resume_series", request.resume_series_size(), kMaxResumeSeries, "series"));
   // Written so that what is no number is refused too.
   if (!(request.rate_hz() >= 0 && request.rate_hz() <= kMaxRateHz)) {
     return FieldError("rate_hz", fmt::format("{}", request.rate_hz()),

@@ -157,6 +157,10 @@ TEST(SubscribeToMetrics, NamesSomethingAndAPossibleRate) {
   }
   request.set_rate_hz(50);
   EXPECT_TRUE(Validate(request).ok());
+  for (int i = 0; i < 65'536; ++i) request.add_resume_series();
+  EXPECT_TRUE(Validate(request).ok());
+  request.add_resume_series();
+  EXPECT_FALSE(Validate(request).ok());
 }
 
 TEST(AgentHello, NamesTheAgentAndOnlyItsOwnTargets) {

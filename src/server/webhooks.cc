@@ -58,7 +58,7 @@ void Webhooks::Look() {
   // Before the first entry of its own term is applied, a leader may not know what the one before
   // has recorded.
   if (view.role != raft::Role::kLeader || plane_->version().term() != view.term) {
-    for (Hook& hook : hooks_) hook.meters.waiting_since_ms.Set(0);
+    for (Hook& hook : hooks_) hook.meters.oldest_ms.Set(0);
     term_ = 0;
     return;
   }
@@ -83,6 +83,7 @@ void Webhooks::Begin(uint64_t term) {
       hook.read_at = 0;
       hook.sending = false;
       hook.failures = 0;
+      hook.tried = false;
       hook.next_ns = 0;
     }
   });
@@ -92,17 +93,26 @@ void Webhooks::Advance(size_t webhook) {
   Hook& hook = hooks_[webhook];
   if (hook.sending) return;
   Read(webhook);
-  while (!hook.waiting.empty() &&
-         control::ToUnixMs(hook.waiting.front().event.time()) + kGiveUpMs < UnixNowMs()) {
+  while (IsGivenUp(hook)) {
     FL_LOG(error, "webhook {}: event {} is given up: it was not taken for a day",
            configs_[webhook].name, hook.waiting.front().event.id());
     hook.meters.given_up.Add();
     SettleFirst(&hook);
     Read(webhook);
   }
-  hook.meters.waiting_since_ms.Set(
-      hook.waiting.empty() ? 0 : control::ToUnixMs(hook.waiting.front().event.time()));
+  hook.meters.oldest_ms.Set(hook.waiting.empty() ? 0 : AgeOfFirst(hook).count());
   if (!hook.waiting.empty() && MonotonicNowNs() >= hook.next_ns) SendFirst(webhook);
+}
+
+std::chrono::milliseconds Webhooks::AgeOfFirst(const Hook& hook) const {
+  const int64_t since_ms = control::ToUnixMs(hook.waiting.front().event.time());
+  return std::chrono::milliseconds(std::max<int64_t>(plane_->unix_ms() - since_ms, 1));
+}
+
+bool Webhooks::IsGivenUp(const Hook& hook) const {
+  if (hook.waiting.empty() || !hook.tried) return false;
+  const std::chrono::nanoseconds failing(BoottimeNowNs() - hook.failing_since_ns);
+  return AgeOfFirst(hook) > kGiveUp && failing > kGiveUp;
 }
 
 void Webhooks::Read(size_t webhook) {
@@ -157,6 +167,7 @@ void Webhooks::OnAnswer(size_t webhook, uint64_t term, const StatusOr<unsigned>&
 }
 
 void Webhooks::SettleFirst(Hook* hook) {
+  hook->tried = false;
   hook->after = hook->waiting.front().place;
   hook->waiting.pop_front();
   hook->read_at = 0;
@@ -166,7 +177,11 @@ void Webhooks::SettleFirst(Hook* hook) {
 void Webhooks::Fail(size_t webhook, const std::string& why) {
   Hook& hook = hooks_[webhook];
   hook.meters.failed.Add();
-  if (hook.failures == 0) FL_LOG(warn, "webhook {}: {}; trying again", configs_[webhook].name, why);
+  if (hook.failures == 0) {
+    hook.failing_since_ns = BoottimeNowNs();
+    FL_LOG(warn, "webhook {}: {}; trying again", configs_[webhook].name, why);
+  }
+  hook.tried = true;
   const uint64_t pause_ns = kFirstPauseNs << std::min(hook.failures, 6);
   ++hook.failures;
   hook.next_ns = MonotonicNowNs() + std::min(pause_ns, kLongestPauseNs);

@@ -28,8 +28,9 @@ struct WebhookPost {
 
 class Webhooks {
  public:
-  // An event that a receiver has not taken for so long is given up, so that the next ones go on.
-  static constexpr int64_t kGiveUpMs = 24LL * 3'600 * 1'000;
+  // An event so old is given up when its receiver has failed this leader for so long, so that the
+  // next ones go on. Its age alone says nothing: the Unix clock may have been set.
+  static constexpr std::chrono::hours kGiveUp{24};
   // Between two attempts: the first, doubled each time up to the last.
   static constexpr uint64_t kFirstPauseNs = 1'000'000'000;
   static constexpr uint64_t kLongestPauseNs = 60'000'000'000;
@@ -41,12 +42,12 @@ class Webhooks {
   using Send = std::function<void(size_t webhook, WebhookPost post,
                                   std::function<void(StatusOr<unsigned>)> done)>;
 
-  // By webhook. Only grow, but for waiting_since_ms: when the oldest event that is known not to be
-  // taken happened, in Unix ms; 0: none.
+  // By webhook. Only grow, but for oldest_ms: how long ago, when this was last looked at, the
+  // oldest event that is known not to be taken happened; 0: none.
   struct Meters {
     Counter delivered, refused, given_up;  // events
     Counter failed;                        // posts without a good answer, to be repeated
-    Level waiting_since_ms;
+    Level oldest_ms;
   };
 
   // Strand and plane outlive the object's last task on the strand.
@@ -66,11 +67,13 @@ class Webhooks {
     std::deque<control::PlacedEvent> waiting;
     uint64_t read_at = 0;  // revision of the state that nothing more was found in
     bool sending = false;
-    int failures = 0;        // in a row
-    uint64_t next_ns = 0;    // CLOCK_MONOTONIC
-    bool is_new = false;     // the state has no cursor of it yet
-    uint64_t recorded = 0;   // cursor in the state, or on its way there
-    bool unrecorded = true;  // something is settled that the cursor may not say
+    int failures = 0;               // in a row
+    bool tried = false;             // the oldest event that waits was posted, in vain
+    uint64_t failing_since_ns = 0;  // CLOCK_BOOTTIME, of the first of these
+    uint64_t next_ns = 0;           // CLOCK_MONOTONIC
+    bool is_new = false;            // the state has no cursor of it yet
+    uint64_t recorded = 0;          // cursor in the state, or on its way there
+    bool unrecorded = true;         // something is settled that the cursor may not say
     Meters meters;
   };
 
@@ -82,6 +85,9 @@ class Webhooks {
   void Read(size_t webhook);
   void SendFirst(size_t webhook);
   void OnAnswer(size_t webhook, uint64_t term, const StatusOr<unsigned>& answer);
+  // Of the oldest event that waits, on the clock that it was stamped by.
+  std::chrono::milliseconds AgeOfFirst(const Hook& hook) const;
+  bool IsGivenUp(const Hook& hook) const;
   void SettleFirst(Hook* hook);
   void Fail(size_t webhook, const std::string& why);
   void RecordCursors();

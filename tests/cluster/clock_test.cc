@@ -109,6 +109,22 @@ TEST_F(WallClocks, ThatAreSetBackKeepNoCommandAtANodeThatStandsStill) {
   cluster_->process(node).Signal(SIGCONT);
 }
 
+// Its report is not written yet: by this clock it would be.
+TEST_F(WallClocks, ThatAreAheadKeepNoCommandFromWaitingForAReport) {
+  const Asked asked = Start(kLong);
+  ASSERT_TRUE(Eventually([&] { return IsActive(asked); })) << Look(asked.id).DebugString();
+  Stop(asked);
+  const TempDir logs;
+  WallClock own;
+  own.Set(kFar);
+  std::vector<std::string> command = own.environment();
+  command.insert(command.begin(), "/usr/bin/env");
+  command.insert(command.end(), {FAULTLINE_BIN_DIR "/faultline", "report", asked.id, "--wait", "1h",
+                                 "--timeout", "60s", "--address", cluster_->api_address(0)});
+  Process report(command, logs.path() + "/log");
+  EXPECT_EQ(report.Wait(), 0) << report.log();
+}
+
 TEST_F(WallClocks, ThatAreSetAgainAndAgainLeaveTheHistoryLinearizable) {
   Load load(cluster_->api_addresses());
   ASSERT_TRUE(load.IsReady());

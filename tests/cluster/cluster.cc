@@ -184,8 +184,10 @@ StatusOr<chaos::v1::Experiment> Cluster::Stop(int node, const std::string& id, i
   return response.experiments(0);
 }
 
-StatusOr<chaos::v1::ListExperimentsResponse> Cluster::List(int node) {
-  return Call(node, &Stubs::ListExperiments, chaos::v1::ListExperimentsRequest());
+StatusOr<chaos::v1::ListExperimentsResponse> Cluster::List(int node, bool stale) {
+  chaos::v1::ListExperimentsRequest request;
+  request.set_stale(stale);
+  return Call(node, &Stubs::ListExperiments, request);
 }
 
 StatusOr<chaos::v1::ListAgentsResponse> Cluster::Agents(int node) {

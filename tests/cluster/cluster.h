@@ -66,7 +66,7 @@ class Cluster {
                                                   const chaos::v1::StartExperimentRequest& request);
   StatusOr<chaos::v1::Experiment> Get(int node, const std::string& id, bool stale = false);
   StatusOr<chaos::v1::Experiment> Stop(int node, const std::string& id, int wait_s);
-  StatusOr<chaos::v1::ListExperimentsResponse> List(int node);
+  StatusOr<chaos::v1::ListExperimentsResponse> List(int node, bool stale = false);
   StatusOr<chaos::v1::ListAgentsResponse> Agents(int node);
   // With its histograms.
   StatusOr<chaos::v1::Report> GetReport(int node, const std::string& id);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/client.h"
@@ -42,6 +43,8 @@ class Group {
         std::make_unique<Process>(command, fmt::format("{}/node-{}.log", directory_.path(), id));
   }
   void Restart(uint64_t id) { Start(id, how_[id]); }
+  // From its next start on the node listens to others where `spare`, which never starts, would.
+  void Move(uint64_t id, uint64_t spare) { std::swap(ports_[2 * id - 1], ports_[2 * spare - 1]); }
   // Of nodes 1 to `count`, as --members takes them.
   std::string MembersFlag(uint64_t count, const std::string& host = "127.0.0.1") const {
     std::string members;
@@ -176,10 +179,24 @@ class Group {
   }
 
  private:
-  const std::vector<int> ports_;
+  std::vector<int> ports_;
   TempDir directory_;
   std::map<uint64_t, std::vector<std::string>> how_;
   std::map<uint64_t, std::unique_ptr<Process>> nodes_;
 };
+
+// `faultline cluster`, as an operator gives it to the node `at`: again when it is refused because a
+// member seems to be away, as on a busy machine.
+inline Ended ClusterCommand(const Group& group, std::vector<std::string> arguments,
+                            uint64_t at = 1) {
+  arguments.insert(arguments.begin(), "cluster");
+  arguments.insert(arguments.end(), {"--timeout", "60s", "--address", group.Api(at)});
+  Ended ended;
+  Eventually([&] {
+    ended = RunToEnd("faultline", arguments);
+    return ended.text.find("cannot be reached") == std::string::npos;
+  });
+  return ended;
+}
 
 }  // namespace faultline::cluster

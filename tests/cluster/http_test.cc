@@ -41,11 +41,12 @@ TEST_F(Http, ShowsMetricsThatPromtoolAccepts) {
     EXPECT_EQ(checked.code, 0) << checked.text;
     EXPECT_EQ(checked.text, "");
   }
-  for (const char* line :
-       {"faultline_experiments{status=\"running\"} 1\n",
-        "faultline_faults{kind=\"NETWORK_LATENCY\",phase=\"active\"} 1\n",
-        "faultline_agents{state=\"connected\"} 1\n", "faultline_raft_role{role=\"leader\"} 1\n",
-        "faultline_raft_members 3\n", "faultline_raft_storage_ok 1\n"}) {
+  for (const char* line : {"faultline_experiments{status=\"running\"} 1\n",
+                           "faultline_faults{kind=\"NETWORK_LATENCY\",phase=\"active\"} 1\n",
+                           "faultline_agents{state=\"connected\"} 1\n",
+                           "faultline_raft_role{role=\"leader\"} 1\n", "faultline_raft_members 3\n",
+                           "faultline_raft_storage_ok 1\n", "faultline_raft_snapshots_ok 1\n",
+                           "faultline_raft_refused_peers_total{reason=\"OTHER_CLUSTER\"} 0\n"}) {
     std::string leader;  // may be another one each time
     EXPECT_TRUE(Eventually([&] {
       leader = Get(port(cluster_->WaitForLeader()), "/metrics").body;

@@ -3,50 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
 #include <thread>
 
 #include "tests/cluster/group.h"
+#include "tests/cluster/writer.h"
 
 namespace faultline::cluster {
 namespace {
 
 using testing::HasSubstr;
-
-// Stops experiments that are not there, one call after another, as long as it lives: each is a
-// command in the log. Retries are the client's own.
-class Writer {
- public:
-  explicit Writer(const Group& group) : client_(group.Connect()), thread_([this] { Run(); }) {}
-  ~Writer() { Stop(); }
-  void Stop() {
-    stopping_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  int written() const { return written_; }
-  const std::vector<std::string>& failures() const { return failures_; }
-
- private:
-  void Run() {
-    chaos::v1::StopExperimentRequest request;
-    request.set_all(true);
-    while (!stopping_) {
-      const auto answer = client_->StopExperiment(request);
-      if (answer.ok()) {
-        ++written_;
-      } else {
-        failures_.push_back(answer.status().ToString());
-      }
-    }
-  }
-
-  std::unique_ptr<client::Client> client_;
-  std::atomic<bool> stopping_{false};
-  std::atomic<int> written_{0};
-  std::vector<std::string> failures_;
-  std::thread thread_;
-};
 
 // Runs it until nobody was elected besides, as it says; false when somebody was each time. An
 // election that is brought about comes each time; on a starved machine there may be one anyway.
@@ -212,19 +178,6 @@ TEST(Membership, RefusesWhatWouldLoseTheQuorumOrMakesNoSense) {
   })) << refused;
   EXPECT_EQ(ReasonOf(refused), "QUORUM_AT_RISK") << refused;
   EXPECT_EQ(Group::Members(group.LookWhenLed(leader)), "1 2 3");
-}
-
-// `faultline cluster`, as an operator gives it: again when it is refused because a member seems to
-// be away, as on a busy machine.
-Ended ClusterCommand(const Group& group, std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "cluster");
-  arguments.insert(arguments.end(), {"--timeout", "60s", "--address", group.Api(1)});
-  Ended ended;
-  Eventually([&] {
-    ended = RunToEnd("faultline", arguments);
-    return ended.text.find("cannot be reached") == std::string::npos;
-  });
-  return ended;
 }
 
 TEST(Membership, ACommandThatStoppedHalfWayGoesOnWhenItIsGivenAgain) {

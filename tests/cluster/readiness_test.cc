@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
 #include "tests/cluster/sites.h"
+#include "tests/cluster/test_agent.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
@@ -69,11 +71,35 @@ class Readiness : public ::testing::Test {
     }));
     const auto is_known = [&] {
       const auto agents = cluster_->Agents(0);
-      return agents.ok() && agents->agents_size() > 0 && agents->agents(0).incarnation() == start;
+      return agents.ok() && std::ranges::any_of(agents->agents(), [&](const auto& known) {
+               return known.agent_id() == "large" && known.incarnation() == start;
+             });
     };
     EXPECT_TRUE(Eventually(is_known));
     context->TryCancel();
     stream->Finish();
+  }
+
+  // A delay in that direction on the target of a TestAgent; its id.
+  std::string StartDelay(const std::string& direction) const {
+    auto request = LatencyOn("service:checkout,version:v1", direction);
+    (*request.mutable_parameters())["direction"] = direction;
+    StatusOr<chaos::v1::Experiment> started;
+    EXPECT_TRUE(Eventually([&] {
+      started = cluster_->StartExperiment(0, request);
+      return started.ok();
+    })) << started.status();
+    return started.ok() ? started->experiment_id() : "";
+  }
+  // Whether the node, asked to list experiments and for this one, shows it.
+  bool Shows(int node, bool stale, const std::string& id) const {
+    return Eventually([&] {
+      const auto listed = cluster_->List(node, stale);
+      return listed.ok() && cluster_->Get(node, id, stale).ok() &&
+             std::ranges::any_of(listed->experiments(), [&](const auto& experiment) {
+               return experiment.experiment_id() == id;
+             });
+    });
   }
 
   const std::vector<int> ports_;
@@ -81,9 +107,10 @@ class Readiness : public ::testing::Test {
   std::unique_ptr<Cluster> cluster_;
 };
 
-TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
+TEST_F(Readiness, ANodeWithAFullDiskIsNotReadySaysWhyAndServesReadsUntilThereIsRoom) {
   if (geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
   StartAll();
+  TestAgent agent({.controllers = {cluster_->api_address(0)}});
   const std::string place = cluster_->data_dir(kSick);
   cluster_->process(kSick).Kill();
   const std::string saved = directory_.path() + "/saved";
@@ -99,6 +126,7 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   fs::copy(saved, place, fs::copy_options::recursive);
   cluster_->Start(kSick);
   ASSERT_TRUE(BecomesReady(kSick)) << cluster_->process(kSick).log();
+  const std::string before = StartDelay("egress");
 
   const std::string filler = place + "/filler";
   std::ofstream(filler) << std::string(64 << 20, 'x');  // as much of it as there is room for
@@ -107,7 +135,9 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
   EXPECT_TRUE(Eventually([&] {
     WriteMuch(++written);
     ready = Get(port(kSick), "/readyz");
-    return ready.status == "503" && ready.body.starts_with("the disk refuses: ");
+    // Before it is full, a write may only have taken too long.
+    return ready.status == "503" && ready.body.starts_with("the disk refuses: ") &&
+           ready.body.find("is full") != std::string::npos;
   })) << ready.body;
   // Starting it again would make no room.
   EXPECT_EQ(Get(port(kSick), "/healthz").status, "200");
@@ -115,8 +145,19 @@ TEST_F(Readiness, ANodeWithAFullDiskIsNotReadyAndSaysWhyUntilThereIsRoom) {
             std::string::npos);
   EXPECT_TRUE(BecomesReady(0)) << "the others go on";
 
+  // It serves what it has, and what the others commit meanwhile, as they do.
+  EXPECT_TRUE(Shows(kSick, /*stale=*/true, before));
+  const std::string during = StartDelay("ingress");
+  for (int node = 0; node < kNodes; ++node) {
+    for (const bool stale : {false, true}) {
+      EXPECT_TRUE(Shows(node, stale, during)) << "node " << node + 1 << (stale ? ", stale" : "");
+    }
+  }
+  EXPECT_EQ(Get(port(kSick), "/readyz").status, "503") << "all that with a full disk";
+
   // Without them its clients hear what is wrong with it, and not that it finds no majority.
   for (const int node : {0, 1}) cluster_->process(node).Kill();
+  EXPECT_TRUE(Shows(kSick, /*stale=*/true, during));
   const Status alone = cluster_->List(kSick).status();
   ASSERT_TRUE(DetailOf(alone).has_value()) << alone;
   EXPECT_EQ(DetailOf(alone)->reason(), "STORAGE_FAILED");

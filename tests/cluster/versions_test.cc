@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "tests/cluster/cluster.h"
+#include "tests/cluster/load.h"
 #include "tests/cluster/test_agent.h"
 
 namespace faultline::cluster {
@@ -61,6 +62,36 @@ TEST(Versions, SwitchWhenEveryMemberKnowsALaterOneAndStopWhoDoesNot) {
   }));
   EXPECT_TRUE(write(0));
   EXPECT_TRUE(write(1));
+}
+
+TEST(Versions, TheHistoryHoldsWhileNodesAreUpgradedOneAfterTheOtherUnderLoad) {
+  const std::vector<std::string> old = {"--max-version", "1"};
+  Cluster cluster({.nodes = 3, .flags = {{0, old}, {1, old}, {2, old}}});
+  Load load(cluster.api_addresses());
+  ASSERT_TRUE(load.IsReady());
+  const auto own_log_says = [&](int node, const char* text) {
+    return cluster.process(node).own_log().find(text) != std::string::npos;
+  };
+  load.While([&] {
+    for (int node = 0; node < cluster.size(); ++node) {
+      load.Sleep(1'000, 2'000);
+      cluster.process(node).Signal(SIGTERM);
+      EXPECT_EQ(cluster.process(node).Wait(), 0);
+      cluster.SetFlags(node, {});
+      cluster.Start(node);
+      // From then on it ends in order.
+      EXPECT_TRUE(Eventually([&] { return own_log_says(node, " serves on "); }))
+          << cluster.process(node).own_log();
+    }
+    EXPECT_TRUE(Eventually([&] {
+      for (int node = 0; node < cluster.size(); ++node) {
+        if (own_log_says(node, ": the cluster switches to it")) return true;
+      }
+      return false;
+    }));
+    load.Sleep(2'000, 3'000);
+  });
+  load.Judge({0, 1, 2});
 }
 
 TEST(Versions, AnEarlierProgramWorksBesideThisOneAndLeavesItsDataToIt) {

@@ -1,6 +1,7 @@
 // Webhooks for real: three controllers, a receiver over HTTP, and leaders that die in the middle.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "tests/cluster/cluster.h"
 #include "tests/cluster/http_get.h"
 #include "tests/cluster/test_agent.h"
+#include "tests/cluster/wall_clock.h"
 #include "tests/ports/free_ports.h"
 
 namespace faultline::cluster {
@@ -42,6 +44,7 @@ class Webhooks : public ::testing::Test {
     for (int node = 0; node < kNodes; ++node) {
       options.flags[node] = {"--config", config, "--http-listen",
                              fmt::format("127.0.0.1:{}", ports_[static_cast<size_t>(node)])};
+      if (clocks_) options.environment[node] = clocks_->at(static_cast<size_t>(node)).environment();
     }
     cluster_ = std::make_unique<Cluster>(options);
     agent_ =
@@ -107,6 +110,7 @@ class Webhooks : public ::testing::Test {
   const uint16_t receiver_port_;
   TempDir directory_;
   int runs_ = 0;
+  std::unique_ptr<std::array<WallClock, kNodes>> clocks_;  // made by tests that set them
   std::unique_ptr<TestReceiver> receiver_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<TestAgent> agent_;
@@ -235,6 +239,21 @@ TEST_F(Webhooks, AReceiverThatRefusesOrIsGoneHoldsUpNoOther) {
   // By each leader at the most once, and on a busy machine there may be another one.
   EXPECT_LE(refuses.posts().size(), static_cast<size_t>(1 + cluster_->Term() - term));
   EXPECT_EQ(Json::parse(refuses.posts()[0].body).at("type"), "stop");
+}
+
+// An event is stamped by the clock that experiments are on, which does not follow a step.
+TEST_F(Webhooks, AreToldOfWhatEndsAfterEveryUnixClockWasSetAheadByMoreThanADay) {
+  Listen();
+  clocks_ = std::make_unique<std::array<WallClock, kNodes>>();
+  StartCluster();
+  const auto started = cluster_->StartExperiment(0, LatencyOn("service:checkout"));
+  ASSERT_TRUE(started.ok()) << started.status();
+  const std::string& id = started->experiment_id();
+  ASSERT_TRUE(IsTold(id, {"start"})) << Json(Told());
+  for (WallClock& clock : *clocks_) clock.Set(std::chrono::hours(25));
+  EXPECT_TRUE(cluster_->Stop(0, id, 30).ok());
+  EXPECT_TRUE(IsTold(id, {"start", "stop", "verdict"})) << Json(Told());
+  EXPECT_EQ(Count("faultline_webhook_events_total{webhook=\"ops\",result=\"given_up\"}"), 0);
 }
 
 TEST_F(Webhooks, AreToldOfALostTarget) {
