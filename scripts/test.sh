@@ -18,7 +18,8 @@
 #   tsan     unit tests of what links no gRPC under ThreadSanitizer
 #   vm       a few tests under the newest long-term kernel of Debian, in a virtual machine, and that machines
 #            which go wrong are counted; six minutes at the most
-# --vm runs the whole list of tests/vm under every kernel of tests/vm/kernels.txt, or those named.
+# --vm runs the whole list of tests/vm under every kernel of tests/vm/kernels.txt, or those named, as many at once
+# as there are processors and one more, and memory.
 # Results of each program stay in build/test-results.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -146,13 +147,16 @@ if wanted swift; then
       --limit 900 -- scripts/test-swift.sh --check-views || true
   fi
 fi
-# Its failures are counted by itself; that it could not even count them is one more.
-vm_ended() { check "tests/vm/vm.py comes to its end" false; }
+# Its failures are counted by itself; that it could not even count them is one more. Neither it nor its machines
+# outlive this script.
+vm_test() {
+  setpriv --pdeathsig TERM python3 tests/vm/vm.py test "$@" || check "tests/vm/vm.py comes to its end" false
+}
 if wanted vm; then
-  python3 tests/vm/vm.py test --short --prove || vm_ended
+  vm_test --short --prove
 fi
 if wanted vm_matrix; then
-  python3 tests/vm/vm.py test "${vm_kernels[@]}" || vm_ended
+  vm_test "${vm_kernels[@]}"
   check "docs/kernels.md says what the kernels showed" python3 tests/vm/vm.py table
 fi
 end_sanitizers

@@ -36,7 +36,7 @@ for module in list(sys.modules.values()):
 
 
 class ImageError(Exception):
-    """A sentence that says what is missing on this host."""
+    """A sentence that says what is missing on this host, or what took too long."""
 
 
 def in_guest(path):
@@ -55,12 +55,21 @@ def is_elf(path):
 
 
 class Image:
-    """Files of the guest: path there -> (mode, content): bytes, or the path of a host's file."""
+    """Files of the guest: path there -> (mode, content): bytes, or the path of a host's file. `scratch` is
+    a folder for some of these, which stays until the image is written."""
 
-    def __init__(self):
+    def __init__(self, deadline, scratch):
+        self.deadline, self.scratch = deadline, scratch
         self.entries = {}
-        self.scratch = tempfile.TemporaryDirectory(prefix="faultline-vm-")
         self.elf = []
+
+    def ask(self, *command):
+        """Runs a program of the host; raises ImageError when it is not finished at the deadline."""
+        try:
+            return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                                  timeout=self.deadline.left())
+        except subprocess.TimeoutExpired as error:
+            raise ImageError(f"{command[0]} was not finished when the run's time was over") from error
 
     def folder(self, path, mode=0o755):
         self.parents(path)
@@ -100,8 +109,8 @@ class Image:
 
     def program(self, source):
         """One of ours, at the very path that it has on the host, without its debug sections."""
-        stripped = os.path.join(self.scratch.name, str(source).strip("/").replace("/", "_"))
-        done = subprocess.run(["strip", "-o", stripped, source], check=False)
+        stripped = os.path.join(self.scratch, str(source).strip("/").replace("/", "_"))
+        done = self.ask("strip", "-o", stripped, source)
         self.parents(str(source))
         self.entries[str(source)] = (stat.S_IFREG | 0o755,
                                      stripped if done.returncode == 0 else str(source))
@@ -110,7 +119,7 @@ class Image:
     def add_libraries(self):
         if not self.elf:
             return
-        told = subprocess.run(["ldd", *self.elf], capture_output=True, text=True, check=False)
+        told = self.ask("ldd", *self.elf)
         missing = re.findall(r"^\s*(\S+) => not found", told.stdout, re.M)
         if missing:
             raise ImageError(f"a library is missing on this host: {missing[0]}")
@@ -144,8 +153,7 @@ def add_to_archive(file, number, name, mode, modified, content):
 
 def add_python(image):
     python = find_tool("python3")
-    needs = subprocess.run([python, "-I", "-c", PYTHON_NEEDS, ROOT / "tools/test_summary.py"],
-                           capture_output=True, text=True, check=False)
+    needs = image.ask(python, "-I", "-c", PYTHON_NEEDS, ROOT / "tools/test_summary.py")
     if needs.returncode != 0:
         raise ImageError(f"asking {python} for its modules failed: {needs.stderr.strip()}")
     for path in set(needs.stdout.split()):
@@ -170,30 +178,33 @@ def add_tools(image):
     for path in FILES:
         image.tree(path)
     image.file(busybox)
-    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+    applets = image.ask(busybox, "--list")
+    if applets.returncode != 0:
+        raise ImageError(f"'{busybox} --list' failed: {applets.stderr.strip()}")
     for applet in applets.stdout.split():
         if not {f"/usr/bin/{applet}", f"/usr/sbin/{applet}"} & image.entries.keys():
             image.link(f"/usr/bin/{applet}", in_guest(busybox))
 
 
-def build(programs, kernel, path):
+def build(programs, kernel, path, deadline):
     """Writes an initramfs for `kernel` with `programs` (absolute paths) to `path`."""
-    image = Image()
-    for name in MERGED:
-        image.link(f"/{name}", f"usr/{name}")
-        image.folder(f"/usr/{name}")
-    for name in ("dev", "proc", "sys", "run", "tmp", "share", "root", "etc", "var"):
-        image.folder(f"/{name}")
-    image.link("/var/run", "/run")
-    image.link("/var/tmp", "/tmp")
-    image.text("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-    image.text("/etc/group", "root:x:0:\n")
-    image.text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
-    image.text("/etc/nsswitch.conf", "hosts: files\n")
-    image.text("/init", (HERE / "guest_init").read_text(), 0o755)
-    add_tools(image)
-    for program in programs:
-        image.program(program)
-    image.tree(kernel.modules, f"/usr/lib/modules/{kernel.version}")
-    with open(path, "wb") as file:
-        image.write(file)
+    with tempfile.TemporaryDirectory(prefix="faultline-vm-") as scratch:
+        image = Image(deadline, scratch)
+        for name in MERGED:
+            image.link(f"/{name}", f"usr/{name}")
+            image.folder(f"/usr/{name}")
+        for name in ("dev", "proc", "sys", "run", "tmp", "share", "root", "etc", "var"):
+            image.folder(f"/{name}")
+        image.link("/var/run", "/run")
+        image.link("/var/tmp", "/tmp")
+        image.text("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        image.text("/etc/group", "root:x:0:\n")
+        image.text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+        image.text("/etc/nsswitch.conf", "hosts: files\n")
+        image.text("/init", (HERE / "guest_init").read_text(), 0o755)
+        add_tools(image)
+        for program in programs:
+            image.program(program)
+        image.tree(kernel.modules, f"/usr/lib/modules/{kernel.version}")
+        with open(path, "wb") as file:
+            image.write(file)

@@ -23,6 +23,8 @@ DEFAULT_MIRROR = "http://deb.debian.org/debian"
 UPDATE_LIMIT_S = 60
 TOOL_LIMIT_S = 120
 DOWNLOAD_LIMIT_S = 900
+# What no run has fetched for so long, no run uses.
+UNUSED_LIMIT_S = 86400
 
 # Modules that tests may ask for, by path below lib/modules/VERSION/kernel; what these depend on
 # comes with them.
@@ -70,15 +72,22 @@ class Tools:
     def __init__(self, deadline):
         self.deadline = deadline
 
-    def run(self, command, limit_s=TOOL_LIMIT_S, **options):
-        """Raises KernelError when it does not end in time. What it prints is in the result."""
+    def run(self, command, limit_s=TOOL_LIMIT_S, check=False, **options):
+        """Raises KernelError when it does not end in time or, with `check`, fails; OSError when it cannot be
+        started. What it prints is in the result."""
         part = self.deadline.part(limit_s)
+
+        def told():
+            return " ".join(str(word) for word in command if word not in apt_options())
+
         try:
-            return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  timeout=part.left(), **{"check": False, **options})
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=part.left(), check=False, **options)
         except subprocess.TimeoutExpired as error:
-            told = " ".join(str(word) for word in command if word not in apt_options())
-            raise KernelError(f"'{told}' was not finished after {part.passed():.0f} s") from error
+            raise KernelError(f"'{told()}' was not finished after {part.passed():.0f} s") from error
+        if check and done.returncode != 0:
+            raise KernelError(f"'{told()}' failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        return done
 
     def output_of(self, *command):
         return self.run(command).stdout
@@ -199,21 +208,20 @@ def from_folder(name, folder, note=""):
     # A name that is a version is a promise; others ("newest") are not.
     if re.fullmatch(r"[\d.]+", name) and not modules.name.startswith(f"{name}."):
         raise KernelError(f"kernel {name}: the packages of tests/vm/kernels.txt brought {modules.name}")
+    os.utime(folder)  # for forget_unused
     return Kernel(name, modules.name, folder / "vmlinuz", modules, note)
 
 
 def download(tools, package, version, folder):
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         packages = packages_of(tools, package, version)
-        got = tools.run(["apt-get", *apt_options(), "download", *packages], DOWNLOAD_LIMIT_S,
-                        cwd=scratch)
+        tools.run(["apt-get", *apt_options(), "download", *packages], DOWNLOAD_LIMIT_S, check=True, cwd=scratch)
         files = list(pathlib.Path(scratch).glob("*.deb"))
-        if got.returncode != 0 or len(files) != len(packages):
-            raise KernelError(f"'apt-get download {' '.join(packages)}' failed: "
-                              f"{(got.stderr.strip().splitlines() or ['no message'])[-1]}")
+        if len(files) != len(packages):
+            raise KernelError(f"'apt-get download {' '.join(packages)}' brought {len(files)} packages")
         try:
             unpack(tools, files, folder)
-        except (OSError, StopIteration, ValueError, subprocess.CalledProcessError) as error:
+        except (KernelError, OSError, StopIteration, ValueError) as error:
             raise KernelError(f"the package {package} {version} could not be unpacked: "
                               f"{error}") from error
 
@@ -239,27 +247,12 @@ def fetch_alone(name, say, tools):
         raise KernelError(f"tests/vm/kernels.txt names no kernel '{name}'; "
                           f"it names {', '.join(read_list()[0])}")
     newest = CACHE / f"kernel-{name}"  # a link to the folder that was used last
-    complaint = ask_apt(tools, {suite for _, suite in sources})
-    offer = find_offer(tools, sources)
-    if offer is None:
-        suites = ", ".join(f"{package} of {suite}" for package, suite in sources)
-        complaint = f"APT offers none of {suites}" + (f" ({complaint})" if complaint else "")
-        if newest.exists():
-            return from_folder(name, newest, f"{complaint}; the cached one is used")
-        raise KernelError(f"kernel {name}: {complaint}")
-    package, version = offer
-    note = f"{complaint}; what APT offered before is used" if complaint else ""
-    # What the cached folder depends on besides the package.
-    modules_key = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
-    folder = CACHE / f"{package}_{version.replace(':', '.')}_{modules_key}"
-    if not folder.is_dir():
-        say(f"kernel {name}: downloading {package} {version}")
-        try:
-            download(tools, package, version, folder)
-        except KernelError as error:
-            if not newest.exists():
-                raise KernelError(f"kernel {name}: {error}") from error
-            return from_folder(name, newest, f"{error}; the cached one is used")
+    try:
+        folder, note = bring_offer(name, sources, say, tools)
+    except (KernelError, OSError) as error:
+        if not newest.exists():
+            raise KernelError(f"kernel {name}: {error}") from error
+        return from_folder(name, newest, f"{error}; the cached one is used")
     kernel = from_folder(name, folder, note)
     link = CACHE / f".kernel-{name}.{os.getpid()}"
     link.symlink_to(folder.name)
@@ -268,9 +261,26 @@ def fetch_alone(name, say, tools):
     return kernel
 
 
+def bring_offer(name, sources, say, tools):
+    """(folder, note) of what APT offers, downloaded unless the cache has it. Raises KernelError, OSError."""
+    complaint = ask_apt(tools, {suite for _, suite in sources})
+    offer = find_offer(tools, sources)
+    if offer is None:
+        suites = ", ".join(f"{package} of {suite}" for package, suite in sources)
+        raise KernelError(f"APT offers none of {suites}" + (f" ({complaint})" if complaint else ""))
+    package, version = offer
+    # What the cached folder depends on besides the package.
+    modules_key = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
+    folder = CACHE / f"{package}_{version.replace(':', '.')}_{modules_key}"
+    if not folder.is_dir():
+        say(f"kernel {name}: downloading {package} {version}")
+        download(tools, package, version, folder)
+    return folder, f"{complaint}; what APT offered before is used" if complaint else ""
+
+
 def forget_unused():
-    """Removes unpacked kernels that no name points to any more."""
+    """Removes unpacked kernels that no name points to, and that no other checkout's run may be using."""
     used = {path.resolve() for path in CACHE.glob("kernel-*")}
     for folder in CACHE.glob("linux-image-*"):
-        if folder.resolve() not in used:
+        if folder.resolve() not in used and time.time() - folder.stat().st_mtime > UNUSED_LIMIT_S:
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ import time
 
 QEMU = "qemu-system-x86_64"
 CONSOLE_TAIL_LINES = 30
+QEMU_TAIL_CHARACTERS = 1000
 MEMORY_MIB = 2048
 PROCESSORS = 2
 
@@ -99,10 +100,10 @@ def wait(process, deadline, console, on_line):
         time.sleep(0.2)
 
 
-def end_with_parent():
-    """The machine is not to outlive this process, however that ends."""
+def end_with_parent(with_signal=signal.SIGKILL):
+    """What is started is not to outlive this process, however that ends."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, with_signal)
 
 
 def run(kernel, initrd, share, deadline, on_line):
@@ -111,18 +112,17 @@ def run(kernel, initrd, share, deadline, on_line):
     the deadline."""
     began = time.monotonic()
     share = pathlib.Path(share)
-    console = share / "console.log"
+    console, complaints = share / "console.log", share / "qemu.log"
     if shutil.which(QEMU) is None:
         raise MachineError(f"kernel {kernel.name}: {QEMU} is missing (package qemu-system-x86)")
-    with subprocess.Popen(command_line(kernel, initrd, share, console), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True, preexec_fn=end_with_parent) as process:
+    with open(complaints, "w") as file, subprocess.Popen(
+            command_line(kernel, initrd, share, console), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=file, start_new_session=True, preexec_fn=end_with_parent) as process:
         try:
             in_time = wait(process, deadline, console, on_line)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-        complaints = process.stderr.read().strip()
     where = f"kernel {kernel.name} ({kernel.version})"
     if not in_time:
         raise MachineError(f"{where}: not finished after {time.monotonic() - began:.0f} s; the "
@@ -131,6 +131,7 @@ def run(kernel, initrd, share, deadline, on_line):
         panic = re.search(r"Kernel panic - (.*)", console.read_text(errors="replace")
                           if console.exists() else "")
         what = f"panicked: {panic[1].strip()}" if panic else "ended before its job was done"
-        qemu = f"; qemu says: {complaints}" if complaints else ""
+        said = complaints.read_text(errors="replace")[-QEMU_TAIL_CHARACTERS:].strip()
+        qemu = f"; qemu says: {said}" if said else ""
         raise MachineError(f"{where}: {what}{qemu}; the console's last lines:\n"
                            f"{console_tail(console)}")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+import xml.etree.ElementTree as ElementTree
 
 import image
 import kernels
@@ -67,7 +68,7 @@ def boot(kernel, programs, job, deadline, on_line, share):
     (share / "job").write_text(job)
     initrd = share.with_name(share.name + ".initrd")
     try:
-        image.build(programs, kernel, initrd)
+        image.build(programs, kernel, initrd, deadline)
         machine.run(kernel, initrd, share, deadline, on_line)
     finally:
         initrd.unlink(missing_ok=True)
@@ -107,6 +108,10 @@ def judged(name, complaint):
     return {"name": name, "outcome": "failed" if complaint else "passed", "text": complaint}
 
 
+def with_traceback(error):
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error)).strip()}"
+
+
 def never_run(results, names):
     """What was skipped under each of the kernels; or ''. What a run shows of one that it skips, another must run."""
     skipped_by = {}
@@ -134,27 +139,31 @@ class Run:
     def add_problem(self, error):
         """Whatever it is, it counts as a failure that names the kernel."""
         expected = isinstance(error, (kernels.KernelError, image.ImageError, machine.MachineError))
-        text = str(error) if expected else "".join(traceback.format_exception(error)).strip()
-        first = "" if expected else f"{type(error).__name__}: {error}\n"
+        text = str(error) if expected else with_traceback(error)
         named = re.match(rf"kernel {re.escape(self.name)}[ :]", text)
-        self.problems.append(f"{'' if named else f'kernel {self.name}: '}{first}{text}")
+        self.problems.append(f"{'' if named else f'kernel {self.name}: '}{text}")
 
     def collect(self, share):
-        """Moves results to those of the other suites; one that was cut off counts as none."""
-        brought = {}
+        """Moves results to those of the other suites, but for what was cut off, which is a problem."""
+        brought, cut_off = {}, []
         for path in sorted((share / "results").glob("*")):
             try:
                 brought[path.name] = json.loads(path.read_text()) if path.suffix == ".json" else None
-            except ValueError:
+                if path.suffix == ".xml":
+                    ElementTree.parse(path)
+            except (ValueError, ElementTree.ParseError):
+                cut_off.append(path.name)
                 continue
             shutil.copy(path, test_summary.RESULTS / path.name)
         if (share / "console.log").exists():
             shutil.copy(share / "console.log", test_summary.RESULTS / f"{self.suite}.console.log")
         lost = [path.name for path, _ in self.tests if f"{self.suite}.{path.name}.json" not in brought]
-        if lost:
-            self.problems = self.problems or [
-                f"kernel {self.name}: the machine ended without a result of every program"]
-            self.problems.append(f"without result: {', '.join(lost)}")
+        missing = [f"{what}: {', '.join(names)}"
+                   for what, names in (("without result", lost), ("cut off", cut_off)) if names]
+        if missing and not self.problems:
+            self.problems.append(f"kernel {self.name}: the machine ended without a whole result of every program; "
+                                 f"the console's last lines:\n{machine.console_tail(share / 'console.log')}")
+        self.problems += missing
         self.skips = bad_skips([result for result in brought.values() if result], self.short)
 
     def keep(self):

@@ -2,7 +2,6 @@
 """What is counted when a kernel's run goes wrong before or beside its machine, without booting one:
 scripts/test.sh checks runs it. What machines do is proven by prove.py."""
 import contextlib
-import fcntl
 import io
 import json
 import pathlib
@@ -33,12 +32,14 @@ class Folder(unittest.TestCase):
 
 
 class Counted(Folder):
-    def run_with(self, fetch=lambda *_: KERNEL, short=True, brought=(), chosen=()):
-        """The machine's own tests, of a run that brings these results."""
+    def run_with(self, fetch=lambda *_: KERNEL, short=True, brought=(), chosen=(), files=()):
+        """The machine's own tests, of a run that brings these results, and files {path in the share: text}."""
         def boot(_kernel, _programs, _job, _deadline, _on_line, share):
             for name, tests in brought:
                 text = tests if isinstance(tests, str) else json.dumps({"name": name, "tests": tests})
                 (share / "results" / f"vm-{NAME}.{name}.json").write_text(text)
+            for path, text in dict(files).items():
+                (share / path).write_text(text)
 
         with mock.patch.object(kernels, "fetch", fetch), mock.patch.object(matrix, "boot", boot), \
                 mock.patch.object(matrix, "chosen_tests",
@@ -71,10 +72,23 @@ class Counted(Folder):
                                                "kernel.note": "a cached one"})
 
     def test_programs_without_result_and_results_that_were_cut_off_fail(self):
-        text = self.told(chosen=["a", "b"], brought=[("b", '{"name": ')])
+        text = self.told(chosen=["a", "b"], brought=[("b", '{"name": ')],
+                         files={"console.log": "guest: up\nguest: said last\n"})
         self.assertIn(f"kernel {NAME}: ", text)
         self.assertIn("without result: a, b", text)
+        self.assertIn(f"cut off: vm-{NAME}.b.json", text)
+        self.assertIn("\n  | guest: said last", text)
         self.assertFalse((self.results / f"vm-{NAME}.b.json").exists())
+
+    def test_an_xml_that_was_cut_off_fails_though_its_program_passed(self):
+        passed = [("a", [{"name": "A", "outcome": "passed", "text": ""}])]
+        for xml in ("<testsuites><testcase", ""):
+            text = self.told(chosen=["a"], brought=passed, files={f"results/vm-{NAME}.a.xml": xml})
+            self.assertIn(f"cut off: vm-{NAME}.a.xml", text)
+            self.assertFalse((self.results / f"vm-{NAME}.a.xml").exists())
+        whole = {f"results/vm-{NAME}.a.xml": "<testsuites/>"}
+        self.assertEqual(self.told(chosen=["a"], brought=passed, files=whole), "")
+        self.assertTrue((self.results / f"vm-{NAME}.a.xml").exists())
 
     def test_any_skip_of_the_short_list_fails(self):
         skip = [{"name": "A", "outcome": "passed", "text": ""},
@@ -100,49 +114,6 @@ class Coverage(Folder):
         self.keep("6.12", "a", A="skipped", B="passed", C="skipped")
         self.assertEqual(matrix.never_run(self.results, ["6.1", "6.12"]), "no kernel ran a A")
         self.assertEqual(matrix.never_run(self.results, ["6.1"]), "no kernel ran a A\nno kernel ran a B")
-
-
-class Kernels(Folder):
-    def cached(self, version):
-        folder = self.folder / "kernel-of-a-test"
-        (folder / "lib/modules" / version).mkdir(parents=True)
-        (self.folder / f"kernel-{NAME}").symlink_to(folder.name)
-        return folder
-
-    def fetch(self, name=NAME, seconds=60):
-        with mock.patch.object(kernels, "CACHE", self.folder):
-            return kernels.fetch(name, lambda _: None, Deadline(seconds))
-
-    def test_another_version_than_the_name_promises_is_refused(self):
-        folder = self.cached("6.12.3-amd64")
-        for name in (NAME, "6.1.2"):
-            with self.assertRaisesRegex(kernels.KernelError, "kernel 6.1.*brought 6.12.3-amd64"):
-                kernels.from_folder(name, folder)
-        self.assertEqual(kernels.from_folder("6.12", folder).version, "6.12.3-amd64")
-        self.assertEqual(kernels.from_folder("newest", folder).version, "6.12.3-amd64")
-
-    def test_an_apt_that_hangs_is_ended_and_the_cached_kernel_noted(self):
-        self.cached("6.1.0-57-amd64")
-        run = subprocess.run
-
-        def hangs(command, **options):
-            return run(["sleep", "100"] if "update" in command else ["true"], **options)
-
-        with mock.patch.object(kernels, "UPDATE_LIMIT_S", 0.2), \
-                mock.patch.object(kernels.subprocess, "run", hangs):
-            kernel = self.fetch()
-        self.assertEqual(kernel.version, "6.1.0-57-amd64")
-        self.assertRegex(kernel.note, "apt-get update.*was not finished after \d+ s.*the cached one is used")
-
-    def test_the_deadline_ends_any_tool(self):
-        with self.assertRaisesRegex(kernels.KernelError, "'sleep 100' was not finished after"):
-            kernels.Tools(Deadline(0.2)).run(["sleep", "100"])
-
-    def test_a_lock_that_another_run_keeps_is_waited_for_until_the_deadline(self):
-        with open(self.folder / "lock", "w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            with self.assertRaisesRegex(kernels.KernelError, "kernel 6.1: another run has held"):
-                self.fetch(seconds=0.5)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ FEATURE_ROWS = (
     ("BPF ring buffer", "feature.ringbuf"),
     ("TAP devices for the delay lane", "feature.tun"),
     ("fq, for delays inside the kernel", "feature.fq"),
-    ("BPF LSM, for errors of files", "feature.bpf_lsm"),
+    ("BPF LSM (no kind of fault uses it yet)", "feature.bpf_lsm"),
     ("the kernel's reasons for drops", "feature.drop_reasons"),
     ("the socket that a dropped packet was for", "feature.drop_sockets"),
     ("UDP trains that the network card cuts (USO)", "way.udp_segments"),

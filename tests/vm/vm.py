@@ -7,7 +7,8 @@ Called by scripts/test.sh and scripts/bench.sh.
                                       other suites in $FAULTLINE_TEST_RESULTS, as suite vm-KERNEL.
                                       --only 'LABEL/NAME [FILTER]' runs that instead, and may be given
                                       more than once. --prove: `prove` after it, counted, and both
-                                      together within six minutes
+                                      together within six minutes. Several kernels are run at once, as
+                                      many as there are processors and one more, and memory
   vm.py bench KERNEL NAME...          benchmarks of build/release; their figures go to stdout
   vm.py table [--check]               writes what the last results show into docs/kernels.md; fails
                                       when it said something else, or a test failed. --check only
@@ -17,9 +18,11 @@ Called by scripts/test.sh and scripts/bench.sh.
                                       failures that name the kernel and show the console
 """
 import argparse
+import pathlib
 import signal
 import sys
 
+import at_once
 import benches
 import image
 import kernels
@@ -30,8 +33,9 @@ import table
 from deadline import Deadline
 from matrix import ROOT, log, test_summary
 
-# Limits for the whole of a kernel's run: download, boot and tests. Three at once on two cores took 4,500 s.
-FULL_LIMIT_S = 7200
+# Limits for the whole of a kernel's run: download, boot and tests. Three at once on two cores, and a compiler
+# beside them, took up to 97 minutes when a kernel had 440 tests.
+FULL_LIMIT_S = 10800
 BENCH_LIMIT_S = 1800
 # Of all that plain scripts/test.sh does with machines: the short run, then what machines do that fail,
 # which is left some time whatever became of the short run.
@@ -41,6 +45,41 @@ SHORT_LIMIT_S = PLAIN_LIMIT_S - prove.LIMIT_S
 
 def keep_one(suite, name, sentence, complaint):
     test_summary.keep(suite, name, [matrix.judged(sentence, complaint)], 0.0)
+
+
+def complaint_of(ask, *arguments):
+    """What `ask` complains of, or ''. An exception is a complaint."""
+    try:
+        return ask(*arguments)
+    except Exception as error:  # pylint: disable=broad-except
+        return matrix.with_traceback(error)
+
+
+def command_of(arguments, name):
+    """What runs one of several kernels."""
+    return [sys.executable, str(pathlib.Path(__file__).resolve()), "test", f"--build={arguments.build}",
+            *(["--short"] if arguments.short else []), *(f"--only={only}" for only in arguments.only), name]
+
+
+def test_one(arguments, name, deadline):
+    matrix.test_kernel(name, ROOT / arguments.build, arguments.short, deadline, arguments.only)
+    if arguments.short:
+        keep_one(f"vm-{name}", "(features)", "has the features that docs/kernels.md says",
+                 complaint_of(table.differs_from_document, test_summary.RESULTS, name))
+
+
+def test_several(arguments, names):
+    commands = {name: command_of(arguments, name) for name in names}
+    for name, complaint in at_once.run(commands, at_once.room()).items():
+        if complaint:
+            keep_one(f"vm-{name}", "(the run)", "comes to its end", f"kernel {name}: its run {complaint}")
+
+
+def proven(build, deadline):
+    try:
+        return prove.run(build, deadline)
+    except Exception as error:  # pylint: disable=broad-except
+        return [matrix.judged("machines that go wrong are made", matrix.with_traceback(error))]
 
 
 def command_test(arguments):
@@ -55,19 +94,16 @@ def command_test(arguments):
             {"name": "", "outcome": "failed",
              "text": f"tests/vm/kernels.txt cannot be read: {type(error).__name__}: {error}"}], 0.0)
         return 0
-    for name in names:
-        matrix.test_kernel(name, ROOT / arguments.build, arguments.short,
-                           began.part(SHORT_LIMIT_S) if arguments.short else Deadline(FULL_LIMIT_S),
-                           arguments.only)
-        if arguments.short:
-            complaint = table.differs_from_document(test_summary.RESULTS, name)
-            keep_one(f"vm-{name}", "(features)", "has the features that docs/kernels.md says", complaint)
+    if len(names) > 1:
+        test_several(arguments, names)
+    else:
+        test_one(arguments, names[0], began.part(SHORT_LIMIT_S) if arguments.short else Deadline(FULL_LIMIT_S))
     if not arguments.short and not arguments.only and set(names) == set(listed):
         keep_one("vm", "(all kernels)", "every test runs under one of them",
-                 matrix.never_run(test_summary.RESULTS, names))
+                 complaint_of(matrix.never_run, test_summary.RESULTS, names))
     if arguments.prove:
         before_s = began.passed()
-        tests = prove.run(ROOT / arguments.build, began)
+        tests = proven(ROOT / arguments.build, began)
         test_summary.keep("vm", "prove", tests, began.passed() - before_s)
         keep_one("vm", "(time)", f"all of it is done within {PLAIN_LIMIT_S} s",
                  f"it took {began.passed():.0f} s" if began.passed() > PLAIN_LIMIT_S else "")
