@@ -99,6 +99,7 @@ class Host : public DriverBench {
     for (unsigned rule = 0; rule < rules; ++rule) {
       // A chance so small that the packet goes on.
       auto loss = Loss(1e-7, direction);
+      loss.mutable_filter()->add_local_port(std::to_string(LocalPort(rule)));
       loss.mutable_filter()->add_peer_port(std::to_string(PeerPort(rule)));
       loss.mutable_filter()->add_peer_cidr(PeerNet(rule));
       faults::ArmRequest request;

@@ -15,6 +15,8 @@ namespace {
 
 constexpr unsigned kSettleSeconds = 3;
 constexpr unsigned kSeconds = 20;
+// Not "%": a goal of a ratio is judged in an emulated machine too.
+constexpr char kOfACore[] = "% of a core";
 constexpr int kMaxTargets = 64;
 constexpr int kInterfaces = 8;  // each takes the agent a tenth of a second at its start
 
@@ -76,10 +78,10 @@ int Run() {
   sleep(kSeconds);
   const auto percent = [](uint64_t ns) { return static_cast<double>(ns) / kSeconds / 1e7; };
   report.AtMost("agent_rss_mb", RssMb(agent), "MiB", 40);
-  report.AtMost("agent_cpu_percent", percent(CpuNs(agent) - agent_before), "%", 0.5);
+  report.AtMost("agent_cpu_percent", percent(CpuNs(agent) - agent_before), kOfACore, 0.5);
   report.AtMost("guardian_rss_mb", RssMb(system.GuardianPid()), "MiB", std::nullopt);
   report.AtMost("controller_rss_mb", RssMb(controller), "MiB", 100);
-  report.AtMost("controller_cpu_percent", percent(CpuNs(controller) - controller_before), "%",
+  report.AtMost("controller_cpu_percent", percent(CpuNs(controller) - controller_before), kOfACore,
                 std::nullopt);
   if (const auto rss_mb = RssMbWithMostTargets(net, system); rss_mb.ok()) {
     report.AtMost("agent_rss_64_targets_mb", *rss_mb, "MiB", std::nullopt);

@@ -54,6 +54,8 @@ class Host : public DriverBench {
     const Netem netem(*network_, kPort);
     if (netem.Works()) {
       MeasurePackets(netem);
+    } else if (NeedsNetem()) {
+      report_.Fail("this kernel has no netem, or no flower filter, to compare packets with");
     } else {
       std::fprintf(stderr,
                    "lane_throughput: this kernel has no netem to compare packets with; "

@@ -85,7 +85,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const rpc::Tl
   // How long one attempt may take; hundreds of handshakes at once take their time.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(rpc::kMaxAnswerBytes);
   const auto credentials = rpc::ChannelCredentials(tls, address);
   if (!credentials.ok()) return grpc::CreateChannel(address, nullptr);
   return grpc::CreateCustomChannel(address, *credentials, arguments);

@@ -2,6 +2,7 @@
 // qdisc with a flower filter in front.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,10 @@
 #include "netns/process.h"
 
 namespace faultline::bench {
+
+// A machine was booted for it (FAULTLINE_BENCH_NEEDS_NETEM): that it is missing is a failure there,
+// not a note.
+inline bool NeedsNetem() { return std::getenv("FAULTLINE_BENCH_NEEDS_NETEM") != nullptr; }
 
 class Netem {
  public:

@@ -5,7 +5,6 @@
 // (FAULTLINE_BENCH_NEEDS_NETEM is set).
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -67,7 +66,7 @@ class Host : public DriverBench {
       constexpr char kWhy[] =
           "not measured: this kernel has no netem or no flower filter; scripts/bench.sh --vm "
           "netem_peer has one";
-      if (std::getenv("FAULTLINE_BENCH_NEEDS_NETEM") != nullptr) {
+      if (NeedsNetem()) {
         report_.Fail(kWhy);
       } else {
         std::fprintf(stderr, "netem_peer: %s\n", kWhy);

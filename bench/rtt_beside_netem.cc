@@ -95,6 +95,10 @@ class Host : public netns_test::DriverTest {
 
 }  // namespace
 
-bool MeasureBesideNetem(Report& report) { return Host(report).Measure(); }
+bool MeasureBesideNetem(Report& report) {
+  const bool measured = Host(report).Measure();
+  if (!measured && NeedsNetem()) report.Fail("this kernel lacks netem, its flower filter or fq");
+  return measured;
+}
 
 }  // namespace faultline::bench

@@ -96,6 +96,7 @@ class Host : public DriverBench {
     loss.set_loss_percent(100);
     filter->set_direction(pb::DIRECTION_INGRESS);
     filter->set_protocol(pb::PROTOCOL_UDP);
+    filter->add_local_port(std::to_string(LocalPort(rule)));
     filter->add_peer_port(std::to_string(PeerPort(rule)));
     if (fresh) filter->add_peer_port(std::to_string(OtherPort(rule)));
     if (rule % 2 != 0) filter->add_dscp(fresh ? kNewDscp : kOldDscp);

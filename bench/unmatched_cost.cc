@@ -128,10 +128,11 @@ class Host : public netns_test::DriverTest {
 
  private:
   // The first target has the port that packets come from; all are on the same interface.
+  static unsigned PortOf(unsigned target) { return target == 0 ? kTargetPort : 20'000 + target; }
   std::vector<chaos::v1::Target> Targets() const {
     std::vector<chaos::v1::Target> targets;
     for (unsigned i = 0; i < kTargets; ++i) {
-      targets.push_back(ServerTarget({i == 0 ? kTargetPort : 20'000 + i}));
+      targets.push_back(ServerTarget({PortOf(i)}));
       targets.back().set_target_id(fmt::format("t{}", i));
     }
     return targets;
@@ -141,6 +142,7 @@ class Host : public netns_test::DriverTest {
     const unsigned number = target * FL_MAX_RULES_PER_TARGET + index;
     auto latency = Latency(100);
     if (number % 2 == 0) {
+      latency.mutable_filter()->add_local_port(std::to_string(PortOf(target)));
       latency.mutable_filter()->add_peer_port(std::to_string(1 + number));
     } else {
       latency.mutable_filter()->add_peer_cidr(fmt::format("10.99.{}.0/24", number));

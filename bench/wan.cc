@@ -10,6 +10,7 @@
 // and of etcd alternated; the median, in round trips between sites. etcd_elections: by how much
 // etcd's term rose.
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <filesystem>
 #include <future>
 #include <random>
@@ -100,7 +101,7 @@ Status RunWriter(const cluster::Sites& sites, int site, const std::string& addre
 
 double Simulate(double hours) {
   raft::TestGroup group(kSites, static_cast<uint64_t>(kOneWayMs * 1'000));
-  if (group.WaitForLeader() == 0 || !group.Propose(group.Leader(), "first").ok()) return -1;
+  if (group.WaitForLeader() == 0 || !group.Propose(group.Leader(), "first").ok()) return NAN;
   std::mt19937_64 random(1);
   std::array<bool, kSites + 1> stands{};
   double elections = 0;

@@ -35,7 +35,8 @@ public final class ChaosClient: Sendable {
     Experiment(try await call("StartExperiment", new.json)["experiment"])
   }
 
-  /// Returns when every target confirmed its revert, or after `wait`.
+  /// Returns when every target confirmed its revert, or after `wait`. Of many large experiments the
+  /// later ones come without `faults` and `targets`.
   @discardableResult
   public func stop(
     _ experimentIDs: [String], reason: String = "", wait: Duration = .zero
@@ -59,7 +60,15 @@ public final class ChaosClient: Sendable {
 
   /// Newest first, `limit` at most (1 to 1000).
   public func experiments(limit: Int = 100) async throws -> [Experiment] {
-    try await call("ListExperiments", ["pageSize": limit])["experiments"].list.map(Experiment.init)
+    var all: [Experiment] = []
+    var token = ""
+    repeat {
+      let page = try await call(
+        "ListExperiments", ["pageSize": limit - all.count, "pageToken": token])
+      all += page["experiments"].list.map(Experiment.init)
+      token = page["nextPageToken"].text
+    } while !token.isEmpty && all.count < limit
+    return all
   }
 
   /// `failedPrecondition` with reason NOT_ENDED or NO_REPORT: not yet.
