@@ -3,8 +3,8 @@
 //
 // Threads: the agent's strand calls everything but ReadSamples' heavy lifting; a driver's own
 // threads (a delay lane) are its own business. Nothing here may block for longer than a system
-// call does, but SetTargets, which asks DriverContext::go_on after each target that it took or
-// left.
+// call does, but SetTargets, which asks DriverContext::go_on after each target that it looked at,
+// took or left.
 #pragma once
 
 #include <google/protobuf/any.pb.h>
