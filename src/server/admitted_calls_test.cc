@@ -98,8 +98,7 @@ TEST_F(CallsAboutMembership, HaveTheirPlaceUntilTheyAreAnswered) {
     return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready ||
            promoted.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   }));
-  ASSERT_EQ(future.wait_for(std::chrono::seconds(0)), std::future_status::ready)
-      << promoted.get();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(0)), std::future_status::ready) << promoted.get();
   auto answer = future.get();
   EXPECT_EQ(gates_.calls.count(), 1u);
   answer(absl::OkStatus());
