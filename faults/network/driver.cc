@@ -74,7 +74,7 @@ bool NetworkDriver::LetGoOfLost(const std::vector<chaos::v1::Target>& targets, u
       has_time = go_on_(begun_ns);
       continue;
     }
-    if (!state.lost.empty() && state.status.ok() && has_time) {
+    if (!state.lost.empty() && has_time) {
       Leave(&state, MakeError(StatusCode::kUnavailable, "{}", state.lost));
       has_time = go_on_(begun_ns);
     }

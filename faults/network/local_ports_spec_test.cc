@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "faults/network/packet_kinds_testing.h"
 #include "faults/registry.h"
 
 namespace faultline::network {
@@ -11,16 +12,6 @@ namespace {
 using Ports = std::vector<std::string>;
 using Parameters = std::map<std::string, std::string>;
 
-const std::map<std::string, Parameters> kPacketKinds = {
-    {"NETWORK_LATENCY", {{"delay_ms", "1"}}},
-    {"NETWORK_LOSS", {{"loss_percent", "1"}}},
-    {"NETWORK_BANDWIDTH", {{"rate_bps", "1mbps"}}},
-    {"NETWORK_BLACKHOLE", {}},
-    {"NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}}},
-    {"NETWORK_DUPLICATE", {{"duplicate_percent", "1"}}},
-    {"NETWORK_CORRUPT", {{"corrupt_percent", "1"}}},
-    {"NETWORK_REORDER", {{"reorder_percent", "1"}}},
-    {"TCP_RESET", {}}};
 const std::map<std::string, Parameters> kRequestKinds = {
     {"CONNECT_FAIL", {}}, {"DNS_FAULT", {{"names", "*"}}}, {"HTTP_FAULT", {}}};
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "faults/network/packet_kinds_testing.h"
+
 namespace faultline::network {
 namespace {
 
@@ -27,16 +29,7 @@ faults::StackedFault Stacked(const std::string& kind, const Parameters& paramete
 }
 
 TEST(Stacking, WhatChangesPacketsOccupiesNothing) {
-  for (const auto& [kind, parameters] :
-       std::map<std::string, Parameters>{{"NETWORK_LATENCY", {{"delay_ms", "1"}}},
-                                         {"NETWORK_LOSS", {{"loss_percent", "1"}}},
-                                         {"NETWORK_BANDWIDTH", {{"rate_bps", "1mbps"}}},
-                                         {"NETWORK_BLACKHOLE", {}},
-                                         {"NETWORK_PARTITION", {{"groups", "10.0.0.1,10.0.0.2"}}},
-                                         {"NETWORK_DUPLICATE", {{"duplicate_percent", "1"}}},
-                                         {"NETWORK_CORRUPT", {{"corrupt_percent", "1"}}},
-                                         {"NETWORK_REORDER", {{"reorder_percent", "1"}}},
-                                         {"TCP_RESET", {}}}) {
+  for (const auto& [kind, parameters] : kPacketKinds) {
     EXPECT_EQ(OccupiedBy(kind, parameters), Names{}) << kind;
   }
 }

@@ -25,10 +25,12 @@ bool DriverSet::SetTargets(const std::vector<chaos::v1::Target>& targets) {
           fmt::format("{}: {}", targets[i].target_id(), ToString(statuses[i].message())));
     }
   }
-  // Which cost another look at all of them.
-  if (unfinished_) warnings = warnings_;
-  for (const auto& named : drivers_) {
-    if (!unfinished_) std::ranges::move(named.driver->Warnings(), std::back_inserter(warnings));
+  if (unfinished_) {
+    warnings = warnings_;  // new ones cost another look at all targets
+  } else {
+    for (const auto& named : drivers_) {
+      std::ranges::move(named.driver->Warnings(), std::back_inserter(warnings));
+    }
   }
   if (problems == problems_ && warnings == warnings_) return false;
   problems_ = std::move(problems);

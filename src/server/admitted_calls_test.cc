@@ -8,9 +8,9 @@
 #include "raft/test_dir.h"
 #include "rpc/status.h"
 #include "server/cluster_service.h"
-#include "server/grpc_port.h"
 #include "server/node_testing.h"
 #include "server/plane_testing.h"
+#include "server/serving_testing.h"
 
 namespace faultline::server {
 namespace {
@@ -31,14 +31,10 @@ class CallsAboutMembership : public ::testing::Test {
     cluster_.SetGate(&peer_gate_);
     cluster_.Attach(&node_);
     service_ = MakeClusterService(&cluster_, &plane_, nullptr, &gates_);
-    grpc::ServerBuilder builder;
-    int port = 0;
-    ASSERT_TRUE(PreparePort(builder, {}, nullptr, "127.0.0.1:0", &port).ok());
-    builder.RegisterService(service_.get());
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
+    std::string address = "127.0.0.1:0";
+    ASSERT_NO_FATAL_FAILURE(ServeAt(&address, {service_.get()}, &server_));
     stub_ = chaos::v1::ClusterService::NewStub(
-        grpc::CreateChannel(fmt::format("127.0.0.1:{}", port), grpc::InsecureChannelCredentials()));
+        grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   }
   void TearDown() override {
     cluster_.Detach();

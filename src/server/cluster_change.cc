@@ -124,9 +124,8 @@ class Cluster::Search : public std::enable_shared_from_this<Search> {
     const uint64_t leader = view.leader_id, to = request_.node_id();
     // This node may not have heard yet that the former leader leads no longer.
     const bool is_other = leader != 0 && leader != former_;
-    if (to != 0 && leader == to) return done_(absl::OkStatus());
+    if (to == 0 ? is_other : leader == to) return done_(absl::OkStatus());
     if (!is_other && MonotonicNowNs() < successor_until_ns_) return Retry(kPause);
-    if (to == 0 && is_other) return done_(absl::OkStatus());
     if (is_other) {
       return done_(MakeDetailedError(
           StatusCode::kFailedPrecondition, "NOT_TRANSFERRED",

@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "chaos/v1/chaos.grpc.pb.h"
 #include "rpc/status.h"
-#include "server/grpc_port.h"
 #include "server/node_testing.h"
 #include "server/plane_testing.h"
 #include "server/services.h"
+#include "server/serving_testing.h"
 #include "server/validation.h"
 
 namespace faultline::server {
@@ -93,14 +93,8 @@ class LargeAnswers : public PlaneTest {
     parts.gates = &gates;
     chaos_service = MakeChaosService(parts);
     peer_service = MakePeerService(parts);
-    grpc::ServerBuilder builder;
-    int port = 0;
-    ASSERT_TRUE(PreparePort(builder, {}, nullptr, "127.0.0.1:0", &port).ok());
-    builder.RegisterService(chaos_service.get());
-    builder.RegisterService(peer_service.get());
-    server = builder.BuildAndStart();
-    ASSERT_NE(server, nullptr);
-    address = fmt::format("127.0.0.1:{}", port);
+    address = "127.0.0.1:0";
+    ASSERT_NO_FATAL_FAILURE(ServeAt(&address, {chaos_service.get(), peer_service.get()}, &server));
     stub = chaos::v1::ChaosController::NewStub(
         grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   }

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "base/clock.h"
-#include "server/grpc_port.h"
 #include "server/node_testing.h"
 #include "server/services.h"
+#include "server/serving_testing.h"
 #include "server/v1/peer.grpc.pb.h"
 
 namespace faultline::server {
@@ -24,14 +24,9 @@ class PeerCalls : public ::testing::Test {
     parts.scheduler = &scheduler_;
     parts.versions = &versions_;
     service_ = MakePeerService(parts);
-    grpc::ServerBuilder builder;
-    int port = 0;
-    ASSERT_TRUE(PreparePort(builder, {}, nullptr, "127.0.0.1:0", &port).ok());
-    builder.RegisterService(service_.get());
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
-    auto made =
-        Peers::Make({{.id = kThere, .address = fmt::format("127.0.0.1:{}", port)}}, {}, &asking_);
+    std::string address = "127.0.0.1:0";
+    ASSERT_NO_FATAL_FAILURE(ServeAt(&address, {service_.get()}, &server_));
+    auto made = Peers::Make({{.id = kThere, .address = address}}, {}, &asking_);
     ASSERT_TRUE(made.ok()) << made.status();
     peers_ = *std::move(made);
   }

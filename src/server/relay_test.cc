@@ -7,10 +7,10 @@
 
 #include <tuple>
 
-#include "server/grpc_port.h"
 #include "server/metrics_testing.h"
 #include "server/plane_testing.h"
 #include "server/services.h"
+#include "server/serving_testing.h"
 #include "server/v1/peer.grpc.pb.h"
 #include "server/validation.h"
 
@@ -48,13 +48,7 @@ class Relaying : public PlaneTest {
     Parts parts;
     parts.metrics = &there;
     service = MakePeerService(parts);
-    grpc::ServerBuilder builder;
-    int port = 0;
-    ASSERT_TRUE(PreparePort(builder, {}, nullptr, address, &port).ok());
-    builder.RegisterService(service.get());
-    server = builder.BuildAndStart();
-    ASSERT_NE(server, nullptr);
-    address = fmt::format("127.0.0.1:{}", port);
+    ServeAt(&address, {service.get()}, &server);
   }
   // An experiment on the agent's target; its id.
   std::string Start(const std::string& agent) { return StartOn("service:" + agent); }
